@@ -1,0 +1,1 @@
+"""High-frame-rate video and moving stills -> training clips."""

@@ -1,0 +1,79 @@
+"""Everything that can go wrong and be told to a person, in one tree.
+
+    AlanetError                      exit 1   (anything else that reaches the top is our own mistake)
+    ├── InputError                   exit 2   what was given cannot be used
+    │   ├── MediaError                        a file that cannot be opened or holds no picture
+    │   ├── OptionError                       an option's value, or two that do not go together
+    │   ├── TimeError                         a time or rate that the chosen model cannot restore
+    │   ├── WeightsError                      a weights file that is damaged, hostile or of another model
+    │   └── DataError                         training or evaluation data that cannot be used
+    ├── OutputError                  exit 4   the result cannot be written (folder, disk, container, codec)
+    └── ResourceError                exit 5   this machine lacks it (memory, device, encoder)
+
+Exit 3 is a batch of which some files failed; 130 and 143 an interruption by Ctrl-C and by SIGTERM.
+
+A message is one line that says what was given, what is allowed, and what to do.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+__all__ = [
+    "AlanetError",
+    "DataError",
+    "InputError",
+    "MediaError",
+    "OptionError",
+    "OutputError",
+    "ResourceError",
+    "TimeError",
+    "WeightsError",
+]
+
+
+class AlanetError(Exception):
+    """What a person should read; `exit_code` is what the command line returns for it."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))
+
+
+class InputError(AlanetError):
+    """What was given cannot be used."""
+
+    exit_code = 2
+
+
+class MediaError(InputError):
+    """A file that cannot be opened, or that holds no picture."""
+
+
+class OptionError(InputError):
+    """An option's value is not allowed, or two options contradict each other."""
+
+
+class TimeError(InputError, ValueError):
+    """A time or a rate that the chosen model cannot restore."""
+
+
+class WeightsError(InputError):
+    """A weights file that is damaged, hostile, or made for another model."""
+
+
+class DataError(InputError):
+    """Training or evaluation data that cannot be used."""
+
+
+class OutputError(AlanetError):
+    """The result cannot be written."""
+
+    exit_code = 4
+
+
+class ResourceError(AlanetError):
+    """This machine lacks what was asked for."""
+
+    exit_code = 5

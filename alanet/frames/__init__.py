@@ -1,0 +1,1 @@
+"""Frames in memory: pure functions, no files, no network."""

@@ -1,0 +1,83 @@
+"""What a frame of video is in memory, and what is known of the video it came from.
+
+Pixels are full-range RGB integers, axes `h w c`: uint8 for 8-bit video, uint16 (all 16 bits used) for deeper video;
+c = 3, or 4 with straight alpha. Times are exact fractions of a second on the input's own time line.
+The network's float32 RGB in [0, 1] is made from pixels, and rounded back, in `color.py` and nowhere else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Color", "Frame", "Pixels", "StreamInfo", "VideoInfo"]
+
+Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]  # h w c
+
+
+@dataclass(frozen=True, slots=True)
+class Color:
+    """Colour tags by FFmpeg's names; `None` where the file is untagged. `color.py` says what is then assumed."""
+
+    matrix: str | None = None  # "bt709", "smpte170m", "bt2020nc" ...
+    primaries: str | None = None
+    transfer: str | None = None
+    range: str | None = None  # "tv" or "pc"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One picture at one time.
+
+    `source` is the decoded frame (an `av.VideoFrame`) as long as `pixels` still are exactly its picture: a frame left
+    untouched goes to the encoder as its own planes. Whoever changes pixels sets `source` to None.
+    """
+
+    pixels: Pixels  # h w c
+    time: Fraction  # seconds
+    duration: Fraction  # seconds it is shown
+    source: Any | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamInfo:
+    """A stream beside the picture: sound, subtitles, attachments, data."""
+
+    index: int
+    kind: str  # "audio", "subtitle", "attachment", "data", "video" (a further picture, cover art)
+    codec: str | None
+    language: str | None = None
+    detail: str = ""  # "48000 Hz stereo"
+
+
+@dataclass(frozen=True, slots=True)
+class VideoInfo:
+    """What is known of a video before it is decoded. Counts and durations are what the file states, and may lie."""
+
+    path: Path  # absolute; Path("-") for standard input
+    container: str  # FFmpeg's format name
+    codec: str
+    width: int  # as stored, before rotation
+    height: int
+    rate: Fraction  # frames a second, the average the file states
+    time_base: Fraction  # seconds a tick
+    start: Fraction  # time of the first frame, seconds
+    duration: Fraction | None  # seconds
+    frame_count: int | None
+    pixel_format: str  # "yuv420p10le"
+    depth: int  # bits a component
+    color: Color
+    rotation: int = 0  # degrees the player turns the picture, counter-clockwise
+    pixel_aspect: Fraction = Fraction(1)
+    alpha: bool = False
+    interlaced: bool = False
+    bit_rate: int | None = None
+    side_data: dict[str, Any] = field(default_factory=dict)  # display matrix, mastering display, MaxCLL
+    streams: tuple[StreamInfo, ...] = ()
+    chapters: int = 0
+    metadata: dict[str, str] = field(default_factory=dict)

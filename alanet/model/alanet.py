@@ -1,0 +1,244 @@
+"""ALANET, the network of the paper (Gupta, Aich, Roy-Chowdhury, ACM MM 2020), on one page.
+
+    frame V_i ──E──> latent x_i ──┐                               eq. 2
+    frame V_j ──E──> latent x_j ──┼─ M_S, M_C ─> z ──G──> S       eq. 3 - 6
+                 └── skips ───────────────────────────┘
+
+Axes: b batch, t frames of a clip, n restored frames, c channels, h w height and width.
+Frames are float32 RGB in [0, 1]. Time is counted in input periods from the clip's first frame: an integer time is a
+*deblurred* frame, a half time an *interpolated* one. h and w are multiples of `stride` = 32.
+Where the paper is silent `docs/method.md` says what was chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from alanet.errors import OptionError, TimeError
+from alanet.model.attention import ChannelAttention, attend, describe
+
+__all__ = ["ALANet", "ALANetConfig", "Encoder", "Features", "Generator"]
+
+
+@dataclass(frozen=True)
+class ALANetConfig:
+    """What rebuilds the network; stored inside its weights."""
+
+    width: float = 1.0  # times the paper's channels 32 ... 512; 0.5 has a quarter of the parameters
+    window: int = 2  # W of eq. 5, in frames: W / 2 neighbours on each side
+    attention: Literal["self", "cross", "both"] = "both"  # the rows of Table 3
+    shared_gate: bool = False  # True: one F for eq. 3 and eq. 4, the literal reading
+    residual: bool = False  # True: G predicts a correction to its input (deblurred) or to the mean of both neighbours
+
+    def __post_init__(self) -> None:
+        if not 0 < self.width <= 4:
+            raise OptionError(f"width {self.width} is outside (0, 4]; 1 is the paper's network")
+        if self.window < 0 or self.window % 2:
+            raise OptionError(f"window {self.window} is not an even number of frames; 2 is one neighbour on each side")
+        if self.attention not in ("self", "cross", "both"):
+            raise OptionError(f"attention {self.attention!r} is not one of self, cross, both")
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Channels at scales 1, 1/2, ... 1/32."""
+        return tuple(max(4, round(c * self.width)) for c in (32, 64, 128, 256, 512, 512))
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What is kept of an encoded frame. A stream holds these, for the frames of a window only."""
+
+    frame: Tensor  # b 3 h w, the input
+    skips: tuple[Tensor, ...]  # b c h/s w/s for s = 1, 2, 4, 8, 16
+    latent: Tensor  # b c h/32 w/32: x_i
+    descriptor: Tensor  # b c: the latent's mean over the whole frame (of which `latent` may be a tile)
+
+
+class Encoder(nn.Module):
+    """E: the contracting path of the U-Net (sec. 4.1, 4.4)."""
+
+    kernels = (7, 5, 3, 3, 3, 3)
+
+    def __init__(self, channels: tuple[int, ...]) -> None:
+        super().__init__()
+        inputs = (3, *channels[:-1])
+        self.first = nn.ModuleList(_conv(i, c, k) for i, c, k in zip(inputs, channels, self.kernels, strict=True))
+        self.second = nn.ModuleList(_conv(c, c, k) for c, k in zip(channels, self.kernels, strict=True))
+
+    def forward(self, frame: Tensor) -> list[Tensor]:
+        """`b 3 h w` -> features at scales 1, 1/2 ... 1/32; the last is the latent."""
+        scales: list[Tensor] = []
+        x = frame
+        for first, second in zip(self.first, self.second, strict=True):
+            x = F.avg_pool2d(x, 2) if scales else x
+            x = _act(second(_act(first(x))))
+            scales.append(x)
+        return scales
+
+
+class Generator(nn.Module):
+    """G: the expanding path, with a skip at every scale; the last convolution is linear (sec. 4.3, 4.4)."""
+
+    def __init__(self, channels: tuple[int, ...]) -> None:
+        super().__init__()
+        outputs = channels[-2::-1]  # 512 256 128 64 32
+        inputs = (channels[-1], *outputs[:-1])
+        self.first = nn.ModuleList(_conv(i, o, 3) for i, o in zip(inputs, outputs, strict=True))
+        self.second = nn.ModuleList(_conv(2 * o, o, 3) for o in outputs)
+        self.to_rgb = _conv(channels[0], 3, 3)
+
+    def forward(self, z: Tensor, skips: tuple[Tensor, ...]) -> Tensor:
+        """`z: b c h/32 w/32`, skips from full size to 1/16 -> `b 3 h w`."""
+        x = z
+        for first, second, skip in zip(self.first, self.second, reversed(skips), strict=True):
+            x = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+            x = torch.cat((_act(first(x)), skip), dim=1)
+            x = _act(second(x))
+        rgb: Tensor = self.to_rgb(x)
+        return rgb
+
+
+class ALANet(nn.Module):
+    """The adaptive latent attention network.
+
+    >>> model = ALANet(ALANetConfig(width=0.25))
+    >>> clip = torch.rand(1, 3, 3, 64, 96)                        # b t c h w
+    >>> model(clip, torch.tensor([[0.0, 0.5, 1.0]])).shape        # b n
+    torch.Size([1, 3, 3, 64, 96])
+    """
+
+    stride: ClassVar[int] = 32  # heights and widths are multiples of this
+    continuous_time: ClassVar[bool] = False  # integer and half times only
+
+    def __init__(self, config: ALANetConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or ALANetConfig()
+        self.encoder = Encoder(config.channels)
+        self.generator = Generator(config.channels)
+        latent = config.channels[-1]
+        if config.attention != "cross" or config.shared_gate:
+            self.f_self = ChannelAttention(latent)
+        if config.attention != "self" and not config.shared_gate:
+            self.f_cross = ChannelAttention(latent)
+        if config.residual:  # start exactly at the input
+            nn.init.zeros_(self.generator.to_rgb.weight)
+            nn.init.zeros_(self.generator.to_rgb.bias)  # type: ignore[arg-type]
+
+    @property
+    def receptive_radius(self) -> int:
+        """How far, in pixels, an input pixel can reach in the output (gates aside): the halo a tile needs."""
+        radius = 0
+        for level, kernel in enumerate(Encoder.kernels):
+            radius += 2**level * (kernel - 1)  # two convolutions
+        for level in range(5):
+            radius += 2**level * 2  # two 3x3 convolutions of the generator
+            radius += 2**level * 2  # the average pool below this scale, and the bilinear way back up
+        return radius + 1  # to_rgb
+
+    def can_restore(self, phase: Fraction) -> bool:
+        """Whether the frame at `phase` in [0, 1) between two inputs can be asked for."""
+        return phase in (0, Fraction(1, 2))
+
+    def forward(self, clip: Tensor, times: Tensor) -> Tensor:
+        """Restore a clip.
+
+        Args:
+            clip: `b t c h w`, float RGB in [0, 1]; h and w multiples of 32, t >= 1.
+            times: `b n`, in input periods from the clip's first frame, each in [0, t - 1] and a multiple of 1/2.
+
+        Returns:
+            `b n c h w`, not clamped.
+
+        Raises:
+            TimeError: a time outside the clip, or neither an integer nor a half.
+        """
+        if (times != times[:1]).any():  # each clip has its own times
+            return torch.cat([self(c[None], t[None]) for c, t in zip(clip, times, strict=True)])
+        t = clip.shape[1]
+        window = split_features(self.encode(rearrange(clip, "b t c h w -> (b t) c h w")), t)
+        return torch.stack([self.generate(window, time) for time in times[0].tolist()], dim=1)  # b n c h w
+
+    def encode(self, frame: Tensor) -> Features:
+        """E of eq. 2: `b 3 h w` -> what the window needs of it."""
+        *skips, latent = self.encoder(frame)
+        return Features(frame, tuple(skips), latent, describe(latent))
+
+    def generate(self, window: Mapping[int, Features], time: float) -> Tensor:
+        """The frame at `time` from the features of the frames around it (`index -> Features`).
+
+        A deblurred frame i uses every j of `window` with |j - i| <= W / 2; neighbours that do not exist (the ends of a
+        video, a cut) are simply not in `window`. An interpolated frame uses i and i + 1. Returns `b 3 h w`.
+        """
+        i = int(time // 1)
+        if time == i and i in window:
+            z, skips, base = self._deblurred(window, i), window[i].skips, window[i].frame
+        elif time == i + 0.5 and i in window and i + 1 in window:
+            a, b = window[i], window[i + 1]
+            z = self._interpolated(a, b)
+            skips = tuple((p + q) / 2 for p, q in zip(a.skips, b.skips, strict=True))
+            base = (a.frame + b.frame) / 2
+        else:
+            raise TimeError(
+                f"time {time} cannot be restored: the paper's network takes times i and i + 1/2 between frames it is "
+                f"given (here {min(window)} to {max(window)}); other times need a time-continuous model"
+            )
+        restored: Tensor = self.generator(z, skips)
+        return base + restored if self.config.residual else restored
+
+    def _deblurred(self, window: Mapping[int, Features], i: int) -> Tensor:
+        """z_i of eq. 5: M_S(x_i) + the sum of M_C(x_j given x_i) over the neighbours j."""
+        x = window[i]
+        reach = self.config.window // 2
+        neighbours = [window[j] for j in range(i - reach, i + reach + 1) if j != i and j in window]
+        if self.config.attention == "self" or not neighbours:
+            return self._self_attention(x)
+        crossed = self._cross_attention(neighbours[0], x)
+        for neighbour in neighbours[1:]:
+            crossed = crossed + self._cross_attention(neighbour, x)
+        return crossed if self.config.attention == "cross" else self._self_attention(x) + crossed
+
+    def _interpolated(self, a: Features, b: Features) -> Tensor:
+        """z between two frames, eq. 6: both M_S and both M_C, summed as written."""
+        if self.config.attention == "self":
+            return self._self_attention(a) + self._self_attention(b)
+        crossed = self._cross_attention(a, b) + self._cross_attention(b, a)
+        if self.config.attention == "cross":
+            return crossed
+        return self._self_attention(a) + self._self_attention(b) + crossed
+
+    def _self_attention(self, x: Features) -> Tensor:
+        """M_S(x) = x (x) F_self(x), eq. 3. Without an F_self (attention = cross, a lone frame) F_cross stands in."""
+        gate = self.f_self if hasattr(self, "f_self") else self.f_cross
+        return attend(x.latent, gate(x.descriptor))
+
+    def _cross_attention(self, x_j: Features, x_i: Features) -> Tensor:
+        """M_C(x_j given x_i) = x_j (x) F_cross(x_i), eq. 4: frame i decides how its neighbour's channels count."""
+        gate = self.f_self if self.config.shared_gate else self.f_cross
+        return attend(x_j.latent, gate(x_i.descriptor))
+
+
+def split_features(features: Features, t: int) -> dict[int, Features]:
+    """Features of `(b t)` frames -> one `Features` of `b` a frame index."""
+
+    def frames(x: Tensor) -> tuple[Tensor, ...]:
+        return rearrange(x, "(b t) ... -> b t ...", t=t).unbind(1)
+
+    skips = zip(*(frames(skip) for skip in features.skips), strict=True)
+    parts = zip(frames(features.frame), skips, frames(features.latent), frames(features.descriptor), strict=True)
+    return {i: Features(*part) for i, part in enumerate(parts)}
+
+
+def _conv(inputs: int, outputs: int, kernel: int) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
+
+
+def _act(x: Tensor) -> Tensor:
+    return F.leaky_relu(x, 0.1)

@@ -1,0 +1,1 @@
+"""Files <-> frames, and nothing else. All through PyAV; no ffmpeg program is needed."""
