@@ -1,0 +1,185 @@
+"""When each restored frame is shown: exact fractions of a second, for any factor or target rate.
+
+A video is N input frames at strictly increasing times t_0 < t_1 < ...; the last one has a duration of its own, so the
+video ends at t_N = t_{N-1} + its duration. The interval of frame i is [t_i, t_{i+1}): its start belongs to it, its
+end does not. A restored frame in it has a *phase*, the part of the interval that has passed: 0 = deblurred (time i in
+input periods), anything else = interpolated (time i + phase). Constant and variable rate are the same case.
+
+    input            i               i+1      (last)          end
+    time             |----------------|--------- ... |---------|
+    factor 2         0      1/2       0              0    1/2 = hold
+
+- `Factor(n)`: n restored frames an interval at phases 0, 1/n, 2/n ...: n N in all. A gap gets no more than any other
+  interval, and the video ends exactly when the input does.
+- `TargetRate(r)`: restored frame k at t_0 + k/r while that is before the video's end, each shown 1/r. The input is
+  always covered; the last restored frame may outlive it, by less than one output period.
+
+After the last frame, and before a cut, there is nothing to interpolate with: the restored frame before is held, and
+the moment says so (`hold`). Everything here is pure; floats would drift within an hour of 29.97 fps and are refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Literal
+
+from alanet.errors import OptionError
+
+__all__ = [
+    "Factor",
+    "Moment",
+    "Schedule",
+    "Tail",
+    "TargetRate",
+    "is_half",
+    "merge_holds",
+    "moments",
+    "output_rate",
+    "parse_rate",
+    "phases",
+    "timeline",
+]
+
+HIGHEST_FACTOR = 64  # more is a slip of the keyboard: 64 x 30 fps fills a disk in minutes
+HIGHEST_RATE = 1000  # frames a second
+
+Tail = Literal["hold", "drop"]
+
+
+@dataclass(frozen=True, slots=True)
+class Factor:
+    """n restored frames for every input frame."""
+
+    n: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.n <= HIGHEST_FACTOR:
+            raise OptionError(f"a factor of x{self.n} was asked for; x1 to x{HIGHEST_FACTOR} are possible, x2 is usual")
+
+    def __str__(self) -> str:
+        return f"x{self.n}"
+
+
+@dataclass(frozen=True, slots=True)
+class TargetRate:
+    """Restored frames at a constant rate, in frames a second, whatever the input's rate is."""
+
+    rate: Fraction
+
+    def __post_init__(self) -> None:
+        if not 0 < self.rate <= HIGHEST_RATE:
+            raise OptionError(f"a rate of {self.rate} fps was asked for; give one above 0 and up to {HIGHEST_RATE}")
+
+    def __str__(self) -> str:
+        return f"{self.rate} fps"
+
+
+Schedule = Factor | TargetRate
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One restored frame: when it is shown, and what it shows."""
+
+    time: Fraction  # seconds
+    phase: Fraction  # in [0, 1) of the interval it falls in; 0 = deblurred
+    duration: Fraction  # seconds
+    hold: bool = False  # True: repeats the restored frame before it (phase 0 of the same interval), restores nothing
+
+
+def parse_rate(text: str) -> Schedule:
+    """ "x2" -> Factor(2); "60", "60000/1001", "12.5" -> TargetRate.
+
+    "23.976", "29.97", "59.94" and their like (two or three decimals of a multiple of 12 or 15, times 1000/1001) mean
+    the broadcast rate that they round: 24000/1001, 30000/1001, 60000/1001. Any other decimal is taken as it stands.
+    """
+    given = text.strip().lower()
+    if re.fullmatch(r"x[0-9]{1,6}", given):
+        return Factor(int(given[1:]))
+    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?|[0-9]{1,9}/0*[1-9][0-9]{0,8}", given):
+        return TargetRate(_broadcast_rate(given) or Fraction(given))
+    raise OptionError(f"'{text}' is no frame rate; give a factor (x2, x4) or frames a second (60, 60000/1001, 59.94)")
+
+
+def _broadcast_rate(text: str) -> Fraction | None:
+    """The N x 1000/1001 that a rate of two or three decimals rounds, if there is one."""
+    decimals = len(text.partition(".")[2])
+    near = -(-Fraction(text) // 1)  # the whole number above
+    rate = near * Fraction(1000, 1001)
+    common = near % 12 == 0 or near % 15 == 0
+    return rate if decimals in (2, 3) and common and round(rate, decimals) == Fraction(text) else None
+
+
+def moments(
+    schedule: Schedule, start: Fraction, end: Fraction, *, origin: Fraction, hold: bool = False
+) -> list[Moment]:
+    """The restored frames shown in one input interval [start, end), in order; may be none for a low target rate.
+
+    start: time of frame i, s. end: time of frame i+1, or, for the last frame, start + its own duration.
+    origin: time of the video's first frame, s: where a target rate counts from.
+    hold: nothing follows to interpolate with (frame i is the last one, or a cut follows): moments after the interval's
+    first picture repeat it. Where the first moment of such an interval has a phase above 0 it is a hold too, of the
+    deblurred frame i: whoever restores shows phase 0 for every hold.
+    """
+    assert origin <= start < end, f"frame times must increase: {origin}, {start}, {end}"
+    if isinstance(schedule, Factor):
+        step = (end - start) / schedule.n
+        times = [start + k * step for k in range(schedule.n)]
+    else:
+        step = 1 / schedule.rate
+        first, stop = (-((origin - time) * schedule.rate // 1) for time in (start, end))  # ceil: first k at or after
+        times = [origin + k * step for k in range(first, stop)]
+    phases = [(time - start) / (end - start) for time in times]
+    return [Moment(time, phase, step, hold and phase > 0) for time, phase in zip(times, phases, strict=True)]
+
+
+def merge_holds(interval: list[Moment]) -> list[Moment]:
+    """An interval that shows one picture only, as one moment: what tail="drop" makes of the last one."""
+    if not interval:
+        return []
+    return [replace(interval[0], duration=sum((moment.duration for moment in interval), Fraction(0)))]
+
+
+def timeline(
+    frames: Iterable[tuple[Fraction, Fraction]], schedule: Schedule, tail: Tail = "hold"
+) -> Iterator[tuple[int, Moment]]:
+    """(i, moment) for every restored frame of a whole video without cuts, one input frame ahead of what it yields.
+
+    frames: (time, duration) of each input frame; only the last one's duration counts, the others last until the next.
+    tail: "hold" gives n N restored frames, the last picture repeated to the end; "drop" gives (n - 1) fewer, the last
+    picture shown once and longer. The total duration is the same.
+    """
+    origin: Fraction | None = None
+    before: tuple[int, Fraction, Fraction] | None = None
+    for i, (time, duration) in enumerate(frames):
+        origin = time if origin is None else origin
+        if before is not None:
+            yield from ((i - 1, moment) for moment in moments(schedule, before[1], time, origin=origin))
+        before = (i, time, duration)
+    if before is None or origin is None:
+        return
+    last, time, duration = before
+    interval = moments(schedule, time, time + duration, origin=origin, hold=True)
+    yield from ((last, moment) for moment in (merge_holds(interval) if tail == "drop" else interval))
+
+
+def is_half(phase: Fraction) -> bool:
+    """The one phase above 0 that the paper's network can restore (eq. 6)."""
+    return phase == Fraction(1, 2)
+
+
+def phases(schedule: Schedule, rate: Fraction) -> frozenset[Fraction]:
+    """Every phase that a constant-rate input of `rate` frames a second asks for: known before any work starts.
+
+    With variable rate a factor asks for the same phases, but a target rate may ask for any.
+    """
+    steps = schedule.n if isinstance(schedule, Factor) else (rate / schedule.rate).denominator
+    return frozenset(Fraction(k, steps) for k in range(steps))
+
+
+def output_rate(schedule: Schedule, rate: Fraction) -> Fraction:
+    """Nominal frames a second of the output of an input with `rate` frames a second."""
+    return rate * schedule.n if isinstance(schedule, Factor) else schedule.rate
