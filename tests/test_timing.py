@@ -21,10 +21,11 @@ from alanet.frames.timing import (
 )
 
 F = Fraction
+ZERO = F(0)
 NTSC = F(30000, 1001)
 
 
-def constant(count: int, rate: F = F(30), start: F = F(0)) -> list[tuple[F, F]]:
+def constant(count: int, rate: F = NTSC, start: F = ZERO) -> list[tuple[F, F]]:
     return [(start + i / rate, 1 / rate) for i in range(count)]
 
 
