@@ -1,0 +1,168 @@
+"""What a training run is: sizes, optimizer, schedule and budget, in one frozen dataclass; three presets.
+
+The position in a run is a fraction from 0 (start) to 1 (end). With a budget in minutes it is a share of time, otherwise
+a share of steps; learning rate and crop size are pure functions of it. A step is one batch on every process.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from alanet.errors import OptionError
+
+__all__ = ["PRESETS", "Stage", "TrainConfig", "config_from", "learning_rate", "preset", "stage_at"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """From `start` (fraction of the run) on: batches of `batch` clips of `crop` x `crop` pixels (0: whole frames)."""
+
+    start: float
+    crop: int
+    batch: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """Everything that changes the weights a run ends with, but for the model and the data."""
+
+    minutes: float | None = None  # budget of wall-clock time, the sum over resumed runs; goes before steps and epochs
+    steps: int | None = None  # budget of optimizer steps
+    epochs: int | None = None  # budget of passes over the data; needs the number of clips in one
+    seed: int = 0  # of the batches; the model comes initialised
+    stages: tuple[Stage, ...] = (Stage(0.0, 96, 8),)  # growing crops, in order of start, the first at 0
+
+    optimizer: str = "adamw"  # "adamw" (decoupled decay) | "adam" (L2 decay, as the paper)
+    lr: float = 5e-4  # the highest learning rate
+    betas: tuple[float, float] = (0.9, 0.99)
+    weight_decay: float = 1e-4
+    decay_all: bool = False  # False: norms and biases (tensors of one axis) are not decayed
+    clip: float | None = 1.0  # largest gradient norm
+    ema: float = 0.999  # decay a step of the running mean of the weights; 0: no mean
+    schedule: str = "cosine"  # "cosine" (warm-up, then down to lr * lr_end) | "drops" (lr / 10 at each of `drops`)
+    warmup: float = 0.03  # share of the run
+    lr_end: float = 0.01  # share of lr at the end of the cosine
+    drops: tuple[float, ...] = ()
+
+    pixel: str = "charbonnier"  # "l1" | "charbonnier"
+    fourier: float = 0.1  # weight of the L1 distance of Fourier transforms
+    perceptual: float = 0.0  # weight of the VGG16 term; above 0 needs the VGG weights
+
+    precision: str = "bf16"  # "fp32" | "bf16" (autocast; weights stay as they are)
+    channels_last: bool = True
+    compile: bool = False  # torch.compile; minutes at the start, paid back by a long run
+    workers: int = 1  # background threads that prepare batches; 0: in the loop itself. No effect on results
+    ahead: int = 3  # batches prepared ahead
+    patience: int = 5  # steps in a row that are not finite before the run stops
+
+    validate_minutes: float = 5.0
+    save_minutes: float = 5.0
+    validate_steps: int | None = None  # also every so many steps
+    save_steps: int | None = None
+    log_steps: int = 50  # steps a line of metrics.jsonl stands for
+    keep: int = 3  # checkpoints kept
+
+    def __post_init__(self) -> None:
+        check_choice("optimizer", self.optimizer, ("adamw", "adam"))
+        check_choice("schedule", self.schedule, ("cosine", "drops"))
+        check_choice("pixel", self.pixel, ("l1", "charbonnier"))
+        check_choice("precision", self.precision, ("fp32", "bf16"))
+        starts = [stage.start for stage in self.stages]
+        if not starts or starts[0] != 0 or starts != sorted(set(starts)) or starts[-1] >= 1:
+            raise OptionError(f"stages start at {starts}; allowed: rising fractions below 1, the first 0")
+        if any(stage.batch < 1 or stage.crop < 0 for stage in self.stages):
+            raise OptionError(
+                "a stage has a batch below 1 or a crop below 0; give at least 1 clip and 0 (whole frames) or more"
+            )
+        for name in ("minutes", "steps", "epochs", "lr", "log_steps", "keep", "patience", "ahead"):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise OptionError(f"{name} is {value}; allowed: above 0")
+        for name, top in (("ema", 1.0), ("warmup", 1.0), ("lr_end", 1.0 + 1e-9)):
+            if not 0 <= getattr(self, name) < top:
+                raise OptionError(f"{name} is {getattr(self, name)}; allowed: from 0 to below 1")
+
+
+def check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    """Raise OptionError unless `value` is one of `allowed`."""
+    if value not in allowed:
+        raise OptionError(f"{name} is {value!r}; allowed: {', '.join(allowed)}")
+
+
+# Section 5.2 of the paper as docs/method.md reads it: whole frames, L1 + 0.2 perceptual, Adam, L2 decay of everything.
+PAPER = TrainConfig(
+    epochs=200,
+    stages=(Stage(0.0, 0, 2),),
+    optimizer="adam",
+    lr=1e-4,
+    betas=(0.9, 0.999),
+    weight_decay=5e-4,
+    decay_all=True,
+    clip=None,
+    ema=0.0,
+    schedule="drops",
+    warmup=0.0,
+    drops=(0.5, 0.75),
+    pixel="l1",
+    fourier=0.0,
+    perceptual=0.2,
+    precision="fp32",
+    channels_last=False,
+)
+
+SCENES = TrainConfig(
+    minutes=60.0,
+    stages=(Stage(0.0, 96, 8), Stage(0.6, 128, 6), Stage(0.85, 192, 3)),
+)
+
+QUICK = replace(SCENES, minutes=3.0, stages=(Stage(0.0, 64, 4),), validate_minutes=1.0, save_minutes=1.0, log_steps=10)
+
+PRESETS: Mapping[str, TrainConfig] = {"paper": PAPER, "quick": QUICK, "scenes": SCENES}
+
+
+def preset(name: str, **changes: Any) -> TrainConfig:
+    """The named preset with some fields changed.
+
+    A budget among the changes takes the place of the preset's own. Raises OptionError for an unknown name or field.
+    """
+    if name not in PRESETS:
+        raise OptionError(f"preset {name!r}; allowed: {', '.join(PRESETS)}{_hint(name, PRESETS)}")
+    budget = ("minutes", "steps", "epochs")
+    cleared = dict.fromkeys(budget) if any(changes.get(key) is not None for key in budget) else {}
+    return config_from({**asdict(PRESETS[name]), **cleared, **changes})
+
+
+def config_from(values: Mapping[str, Any]) -> TrainConfig:
+    """Undo of `dataclasses.asdict`, also after JSON, where tuples are lists; OptionError for a key that is no field."""
+    known = [field.name for field in fields(TrainConfig)]
+    for key in values:
+        if key not in known:
+            raise OptionError(f"training option {key!r} is unknown{_hint(key, known)}; allowed: {', '.join(known)}")
+    made: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    if "stages" in made:
+        made["stages"] = tuple(s if isinstance(s, Stage) else Stage(**s) for s in made["stages"])
+    return TrainConfig(**made)
+
+
+def _hint(name: str, known: Mapping[str, Any] | list[str]) -> str:
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def learning_rate(config: TrainConfig, fraction: float) -> float:
+    """The learning rate at `fraction` of the run, in [0, 1]."""
+    if fraction < config.warmup:
+        return config.lr * max(fraction / config.warmup, 1e-3)
+    if config.schedule == "drops":
+        return config.lr * 10.0 ** -sum(fraction >= drop for drop in config.drops)
+    along = min((fraction - config.warmup) / (1 - config.warmup), 1.0)
+    return config.lr * (config.lr_end + (1 - config.lr_end) * 0.5 * (1 + math.cos(math.pi * along)))
+
+
+def stage_at(config: TrainConfig, fraction: float) -> Stage:
+    """The stage that `fraction` of the run lies in."""
+    return [stage for stage in config.stages if stage.start <= fraction or stage.start == 0][-1]

