@@ -237,7 +237,12 @@ def split_features(features: Features, t: int) -> dict[int, Features]:
 
 
 def _conv(inputs: int, outputs: int, kernel: int) -> nn.Conv2d:
-    return nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
+    """A convolution that keeps the size. He's initialisation for LeakyReLU 0.1 (the paper is silent): with PyTorch's
+    own, what the latent says first reaches the output 400,000 times weaker than the finest skip (at 1/8 width)."""
+    conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
+    nn.init.kaiming_normal_(conv.weight, a=0.1)
+    nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+    return conv
 
 
 def _act(x: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ Taking the descriptor rather than the latent keeps the gate of a tile the gate o
 
 from __future__ import annotations
 
+import torch
 from einops import rearrange
 from torch import Tensor, nn
 
@@ -19,8 +20,8 @@ __all__ = ["ChannelAttention", "attend", "describe"]
 
 
 def describe(latent: Tensor) -> Tensor:
-    """The channel descriptor of a latent: its global average. `b c h w -> b c` (float32 under autocast too)."""
-    return latent.float().mean(dim=(-2, -1))
+    """The channel descriptor of a latent, its global average: `b c h w -> b c`; float32 under autocast too."""
+    return latent.mean(dim=(-2, -1), dtype=torch.promote_types(latent.dtype, torch.float32))
 
 
 class ChannelAttention(nn.Module):

@@ -1,0 +1,104 @@
+"""A network on a device: pixels in, pixels out. Padding and precision live here, and nothing about time.
+
+    pixels (h w c, integers) ─> float ─> pad to the stride ─> encode ─> ring ─> generate ─> crop ─> round ─> pixels
+
+Axes: h w c for pixels, b c h w for tensors, b = 1.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from alanet.errors import OptionError, ResourceError
+from alanet.frames.color import to_float, to_integer
+from alanet.frames.frame import Pixels
+from alanet.frames.tiles import crop_back, pad_to_multiple
+from alanet.model.alanet import ALANet, Features
+
+__all__ = ["Runner", "pick_device", "pick_precision"]
+
+
+class Runner:
+    """Encodes and generates whole frames with one model on one device, in one precision.
+
+    `encodes` and `generates` count the calls: a stream encodes each frame once.
+    """
+
+    def __init__(self, model: ALANet, device: torch.device, precision: str) -> None:
+        self.model = model.to(device, memory_format=torch.channels_last).eval()  # twice as fast on a CPU
+        self.device = device
+        self.precision = precision
+        self.encodes = 0
+        self.generates = 0
+
+    def encode(self, pixels: Pixels) -> Features:
+        """E of one frame. `pixels: h w 3` (a fourth channel, alpha, is not looked at)."""
+        self.encodes += 1
+        with torch.inference_mode(), self.autocast():
+            return self.model.encode(self.to_tensor(pixels))
+
+    def generate(self, window: Mapping[int, Features], at: float, like: Pixels) -> Pixels:
+        """The frame at time `at` from the features of its window; size and depth are those of `like`."""
+        self.generates += 1
+        with torch.inference_mode(), self.autocast():
+            return self.to_pixels(self.model.generate(window, at), like)
+
+    def to_tensor(self, pixels: Pixels) -> Tensor:
+        """`h w c` integers -> `1 3 h' w'` float32 in [0, 1] on the device, h' and w' multiples of the stride."""
+        frame = torch.from_numpy(to_float(pixels[..., :3])).to(self.device)
+        frame = pad_to_multiple(frame.permute(2, 0, 1)[None], self.model.stride)  # b c h w
+        return frame.contiguous(memory_format=torch.channels_last)
+
+    def to_pixels(self, restored: Tensor, like: Pixels) -> Pixels:
+        """The undo of `to_tensor`: crop, clamp and round to `like`'s size and depth, three channels."""
+        height, width = like.shape[:2]
+        restored = crop_back(restored, height, width)
+        values = restored[0].permute(1, 2, 0).float().cpu().numpy()
+        return to_integer(values, depth=8 if like.dtype == np.uint8 else 16)
+
+    def autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+
+
+def pick_device(name: str) -> torch.device:
+    """auto: CUDA, else Apple's MPS, else the CPU. A device that is asked for and not there is an error."""
+    here = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if here[kind]))
+    if name not in here:
+        raise OptionError(f"device {name!r} is not one of auto, cpu, cuda, mps")
+    if not here[name]:
+        built = " (this PyTorch is a CPU build)" if name == "cuda" and torch.version.cuda is None else ""
+        raise ResourceError(f"device {name} is not available here{built}; use --device auto or cpu")
+    return torch.device(name)
+
+
+def pick_precision(name: str, model: ALANet, device: torch.device) -> str:
+    """auto: bf16 where it measures clearly faster than fp32 on a small frame, else fp32.
+
+    fp32 on MPS always: its bf16 is not the same everywhere.
+    """
+    if name in ("fp32", "bf16"):
+        return name
+    if name != "auto":
+        raise OptionError(f"precision {name!r} is not one of auto, fp32, bf16")
+    if device.type == "mps":
+        return "fp32"
+    pixels = np.zeros((192, 320, 3), np.uint8)
+    seconds = {}
+    for precision in ("fp32", "bf16"):
+        runner = Runner(model, device, precision)
+        seconds[precision] = min(_timed(runner, pixels) for _ in range(3))
+    return "bf16" if seconds["bf16"] < 0.9 * seconds["fp32"] else "fp32"
+
+
+def _timed(runner: Runner, pixels: Pixels) -> float:
+    start = time.perf_counter()
+    features = runner.encode(pixels)
+    runner.generate({0: features, 1: features}, 0.5, pixels)  # its pixels on the CPU: nothing is still under way
+    return time.perf_counter() - start

@@ -1,0 +1,135 @@
+"""Frames in, restored frames out: the ring of a window's features, and when each restored frame can be made.
+
+    decoded frames ─> encode ─> [ i-1 | i | i+1 ] ─> restored frames shown in [t_i, t_{i+1}) ─> out
+                                      ring
+
+Each frame is encoded once (an exact duplicate of the frame before not at all), and memory does not depend on length.
+Nothing is interpolated or borrowed across a cut: windows end there, and the restored frame before is held.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Generic, Protocol, TypeVar
+
+import numpy as np
+
+from alanet.frames.frame import Frame, Pixels
+from alanet.frames.timing import Schedule, Tail, merge_holds, moments
+from alanet.frames.windows import reach, window_of
+
+__all__ = ["Counts", "Restoring", "stream"]
+
+E = TypeVar("E")
+
+
+class Restoring(Protocol[E]):
+    """What a stream needs of a network: `Runner`, or `TiledRunner` for large frames."""
+
+    def encode(self, pixels: Pixels) -> E: ...
+
+    def generate(self, window: Mapping[int, E], at: float, like: Pixels) -> Pixels: ...
+
+
+@dataclass(slots=True)
+class Counts:
+    """What has gone through a stream so far."""
+
+    frames_in: int = 0
+    frames_out: int = 0
+    cuts: int = 0
+    duplicates: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Held(Generic[E]):
+    """A frame in the ring."""
+
+    frame: Frame
+    encoded: E
+    first: int  # index of the first frame of its shot
+
+
+def stream(
+    frames: Iterable[tuple[Frame, bool]],
+    runner: Restoring[E],
+    schedule: Schedule,
+    *,
+    window: int,
+    tail: Tail = "hold",
+    counts: Counts | None = None,
+) -> Iterator[Frame]:
+    """Restore frames as they come.
+
+    Args:
+        frames: (frame, whether a new shot starts with it), at strictly increasing times.
+        runner: the network.
+        schedule: which moments are wanted.
+        window: W of the network, in frames.
+        tail: "hold" repeats the last restored frame to the end of the video; "drop" shows it once, longer.
+        counts: kept up to date on the way.
+
+    Yields:
+        Restored frames at exact times, from the first frame's time to the end of the last one. A held frame is the
+        restored frame before it with a new time.
+    """
+    ring = _Ring(runner, schedule, window, Counts() if counts is None else counts)
+    far = reach(window)
+    index = -1
+    for index, (frame, starts_shot) in enumerate(frames):
+        ring.add(index, frame, starts_shot)
+        if index >= far.after:
+            yield from ring.interval(index - far.after)
+            ring.held.pop(index - far.after - far.before, None)
+    for i in range(max(0, index + 1 - far.after), index + 1):
+        yield from ring.interval(i, merged=tail == "drop" and i == index)
+
+
+class _Ring(Generic[E]):
+    """The frames around the one in hand, with their features."""
+
+    def __init__(self, runner: Restoring[E], schedule: Schedule, window: int, counts: Counts) -> None:
+        self.runner, self.schedule, self.window, self.counts = runner, schedule, window, counts
+        self.held: dict[int, _Held[E]] = {}
+        self.origin = Fraction(0)  # time of the video's first frame
+
+    def add(self, index: int, frame: Frame, starts_shot: bool) -> None:
+        before = self.held.get(index - 1)
+        if before is None:
+            self.origin = frame.time
+        if before is not None and np.array_equal(before.frame.pixels, frame.pixels):
+            encoded = before.encoded
+            self.counts.duplicates += 1
+        else:
+            encoded = self.runner.encode(frame.pixels)
+        first = index if before is None or starts_shot else before.first
+        self.held[index] = _Held(frame, encoded, first)
+        self.counts.frames_in += 1
+        self.counts.cuts += first == index > 0
+
+    def interval(self, i: int, *, merged: bool = False) -> Iterator[Frame]:
+        """The restored frames shown from frame i's time until the next frame's; `merged`: as one, shown longer."""
+        frame, following, first = self.held[i].frame, self.held.get(i + 1), self.held[i].first
+        end = frame.time + frame.duration if following is None else following.frame.time
+        alone = following is None or following.first != first
+        wanted = moments(self.schedule, frame.time, end, origin=self.origin, hold=alone)
+        last = max(j for j, held in self.held.items() if held.first == first)
+        picture: Pixels | None = None
+        for moment in merge_holds(wanted) if merged else wanted:
+            if picture is None or not moment.hold:
+                phase = Fraction(0) if moment.hold else moment.phase
+                look = {j: self.held[j].encoded for j in window_of(i + phase, self.window, first, last)}
+                restored = self.runner.generate(look, float(i + phase), frame.pixels)
+                picture = _with_alpha(restored, frame, following.frame if following else frame, phase)
+            self.counts.frames_out += 1
+            yield Frame(picture, moment.time, moment.duration)
+
+
+def _with_alpha(restored: Pixels, a: Frame, b: Frame, phase: Fraction) -> Pixels:
+    """Alpha is not the network's: it is the input's, blended between two inputs."""
+    if a.pixels.shape[2] == 3:
+        return restored
+    blend = a.pixels[..., 3:] * (1 - float(phase)) + b.pixels[..., 3:] * float(phase)
+    return np.concatenate((restored, np.rint(blend).astype(restored.dtype)), axis=2)
