@@ -1,0 +1,163 @@
+"""What makes one scene many clips: turns and mirrors, time reversal, exchanged colours, and the faults of real files.
+
+A clip's sharp sub-frames are uint8 numpy, frames h w c; its motion is laid out as `render.py` says and follows every
+turn. Faults are put on the input frames only (b t c h w float in [0, 1]); the truth stays clean.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = [
+    "Degradation",
+    "ExposureMix",
+    "Turn",
+    "degrade",
+    "draw_lengths",
+    "draw_turn",
+    "jpeg",
+    "turn_frames",
+    "turn_motion",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A symmetry of a clip; applied in the order of the fields."""
+
+    mirror_x: bool = False
+    mirror_y: bool = False
+    transpose: bool = False
+    reverse: bool = False  # time
+    colors: tuple[int, int, int] = (0, 1, 2)
+
+
+def draw_turn(rng: np.random.Generator) -> Turn:
+    """Any symmetry with the same chance; colours are exchanged in half of the clips."""
+    mirror_x, mirror_y, transpose, reverse, exchange = (bool(flag) for flag in rng.random(5) < 0.5)
+    red, green, blue = (int(c) for c in rng.permutation(3))
+    return Turn(mirror_x, mirror_y, transpose, reverse, (red, green, blue) if exchange else (0, 1, 2))
+
+
+def turn_frames(frames: npt.NDArray[Any], turn: Turn) -> npt.NDArray[Any]:
+    """Frames (f h w c) turned; a view."""
+    frames = frames[:, :: -1 if turn.mirror_y else 1, :: -1 if turn.mirror_x else 1]
+    frames = frames.transpose(0, 2, 1, 3) if turn.transpose else frames
+    frames = frames[::-1] if turn.reverse else frames
+    return frames[..., list(turn.colors)]
+
+
+def turn_motion(
+    flow: npt.NDArray[np.float32], sweep: npt.NDArray[np.float32], turn: Turn
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Motion (m 2 2 h w and t 2 h w) of the turned clip."""
+    if turn.reverse:  # the pairs come in reverse order, and forward is backward
+        flow, sweep = flow[::-1, ::-1], -sweep[::-1]
+    return _turn_vectors(flow, turn), _turn_vectors(sweep, turn)
+
+
+def _turn_vectors(field: npt.NDArray[np.float32], turn: Turn) -> npt.NDArray[np.float32]:
+    """Vectors ... 2 h w of (x, y)."""
+    sign = np.array([-1.0 if turn.mirror_x else 1.0, -1.0 if turn.mirror_y else 1.0], np.float32)
+    field = field[..., :: -1 if turn.mirror_y else 1, :: -1 if turn.mirror_x else 1] * sign[:, None, None]
+    return field[..., ::-1, :, :].swapaxes(-1, -2) if turn.transpose else field
+
+
+@dataclass(frozen=True, slots=True)
+class ExposureMix:
+    """How exposures are drawn in training: a model must meet every kind of clip."""
+
+    sharp: float = 0.2  # share of clips without a blurry frame
+    blurry: float = 0.2  # share of clips whose every frame is blurry; in the rest each frame is blurry with p = 0.5
+    alike: float = 0.5  # share of clips whose blurry frames all have one exposure
+    linear: float = 0.3  # share of clips averaged in linear light
+    shortest: int = 3  # of a blurry frame, in sharp frames
+
+
+def draw_lengths(rng: np.random.Generator, t: int, longest: int, mix: ExposureMix) -> tuple[int, ...]:
+    """The exposure of each of `t` frames, odd numbers from 1 (sharp) to `longest`."""
+    kind, alike = rng.random(2)
+    blurred = rng.random(t) < 0.5
+    lengths = rng.integers(mix.shortest // 2, longest // 2 + 1, t) * 2 + 1
+    if alike < mix.alike:
+        lengths[:] = lengths[0]
+    if kind < mix.sharp:
+        blurred[:] = False
+    elif kind < mix.sharp + mix.blurry:
+        blurred[:] = True
+    return tuple(int(n) for n in np.where(blurred, lengths, 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Degradation:
+    """Faults of real files, by the share of clips that have them."""
+
+    noise: float = 0.25
+    noise_most: float = 0.02  # standard deviation at white; dark parts have a third of it
+    jpeg: float = 0.2
+    jpeg_quality: tuple[int, int] = (40, 95)
+
+
+def degrade(clip: Tensor, rng: np.random.Generator, faults: Degradation) -> Tensor:
+    """Input frames (b t c h w) with noise and compression on some clips, rounded to 8 bits.
+
+    The draws come from `rng` on the CPU, so that they do not depend on the device.
+    """
+    out = clip.clone()
+    for i in range(len(clip)):
+        with_noise, with_jpeg = rng.random(2) < (faults.noise, faults.jpeg)
+        strength, quality = rng.random() * faults.noise_most, rng.integers(*faults.jpeg_quality, endpoint=True)
+        seed = int(rng.integers(1 << 62))
+        if with_noise:
+            noise = torch.randn(clip.shape[1:], generator=torch.Generator().manual_seed(seed)).to(clip.device)
+            out[i] += noise * strength * (out[i] * 0.9 + 0.1).sqrt()
+        if with_jpeg:
+            out[i] = jpeg(out[i].clamp(0, 1), int(quality))
+    return (out.clamp(0, 1) * 255).round() / 255
+
+
+# ITU-T T.81, annex K: how coarsely each frequency of luma and chroma is kept at quality 50.
+LUMA = (
+    (16, 11, 10, 16, 24, 40, 51, 61), (12, 12, 14, 19, 26, 58, 60, 55), (14, 13, 16, 24, 40, 57, 69, 56),
+    (14, 17, 22, 29, 51, 87, 80, 62), (18, 22, 37, 56, 68, 109, 103, 77), (24, 35, 55, 64, 81, 104, 113, 92),
+    (49, 64, 78, 87, 103, 121, 120, 101), (72, 92, 95, 98, 112, 100, 103, 99),
+)  # fmt: skip
+CHROMA = (
+    (17, 18, 24, 47, 99, 99, 99, 99), (18, 21, 26, 66, 99, 99, 99, 99), (24, 26, 56, 99, 99, 99, 99, 99),
+    (47, 66, 99, 99, 99, 99, 99, 99), (99, 99, 99, 99, 99, 99, 99, 99), (99, 99, 99, 99, 99, 99, 99, 99),
+    (99, 99, 99, 99, 99, 99, 99, 99), (99, 99, 99, 99, 99, 99, 99, 99),
+)  # fmt: skip
+
+
+def jpeg(frames: Tensor, quality: int) -> Tensor:
+    """Frames (t 3 h w in [0, 1]) as JPEG of this quality (1 to 100) would give them back, chroma at half size."""
+    h, w = frames.shape[-2:]
+    padded = F.pad(frames * 255, (0, -w % 16, 0, -h % 16), mode="replicate")
+    red, green, blue = padded.unbind(1)
+    luma = 0.299 * red + 0.587 * green + 0.114 * blue
+    chroma = torch.stack([(blue - luma) * 0.564, (red - luma) * 0.713], 1)
+    luma = _quantised(luma[:, None] - 128, LUMA, quality)[:, 0] + 128
+    chroma = F.interpolate(_quantised(F.avg_pool2d(chroma, 2), CHROMA, quality), scale_factor=2.0, mode="bilinear")
+    cb, cr = chroma.unbind(1)
+    rgb = torch.stack([luma + cr / 0.713, luma - 0.344 * cb - 0.714 * cr, luma + cb / 0.564], 1)
+    return (rgb[..., :h, :w] / 255).clamp(0, 1)
+
+
+def _quantised(planes: Tensor, table: tuple[tuple[int, ...], ...], quality: int) -> Tensor:
+    """Planes (t c h w, about -128 to 128) through the 8x8 cosine transform, rounded to the table's steps, and back."""
+    scale = (50 / quality if quality < 50 else 2 - quality / 50) or 0.01
+    steps = (torch.tensor(table, dtype=planes.dtype, device=planes.device) * scale).round().clamp(1, 255)
+    k = torch.arange(8, dtype=planes.dtype, device=planes.device)
+    basis = torch.cos((2 * k[None] + 1) * k[:, None] * (torch.pi / 16)) / 2  # frequency, place
+    basis[0] /= 2**0.5
+    t, c, h, w = planes.shape
+    blocks = planes.reshape(t, c, h // 8, 8, w // 8, 8).transpose(3, 4)  # t c y x 8 8
+    kept = torch.round(basis @ blocks @ basis.T / steps) * steps
+    return (basis.T @ kept @ basis).transpose(3, 4).reshape(t, c, h, w)
