@@ -57,7 +57,7 @@ def plain_z(model, latents, time):
 def test_latents_follow_equations_3_to_6(attention, shared_gate, t, window):
     model = make(attention=attention, shared_gate=shared_gate, window=window)
     clip = torch.rand(t, 3, 32, 64, dtype=torch.double)
-    features = split_features(model.encode(clip), t)
+    features = dict(enumerate(split_features(model.encode(clip), t)))
     latents = [features[i].latent[0] for i in range(t)]
     for k in range(2 * t - 1):
         z = model._deblurred(features, k // 2) if k % 2 == 0 else model._interpolated(
@@ -131,6 +131,15 @@ def test_a_frame_outside_the_window_has_no_say():
     times = torch.tensor([[0.0, 0.5, 1.0, 1.5]])
     torch.testing.assert_close(model(clip, times), model(other, times), rtol=0, atol=0)
     assert (model(clip, times + 1) - model(other, times + 1)).abs().max() > 1e-6
+
+
+def test_only_frames_that_are_looked_at_are_encoded(monkeypatch):
+    model = make()
+    counted = []
+    encode = model.encode
+    monkeypatch.setattr(model, "encode", lambda x: counted.append(len(x)) or encode(x))
+    model(torch.rand(1, 7, 3, 32, 32, dtype=torch.double), torch.tensor([[3.0, 3.5]]))
+    assert counted == [3]
 
 
 def test_residual_starts_exactly_at_the_input():

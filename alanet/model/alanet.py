@@ -162,8 +162,9 @@ class ALANet(nn.Module):
         """
         if (times != times[:1]).any():  # each clip has its own times
             return torch.cat([self(c[None], t[None]) for c, t in zip(clip, times, strict=True)])
-        t = clip.shape[1]
-        window = split_features(self.encode(rearrange(clip, "b t c h w -> (b t) c h w")), t)
+        seen = self._seen(times[0].tolist(), clip.shape[1])  # no window holds the others
+        features = self.encode(rearrange(clip[:, seen], "b t c h w -> (b t) c h w"))
+        window = dict(zip(seen, split_features(features, len(seen)), strict=True))
         return torch.stack([self.generate(window, time) for time in times[0].tolist()], dim=1)  # b n c h w
 
     def encode(self, frame: Tensor) -> Features:
@@ -192,6 +193,13 @@ class ALANet(nn.Module):
             )
         restored: Tensor = self.generator(z, skips)
         return base + restored if self.config.residual else restored
+
+    def _seen(self, times: list[float], t: int) -> list[int]:
+        """The frames of a clip of t that the windows of these times hold, in order (at least one)."""
+        reach = self.config.window // 2
+        seen = {j for time in times for i in [int(time // 1)]
+                for j in (range(i - reach, i + reach + 1) if time == i else (i, i + 1))}  # fmt: skip
+        return sorted(seen & set(range(t))) or [0]
 
     def _deblurred(self, window: Mapping[int, Features], i: int) -> Tensor:
         """z_i of eq. 5: M_S(x_i) + the sum of M_C(x_j given x_i) over the neighbours j."""
@@ -225,15 +233,15 @@ class ALANet(nn.Module):
         return attend(x_j.latent, gate(x_i.descriptor))
 
 
-def split_features(features: Features, t: int) -> dict[int, Features]:
-    """Features of `(b t)` frames -> one `Features` of `b` a frame index."""
+def split_features(features: Features, t: int) -> list[Features]:
+    """Features of `(b t)` frames -> t times those of `b`."""
 
     def frames(x: Tensor) -> tuple[Tensor, ...]:
         return rearrange(x, "(b t) ... -> b t ...", t=t).unbind(1)
 
     skips = zip(*(frames(skip) for skip in features.skips), strict=True)
     parts = zip(frames(features.frame), skips, frames(features.latent), frames(features.descriptor), strict=True)
-    return {i: Features(*part) for i, part in enumerate(parts)}
+    return [Features(*part) for part in parts]
 
 
 def _conv(inputs: int, outputs: int, kernel: int) -> nn.Conv2d:
