@@ -1,6 +1,6 @@
 """What makes one scene many clips: turns and mirrors, time reversal, exchanged colours, and the faults of real files.
 
-A clip's sharp sub-frames are uint8 numpy, frames h w c; its motion is laid out as `render.py` says and follows every
+Pictures are numpy, frames h w c, as a bank holds them; motion is laid out as `render.py` says and follows every
 turn. Faults are put on the input frames only (b t c h w float in [0, 1]); the truth stays clean.
 """
 
@@ -23,8 +23,8 @@ __all__ = [
     "draw_lengths",
     "draw_turn",
     "jpeg",
-    "turn_frames",
     "turn_motion",
+    "turn_pictures",
 ]
 
 
@@ -46,12 +46,11 @@ def draw_turn(rng: np.random.Generator) -> Turn:
     return Turn(mirror_x, mirror_y, transpose, reverse, (red, green, blue) if exchange else (0, 1, 2))
 
 
-def turn_frames(frames: npt.NDArray[Any], turn: Turn) -> npt.NDArray[Any]:
-    """Frames (f h w c) turned; a view."""
+def turn_pictures(frames: npt.NDArray[Any], turn: Turn) -> npt.NDArray[Any]:
+    """Frames (f h w c) mirrored, transposed and with colours exchanged; their order in time stays."""
     frames = frames[:, :: -1 if turn.mirror_y else 1, :: -1 if turn.mirror_x else 1]
     frames = frames.transpose(0, 2, 1, 3) if turn.transpose else frames
-    frames = frames[::-1] if turn.reverse else frames
-    return frames[..., list(turn.colors)]
+    return frames if turn.colors == (0, 1, 2) else frames[..., list(turn.colors)]
 
 
 def turn_motion(
@@ -110,7 +109,7 @@ def degrade(clip: Tensor, rng: np.random.Generator, faults: Degradation) -> Tens
 
     The draws come from `rng` on the CPU, so that they do not depend on the device.
     """
-    out = clip.clone()
+    out = clip.clone()  # as others may hold what was given
     for i in range(len(clip)):
         with_noise, with_jpeg = rng.random(2) < (faults.noise, faults.jpeg)
         strength, quality = rng.random() * faults.noise_most, rng.integers(*faults.jpeg_quality, endpoint=True)
@@ -120,7 +119,7 @@ def degrade(clip: Tensor, rng: np.random.Generator, faults: Degradation) -> Tens
             out[i] += noise * strength * (out[i] * 0.9 + 0.1).sqrt()
         if with_jpeg:
             out[i] = jpeg(out[i].clamp(0, 1), int(quality))
-    return (out.clamp(0, 1) * 255).round() / 255
+    return out.clamp_(0, 1).mul_(255).round_().div_(255)
 
 
 # ITU-T T.81, annex K: how coarsely each frequency of luma and chroma is kept at quality 50.

@@ -25,14 +25,15 @@ from alanet.data.augment import (
     degrade,
     draw_lengths,
     draw_turn,
-    turn_frames,
     turn_motion,
+    turn_pictures,
 )
 from alanet.data.bank import Bank
 from alanet.data.render import CELL, Stills, render, scene_motion
 from alanet.data.scenes import SceneOptions, draw_scene
 from alanet.errors import DataError, OptionError
-from alanet.frames.exposure import Exposure, blur, draw_blurred, expose, linear_to_srgb, srgb_to_linear, to_eight_bits
+from alanet.frames.color import linear_to_srgb, srgb_to_linear
+from alanet.frames.exposure import Exposure, blur, draw_blurred, expose, to_eight_bits
 
 __all__ = ["BankClips", "Batch", "ClipOptions", "SceneClips", "validation_batches"]
 
@@ -122,7 +123,9 @@ class BankClips:
         turn = turn if square else Turn(turn.mirror_x, turn.mirror_y, False, turn.reverse, turn.colors)
         first = start * bank.options.period
         sharp = bank.sharp(scene)[first : first + bank.exposure.needed(options.t), rows, columns]
-        sample = _expose(turn_frames(sharp, turn), bank.exposure, times, rng, options)
+        sample = _expose(sharp[::-1] if turn.reverse else sharp, bank.exposure, times, rng, options)
+        # Turned after averaging, which is much less to turn.
+        sample["clip"], sample["truth"] = turn_pictures(sample["clip"], turn), turn_pictures(sample["truth"], turn)
         if options.motion:
             cells = (..., _cells(rows), _cells(columns))
             flow = bank.flow(scene)[start : start + options.t - 1][cells].astype(np.float32)
@@ -241,14 +244,20 @@ def _expose(
     """Sub-frames (f h w c) to clip (t h w c), truth (n h w c), exposure (t)."""
     lengths = draw_lengths(rng, options.t, exposure.frames, options.mix)
     linear = rng.random() < options.mix.linear
-    # Averaging in light by a table of 256 values is ten times as fast as by the formula.
-    clip = np.stack(blur((_LIGHT if linear else _VALUES)[sharp], exposure, lengths))
-    truth = _VALUES[sharp[[exposure.index(time) for time in times]]]
-    return {"clip": linear_to_srgb(clip) if linear else clip, "truth": truth, "exposure": np.array(lengths, np.float32)}
+    clip = np.stack([_average(sharp[exposure.window(i, length)], linear) for i, length in enumerate(lengths)])
+    truth = sharp[[exposure.index(time) for time in times]].astype(np.float32) / 255
+    return {"clip": clip, "truth": truth, "exposure": np.array(lengths, np.float32)}
 
 
-_VALUES = np.arange(256, dtype=np.float32) / 255
-_LIGHT = srgb_to_linear(_VALUES).astype(np.float32)
+# Light of the 256 values: averaging by table is ten times as fast as by formula.
+_LIGHT = srgb_to_linear(np.arange(256, dtype=np.float32) / 255).astype(np.float32)
+
+
+def _average(frames: npt.NDArray[np.uint8], linear: bool) -> npt.NDArray[np.float32]:
+    """`alanet.frames.exposure.average` of 8-bit frames, float32 in [0, 1]."""
+    if linear and len(frames) > 1:
+        return np.asarray(linear_to_srgb(_LIGHT[frames].mean(axis=0)), np.float32)
+    return np.asarray(frames.sum(axis=0, dtype=np.uint16) / np.float32(255 * len(frames)), np.float32)
 
 
 def _collate(

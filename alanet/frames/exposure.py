@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alanet.errors import OptionError
+from alanet.frames.color import linear_to_srgb, srgb_to_linear
 
 __all__ = ["BlurryClip", "Exposure", "average", "blur", "draw_blurred", "expose", "to_eight_bits"]
 
@@ -58,6 +59,14 @@ class Exposure:
     def centre(self, i: int) -> int:
         """The sharp frame at the centre of input frame `i`."""
         return i * self.period + self.frames // 2
+
+    def window(self, i: int, length: int | None = None) -> slice:
+        """The `length` sharp frames (default: `frames`) during which the shutter of input frame `i` is open."""
+        length = self.frames if length is None else length
+        if not 1 <= length <= self.frames or length % 2 == 0:
+            raise OptionError(f"exposure of {length} frames in a clip; allowed: odd numbers from 1 to {self.frames}")
+        start = self.centre(i) - length // 2
+        return slice(start, start + length)
 
     def index(self, time: Fraction | float) -> int:
         """The sharp frame at `time` (periods from the first centre). OptionError where there is none."""
@@ -106,18 +115,6 @@ def average(frames: Any, *, linear: bool = False) -> Any:
     return linear_to_srgb(srgb_to_linear(frames).mean(axis=0))
 
 
-def srgb_to_linear(x: Any) -> Any:
-    """sRGB values in [0, 1] to light (IEC 61966-2-1)."""
-    low = x <= 0.04045
-    return low * (x / 12.92) + ~low * ((x.clip(0.04045) + 0.055) / 1.055) ** 2.4
-
-
-def linear_to_srgb(x: Any) -> Any:
-    """Light in [0, 1] to sRGB values."""
-    low = x <= 0.0031308
-    return low * (x * 12.92) + ~low * (1.055 * x.clip(0.0031308) ** (1 / 2.4) - 0.055)
-
-
 def blur(sharp: Any, exposure: Exposure, lengths: Sequence[int], *, linear: bool = False) -> list[Any]:
     """The input frames (t of c h w): frame i is open for lengths[i] sharp frames around its centre (eq. 7).
 
@@ -128,13 +125,7 @@ def blur(sharp: Any, exposure: Exposure, lengths: Sequence[int], *, linear: bool
             f"{len(sharp)} sharp frames for a clip of {len(lengths)}; it takes {exposure.needed(len(lengths))} "
             f"(exposure {exposure.frames}, period {exposure.period})"
         )
-    for length in lengths:
-        if not 1 <= length <= exposure.frames or length % 2 == 0:
-            raise OptionError(
-                f"exposure of {length} frames in a clip; allowed: odd numbers from 1 to {exposure.frames}"
-            )
-    starts = [exposure.centre(i) - length // 2 for i, length in enumerate(lengths)]
-    return [average(sharp[a : a + n], linear=linear) for a, n in zip(starts, lengths, strict=True)]
+    return [average(sharp[exposure.window(i, length)], linear=linear) for i, length in enumerate(lengths)]
 
 
 def to_eight_bits(x: Any) -> Any:
