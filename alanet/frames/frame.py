@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Color", "Frame", "Pixels", "StreamInfo", "VideoInfo"]
+__all__ = ["SIDE_DATA", "Color", "ContentLight", "Frame", "MasteringDisplay", "Pixels", "StreamInfo", "VideoInfo"]
 
 Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]  # h w c
 
@@ -56,6 +56,31 @@ class StreamInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class MasteringDisplay:
+    """The screen an HDR video was graded on (SMPTE ST 2086): chromaticities (x, y), luminances in cd/m2."""
+
+    red: tuple[Fraction, Fraction]
+    green: tuple[Fraction, Fraction]
+    blue: tuple[Fraction, Fraction]
+    white: tuple[Fraction, Fraction]
+    min_luminance: Fraction
+    max_luminance: Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class ContentLight:
+    """The brightest pixel and the brightest frame average of an HDR video (CTA-861.3), cd/m2."""
+
+    max_cll: int
+    max_fall: int
+
+
+SIDE_DATA = ("display_matrix", "mastering_display", "content_light", "other")
+"""Keys of VideoInfo.side_data, each there only where the video has it: nine integers as FFmpeg keeps them (row by row,
+16.16 and 2.30 fixed point), MasteringDisplay, ContentLight, and a tuple of the names of kinds that are not read."""
+
+
+@dataclass(frozen=True, slots=True)
 class VideoInfo:
     """What is known of a video before it is decoded. Counts and durations are what the file states, and may lie."""
 
@@ -76,8 +101,13 @@ class VideoInfo:
     pixel_aspect: Fraction = Fraction(1)
     alpha: bool = False
     interlaced: bool = False
+    field_order: str | None = None  # "tff" or "bff" where only the picture shows it; None: as each frame is flagged
     bit_rate: int | None = None
-    side_data: dict[str, Any] = field(default_factory=dict)  # display matrix, mastering display, MaxCLL
-    streams: tuple[StreamInfo, ...] = ()
+    side_data: dict[str, Any] = field(default_factory=dict)  # by the names of SIDE_DATA
+    stream_index: int = 0  # the picture's own stream
+    streams: tuple[StreamInfo, ...] = ()  # all others
     chapters: int = 0
     metadata: dict[str, str] = field(default_factory=dict)
+    files: tuple[Path, ...] = ()  # the pictures of a folder, in order
+    pixel_limit: int = 2**27  # a picture larger than this is refused
+    reader: Any | None = field(default=None, repr=False, compare=False)  # standard input, opened; read once

@@ -1,0 +1,76 @@
+"""Times of decoded frames made fit to work with: strictly rising, none missing, each frame with its duration.
+
+Times are exact seconds, as the file has them. Only what cannot be right is touched: a frame without a time, or with one
+that does not come after the frame before it, is put evenly between its neighbours; where the clock of the file itself
+jumps back (two recordings joined), the later part follows on the earlier.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TypeVar
+
+__all__ = ["Repairs", "durations", "rising"]
+
+T = TypeVar("T")
+PATIENCE = 8  # frames held back at most while waiting for the next good time
+JUMP = Fraction(1)  # seconds back that are a new clock, not a wrong time
+
+
+@dataclass(slots=True)
+class Repairs:
+    """What was put right, for the notes."""
+
+    spaced: int = 0  # frames put between their neighbours
+    jumps: int = 0  # clocks that began anew
+
+
+def rising(
+    stamped: Iterable[tuple[T, Fraction | None]], period: Fraction, start: Fraction, repairs: Repairs
+) -> Iterator[tuple[T, Fraction]]:
+    """(frame, time or None) in the order shown -> (frame, time), times strictly rising; good times are kept exactly.
+
+    period: seconds between frames where nothing else is known; start: the first frame's time if it has none.
+    """
+    last: Fraction | None = None
+    shift = Fraction(0)
+    waiting: list[T] = []
+    for item, stated in stamped:
+        time = None if stated is None else stated + shift
+        if time is not None and last is not None and last - time >= JUMP:
+            shift += last + (len(waiting) + 1) * period - time
+            time = last + (len(waiting) + 1) * period
+            repairs.jumps += 1
+        if time is not None and (last is None or time > last):
+            before = last if last is not None else time - (len(waiting) + 1) * period
+            yield from _between(waiting, before, (time - before) / (len(waiting) + 1), repairs)
+            waiting, last = [], time
+            yield item, time
+            continue
+        waiting.append(item)
+        if len(waiting) == PATIENCE:
+            before = last if last is not None else start - period
+            yield from _between(waiting, before, period, repairs)
+            waiting, last = [], before + PATIENCE * period
+    yield from _between(waiting, last if last is not None else start - period, period, repairs)
+
+
+def _between(items: list[T], before: Fraction, step: Fraction, repairs: Repairs) -> Iterator[tuple[T, Fraction]]:
+    repairs.spaced += len(items)
+    for i, item in enumerate(items, start=1):
+        yield item, before + i * step
+
+
+def durations(
+    timed: Iterable[tuple[T, Fraction]], of_last: Callable[[T], Fraction]
+) -> Iterator[tuple[T, Fraction, Fraction]]:
+    """(frame, time) -> (frame, time, duration): each is shown until the next, and the last for `of_last(frame)`."""
+    held: tuple[T, Fraction] | None = None
+    for item, time in timed:
+        if held is not None:
+            yield held[0], held[1], time - held[1]
+        held = (item, time)
+    if held is not None:
+        yield held[0], held[1], of_last(held[0])

@@ -1,0 +1,106 @@
+"""Interlaced video: seeing it, and making one progressive frame of each interlaced one.
+
+A frame is interlaced when its odd and even rows were taken at different moments. Streams say so in flags, and the flags
+are often wrong both ways, so FFmpeg's idet filter looks at the first frames as well and overrules the flags where it
+is sure. bwdif fills in the missing rows; a frame in is a frame out, at the same time.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from typing import Any
+
+import av
+
+__all__ = ["ALWAYS_PROGRESSIVE", "deinterlaced", "judge", "seen_interlaced"]
+
+ALWAYS_PROGRESSIVE = frozenset(
+    {"vp8", "vp9", "av1", "libdav1d", "libvpx", "libvpx-vp9", "gif", "flv1", "theora", "vvc"}
+)
+SURE = 8  # frames that must agree before the picture overrules the flags
+
+
+def seen_interlaced(frames: Iterable[Any], time_base: Fraction) -> Counter[str]:
+    """How many frames look "tff", "bff", "progressive" or "undetermined" to idet (judged over several frames)."""
+    seen: Counter[str] = Counter()
+    for frame in _filtered(frames, time_base, "idet", "", {}):
+        seen[frame.metadata.get("lavfi.idet.multiple.current_frame", "undetermined")] += 1
+    return seen
+
+
+def judge(flagged: bool, flags_known: bool, seen: Counter[str]) -> tuple[bool, str | None]:
+    """(interlaced, field order where only the picture shows it).
+
+    Flags count unless at least SURE frames say otherwise, and ten times as many as say the same. Without flags the
+    majority counts, from four frames on.
+    """
+    order = "tff" if seen["tff"] >= seen["bff"] else "bff"
+    combed, whole = seen[order], seen["progressive"]
+    if flagged:
+        return not (whole >= SURE and whole > 10 * combed), None
+    enough = SURE if flags_known else 4
+    ratio = 10 if flags_known else 2
+    other = whole + seen["bff" if order == "tff" else "tff"]
+    return (True, order) if combed >= enough and combed > ratio * other else (False, None)
+
+
+def deinterlaced(frames: Iterable[Any], time_base: Fraction, *, order: str | None, only_flagged: bool) -> Iterator[Any]:
+    """Decoded frames -> as many progressive frames with the same pts (in their own time base).
+
+    order: "tff" or "bff" for what the picture showed; None: as each frame is flagged. only_flagged: frames flagged
+    progressive pass untouched (streams that mix both).
+    """
+    arguments = {
+        "mode": "send_frame",
+        "parity": order or "auto",
+        "deint": "interlaced" if only_flagged else "all",
+    }
+    return _filtered(frames, time_base, "bwdif", None, arguments)
+
+
+def _filtered(
+    frames: Iterable[Any], time_base: Fraction, name: str, text: str | None, options: dict[str, str]
+) -> Iterator[Any]:
+    """Frames through one FFmpeg filter, which is set up anew where the picture's size or format changes."""
+    graph, shape = None, None
+    for frame in frames:
+        if graph is None or shape != (frame.width, frame.height, frame.format.name):
+            if graph is not None:
+                yield from _drained(graph)
+            shape = (frame.width, frame.height, frame.format.name)
+            graph = _graph(frame, time_base, name, text, options)
+        graph.push(frame)
+        yield from _pulled(graph)
+    if graph is not None:
+        yield from _drained(graph)
+
+
+def _graph(frame: Any, time_base: Fraction, name: str, text: str | None, options: dict[str, str]) -> Any:
+    graph = av.filter.Graph()
+    source = graph.add(
+        "buffer",
+        video_size=f"{frame.width}x{frame.height}",
+        pix_fmt=frame.format.name,
+        time_base=f"{time_base.numerator}/{time_base.denominator}",
+        colorspace=str(int(frame.colorspace)),
+        range=str(int(frame.color_range)),
+    )
+    middle = graph.add(name, text) if not options else graph.add(name, **options)
+    graph.link_nodes(source, middle, graph.add("buffersink"))
+    graph.configure()
+    return graph
+
+
+def _pulled(graph: Any) -> Iterator[Any]:
+    while True:
+        try:
+            yield graph.pull()
+        except (av.BlockingIOError, av.EOFError):
+            return
+
+
+def _drained(graph: Any) -> Iterator[Any]:
+    graph.push(None)
+    yield from _pulled(graph)

@@ -1,0 +1,116 @@
+"""Opening a file that a stranger made: nothing but that one file is read, and only as a video.
+
+FFmpeg picks a reader by looking into a file, and some readers are scripts that name other files or addresses (ffconcat,
+HLS and DASH playlists), draw text as pictures, or make pictures up. Here a file is opened by its absolute "file:"
+address (no name can be taken for a protocol or an option), by the video readers listed below and no other, and its decoder
+refuses pictures beyond a limit.
+"""
+
+from __future__ import annotations
+
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+
+from alanet.errors import MediaError
+
+__all__ = ["Limits", "decoder_for", "open_media", "picture_of"]
+
+READERS = (  # FFmpeg's demuxers for files that hold video, each self-contained
+    "asf,av1,avi,dirac,dnxhd,dv,flv,gxf,h261,h263,h264,hevc,ivf,m4v,matroska,mjpeg,mov,mpeg,mpegts,mpegvideo,mxf,nsv,"
+    "nut,obu,ogg,rm,roq,vc1,vc1test,vvc,webm,wtv,yuv4mpegpipe"
+)
+SCRIPTS = (b"ffconcat", b"#EXTM3U", b"<?xml", b"<MPD", b"[playlist]", b"v=0", b"<ASX", b"<asx", b"<smil", b"#!")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a single input may ask of this machine."""
+
+    pixels: int = 2**27  # of one picture: 16384 x 8192
+    look: int = 40  # frames decoded at most while looking whether a video is interlaced
+
+
+def open_media(path: Path) -> Any:
+    """The container (an `av` InputContainer, to be closed by the caller) of one regular file.
+
+    Raises MediaError, one line: no such file, not a regular file, empty, unreadable, a playlist or script, not a video.
+    """
+    path = check_file(path)
+    options = {"format_whitelist": READERS, "protocol_whitelist": "file"}
+    try:
+        return av.open(f"file:{path}", container_options=options, metadata_errors="replace")
+    except (av.FFmpegError, ValueError, OSError) as error:
+        raise MediaError(f"{path}: {_why_not(path)}") from error
+
+
+def check_file(path: Path) -> Path:
+    """The absolute path of a regular file that can be read and is not empty."""
+    path = path.absolute()
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise MediaError(
+                f"{path}: not a regular file; give a video file, a folder of images, or - for y4m on stdin"
+            )
+        with path.open("rb"):
+            pass
+    except FileNotFoundError:
+        raise MediaError(f"{path}: no such file") from None
+    except OSError as error:
+        raise MediaError(f"{path}: cannot be read ({error.strerror or error})") from error
+    if status.st_size == 0:
+        raise MediaError(f"{path}: the file is empty")
+    return path
+
+
+def _why_not(path: Path) -> str:
+    """One line for a file that no video reader opened."""
+    head = path.read_bytes()[:64] if path.stat().st_size < 1 << 20 else b""
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(SCRIPTS):
+        return "a playlist or script, which may name other files, is not opened; give the video itself"
+    return "not a video that can be read (another kind of file, cut off before its index, or damaged)"
+
+
+def picture_of(container: Any, path: Path) -> Any:
+    """The stream that holds the moving picture: the first marked default, or the first; cover art is none."""
+    moving = [stream for stream in container.streams.video if not _is_cover(stream)]
+    if not moving:
+        kinds = sorted({f"{stream.type} ({_codec_name(stream)})" for stream in container.streams})
+        raise MediaError(f"{path}: holds no moving picture, only {', '.join(kinds) or 'nothing'}; give a video")
+    default = [stream for stream in moving if stream.disposition & 1]
+    stream = (default or moving)[0]
+    if stream.codec_context is None:
+        raise MediaError(f"{path}: this build of FFmpeg has no decoder for its picture; convert it to H.264 first")
+    return stream
+
+
+def _is_cover(stream: Any) -> bool:
+    return bool(stream.disposition & (av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails))
+
+
+def _codec_name(stream: Any) -> str:
+    return stream.codec_context.name if stream.codec_context is not None else "unknown"
+
+
+def decoder_for(stream: Any, path: Path, pixel_limit: int, threads: int) -> Any:
+    """The codec context that decodes a picture stream, its limit and threads (0: one a core) set.
+
+    FFmpeg's own VP8 and VP9 decoders drop alpha; libvpx keeps it, so it decodes streams that say they have some.
+    """
+    if stream.width * stream.height > pixel_limit:
+        raise MediaError(
+            f"{path}: a picture of {stream.width}x{stream.height} is beyond the limit of {pixel_limit} pixels"
+        )
+    context = stream.codec_context
+    keeps_alpha = {"vp9": "libvpx-vp9", "vp8": "libvpx"}.get(context.name)
+    says_alpha = any(key.lower() == "alpha_mode" and value == "1" for key, value in stream.metadata.items())
+    if keeps_alpha in av.codecs_available and says_alpha:
+        context = av.CodecContext.create(keeps_alpha, "r")
+    context.thread_count = threads
+    context.thread_type = "AUTO"
+    context.options = {"max_pixels": str(pixel_limit)}
+    return context

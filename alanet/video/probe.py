@@ -1,0 +1,132 @@
+"""What is in an input, before it is decoded: `probe`, for files, folders of images, animations and standard input.
+
+Containers state sizes, counts, durations and colours before the picture, and often wrongly; so the first frames are
+decoded and the picture's own word is taken: its size, pixel format, colour, rotation, HDR data, first time, and whether
+it is interlaced. Nothing is counted: `frame_count` and `duration` remain what the file states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import av
+
+from alanet.errors import MediaError, OptionError
+from alanet.frames.frame import StreamInfo, VideoInfo
+from alanet.video import animation, images, y4m
+from alanet.video.convert import depth_of, has_alpha
+from alanet.video.decode import decoded_frames
+from alanet.video.deinterlace import ALWAYS_PROGRESSIVE, judge, seen_interlaced
+from alanet.video.opening import Limits, check_file, decoder_for, open_media, picture_of
+from alanet.video.tags import color_of, side_data_of, stated_duration
+
+__all__ = ["Limits", "probe"]
+
+LEAST = 12  # frames looked at for interlacing, however large they are
+LOOK_PIXELS = 2**26  # decoded at most while looking for interlacing: 32 frames of 1920x1080
+
+
+def probe(path: str | Path, *, input_rate: Fraction | None = None, limits: Limits | None = None) -> VideoInfo:
+    """What is known of a video file, a folder of images (needs input_rate), a GIF, APNG or WebP, or "-" (y4m on stdin).
+
+    Raises MediaError for what cannot be opened or holds no picture, OptionError for an input_rate missing or misplaced.
+    """
+    limits = limits or Limits()
+    given = Path(path)
+    if str(path) != "-" and given.is_dir():
+        return images.probe_folder(given, input_rate, limits)
+    if input_rate is not None:
+        raise OptionError(
+            f"{path}: --input-rate is for folders of images; this input states its own rate, leave it out"
+        )
+    if str(path) == "-":
+        return y4m.probe_stdin(limits)
+    given = check_file(given)
+    if animation.is_animation(given):
+        return animation.probe_animation(given, limits)
+    with open_media(given) as container:
+        return _probe_video(container, given, limits)
+
+
+def _probe_video(container: Any, path: Path, limits: Limits) -> VideoInfo:
+    stream = picture_of(container, path)
+    context = decoder_for(stream, path, limits.pixels, threads=0)
+    frames = decoded_frames(container, stream, context)
+    first = next(frames, None)
+    if first is None:
+        raise MediaError(f"{path}: not one picture could be decoded; the file is damaged or its codec unknown")
+    interlaced, order = _interlacing(stream, first, frames, limits)
+    rate = next((r for r in (stream.average_rate, stream.guessed_rate, stream.base_rate) if r), Fraction(25))
+    count = stream.frames or None
+    return VideoInfo(
+        path=path,
+        container=container.format.name,
+        codec=stream.codec_context.name,
+        width=first.width,
+        height=first.height,
+        rate=Fraction(rate),
+        time_base=stream.time_base,
+        start=Fraction(first.pts or 0) * stream.time_base,
+        duration=_duration(container, stream),
+        frame_count=count,
+        pixel_format=first.format.name,
+        depth=depth_of(first.format),
+        color=color_of(first, stream.codec_context),
+        rotation=first.rotation,
+        pixel_aspect=_pixel_aspect(stream),
+        alpha=has_alpha(first.format),
+        interlaced=interlaced,
+        field_order=order,
+        bit_rate=stream.bit_rate or container.bit_rate or None,
+        side_data=side_data_of(first),
+        stream_index=stream.index,
+        streams=tuple(_stream_info(other) for other in container.streams if other.index != stream.index),
+        chapters=len(container.chapters()),
+        metadata=dict(container.metadata),
+        pixel_limit=limits.pixels,
+    )
+
+
+def _interlacing(stream: Any, first: Any, frames: Iterator[Any], limits: Limits) -> tuple[bool, str | None]:
+    """Looks at the first frames, fewer of large ones; codecs and sizes that are never interlaced are not looked at."""
+    flagged = bool(first.interlaced_frame) or stream.codec_context.field_order in (2, 3, 4, 5)
+    if stream.codec_context.name in ALWAYS_PROGRESSIVE or (first.height > 1200 and not flagged):
+        return flagged, None
+    look = max(LEAST, min(limits.look, LOOK_PIXELS // (first.width * first.height)))
+    seen = seen_interlaced(islice(chain([first], frames), look), stream.time_base)
+    return judge(flagged, stream.codec_context.field_order != 0, seen)
+
+
+def _duration(container: Any, stream: Any) -> Fraction | None:
+    """Seconds the picture's own stream states, else what the container states for everything in it."""
+    own = stated_duration(stream)
+    if own is None and container.duration:
+        return Fraction(container.duration, av.time_base)
+    return own
+
+
+def _pixel_aspect(stream: Any) -> Fraction:
+    aspect = stream.sample_aspect_ratio
+    return Fraction(aspect) if aspect else Fraction(1)
+
+
+def _stream_info(stream: Any) -> StreamInfo:
+    context = stream.codec_context
+    detail = ""
+    if stream.type == "audio" and context is not None:
+        detail = f"{context.sample_rate} Hz {context.layout.name}"
+    elif stream.type == "video" and context is not None:
+        detail = f"{context.width}x{context.height}"
+    elif stream.type == "attachment":
+        detail = stream.metadata.get("filename", "")
+    return StreamInfo(
+        index=stream.index,
+        kind=stream.type,
+        codec=context.name if context is not None else None,
+        language=stream.language if stream.language != "und" else None,
+        detail=detail,
+    )
