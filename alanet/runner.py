@@ -8,7 +8,7 @@ Axes: h w c for pixels, b c h w for tensors, b = 1.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -42,11 +42,16 @@ class Runner:
         with torch.inference_mode(), self.autocast():
             return self.model.encode(self.to_tensor(pixels))
 
-    def generate(self, window: Mapping[int, Features], at: float, like: Pixels) -> Pixels:
-        """The frame at time `at` from the features of its window; size and depth are those of `like`."""
-        self.generates += 1
-        with torch.inference_mode(), self.autocast():
-            return self.to_pixels(self.model.generate(window, at), like)
+    def generate(self, window: Mapping[int, Features], times: Sequence[float], like: Pixels) -> Iterator[Pixels]:
+        """The frames at `times` from the features around them, as they are made; size and depth are those of `like`.
+
+        `window` holds all that any of the times looks at; the model picks what each one does.
+        """
+        for at in times:
+            self.generates += 1
+            with torch.inference_mode(), self.autocast():
+                restored = self.model.generate(window, at)
+                yield self.to_pixels(restored, like)
 
     def to_tensor(self, pixels: Pixels) -> Tensor:
         """`h w c` integers -> `1 3 h' w'` float32 in [0, 1] on the device, h' and w' multiples of the stride."""
@@ -100,5 +105,7 @@ def pick_precision(name: str, model: ALANet, device: torch.device) -> str:
 def _timed(runner: Runner, pixels: Pixels) -> float:
     start = time.perf_counter()
     features = runner.encode(pixels)
-    runner.generate({0: features, 1: features}, 0.5, pixels)  # its pixels on the CPU: nothing is still under way
+    list(
+        runner.generate({0: features, 1: features}, [0.0, 0.5], pixels)
+    )  # their pixels on the CPU: nothing is still under way
     return time.perf_counter() - start

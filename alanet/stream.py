@@ -9,13 +9,15 @@ Nothing is interpolated or borrowed across a cut: windows end there, and the res
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import groupby
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
+from alanet.frames.cuts import same_pixels
 from alanet.frames.frame import Frame, Pixels
 from alanet.frames.timing import Schedule, Tail, merge_holds, moments
 from alanet.frames.windows import reach, window_of
@@ -30,7 +32,7 @@ class Restoring(Protocol[E]):
 
     def encode(self, pixels: Pixels) -> E: ...
 
-    def generate(self, window: Mapping[int, E], at: float, like: Pixels) -> Pixels: ...
+    def generate(self, window: Mapping[int, E], times: Sequence[float], like: Pixels) -> Iterator[Pixels]: ...
 
 
 @dataclass(slots=True)
@@ -99,7 +101,7 @@ class _Ring(Generic[E]):
         before = self.held.get(index - 1)
         if before is None:
             self.origin = frame.time
-        if before is not None and np.array_equal(before.frame.pixels, frame.pixels):
+        if before is not None and same_pixels(before.frame.pixels, frame.pixels):
             encoded = before.encoded
             self.counts.duplicates += 1
         else:
@@ -115,16 +117,26 @@ class _Ring(Generic[E]):
         end = frame.time + frame.duration if following is None else following.frame.time
         alone = following is None or following.first != first
         wanted = moments(self.schedule, frame.time, end, origin=self.origin, hold=alone)
-        last = max(j for j, held in self.held.items() if held.first == first)
-        picture: Pixels | None = None
-        for moment in merge_holds(wanted) if merged else wanted:
-            if picture is None or not moment.hold:
-                phase = Fraction(0) if moment.hold else moment.phase
-                look = {j: self.held[j].encoded for j in window_of(i + phase, self.window, first, last)}
-                restored = self.runner.generate(look, float(i + phase), frame.pixels)
-                picture = _with_alpha(restored, frame, following.frame if following else frame, phase)
+        if merged:
+            wanted = merge_holds(wanted)
+        pictures = self._pictures(i, [Fraction(0) if moment.hold else moment.phase for moment in wanted])
+        for moment, picture in zip(wanted, pictures, strict=True):
             self.counts.frames_out += 1
             yield Frame(picture, moment.time, moment.duration)
+
+    def _pictures(self, i: int, phases: Sequence[Fraction]) -> Iterator[Pixels]:
+        """What is shown at i + each phase; a phase that repeats the one before, a hold, is not made again."""
+        a, b = self.held[i].frame, self.held.get(i + 1, self.held[i]).frame
+        first = self.held[i].first
+        last = max(j for j, held in self.held.items() if held.first == first)
+        seen = {j for phase in phases for j in window_of(i + phase, self.window, first, last)}
+        window = {j: self.held[j].encoded for j in sorted(seen)}
+        times = [float(i + phase) for phase, _ in groupby(phases)]
+        made = self.runner.generate(window, times, a.pixels)
+        for phase, repeats in groupby(phases):
+            picture = _with_alpha(next(made), a, b, phase)
+            for _ in repeats:
+                yield picture
 
 
 def _with_alpha(restored: Pixels, a: Frame, b: Frame, phase: Fraction) -> Pixels:
