@@ -1,0 +1,130 @@
+"""The command line: parse, build the dataclass, make one call.
+
+What a person reads while something runs goes to standard error; standard output carries what was asked for (a report,
+`--json`, the video of `-o -`). A failure is one line and one of these exit codes:
+
+    0  done                                   4  the result cannot be written
+    1  our own mistake                        5  this machine lacks something
+    2  what was given cannot be used          130, 143  interrupted by Ctrl-C, by SIGTERM
+    3  a batch of which some files failed
+
+Nothing here imports torch, av or numpy before a verb runs: `--help` is instant.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import Any
+
+from cyclopts import App, CycloptsError
+from cyclopts.exceptions import UnusedCliTokensError
+
+from alanet import __version__
+from alanet.cli.doctor import doctor
+from alanet.cli.info import info
+from alanet.cli.models import models
+from alanet.cli.preview import preview
+from alanet.cli.restore import restore
+from alanet.cli.screen import Screen, show_logging
+from alanet.cli.show import safe
+from alanet.errors import AlanetError, OptionError
+
+__all__ = ["app", "main", "run"]
+
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 our own mistake; 2 what was given cannot be used; 3 a batch of which some files failed; "
+    "4 the result cannot be written; 5 this machine lacks something; 130 Ctrl-C; 143 SIGTERM."
+)
+VERBS: tuple[Callable[..., int], ...] = (restore, info, preview, models, doctor)
+
+app = App(
+    name="alanet",
+    help="A poor video in, a sharp one at twice the frame rate out.",
+    help_epilogue=EXIT_CODES,
+    version=__version__,
+    result_action="return_value",
+)
+for order, verb in enumerate(VERBS):
+    takes = "[VIDEO] [OPTIONS]" if verb in (restore, info, preview) else "[OPTIONS]"
+    app.command(verb, sort_key=order, usage=f"Usage: alanet {verb.__name__} {takes}")
+
+
+class Terminated(BaseException):
+    """SIGTERM: unwinds like Ctrl-C, so that nothing half-written is left behind."""
+
+
+def main() -> None:
+    """The program `alanet`."""
+    signal.signal(signal.SIGTERM, _terminate)
+    show_logging(Screen(), verbose=_is_verbose(sys.argv[1:]))
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs one command and returns its exit code; says what went wrong in one line on standard error."""
+    try:
+        code = app(plain_words(arguments), exit_on_error=False, print_error=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader went away: nobody is left to tell
+        return 4
+    except (Exception, KeyboardInterrupt, Terminated) as error:
+        if _is_verbose(arguments) and isinstance(error, Exception):
+            import traceback
+
+            traceback.print_exc()
+        message, code = told(error)
+        print(f"alanet: {safe(message)}", file=sys.stderr)
+        return code
+
+
+def plain_words(arguments: Sequence[str]) -> list[str]:
+    """Words that look like options and are not: `-` as input is standard input, and a file is told by being there.
+
+    >>> plain_words(["restore", "-", "-o", "-"])
+    ['restore', '/dev/stdin', '-o', '-']
+    """
+    words: list[str] = []
+    for word in arguments:
+        if word == "-" and (not words or words[-1] not in ("-o", "--output")):
+            words.append("/dev/stdin")
+        elif word.startswith("-") and "." in word and os.path.lexists(word):
+            words.append(os.path.join(os.curdir, word))
+        else:
+            words.append(word)
+    return words
+
+
+def told(error: BaseException) -> tuple[str, int]:
+    """The line and the exit code of a failure."""
+    match error:
+        case AlanetError():
+            return str(error), error.exit_code
+        case CycloptsError():
+            if isinstance(error.__cause__, AlanetError):
+                return str(error.__cause__), error.__cause__.exit_code
+            if isinstance(error, UnusedCliTokensError):
+                spare = " ".join(error.unused_tokens or [])
+                return f"one video at a time; there is no place for: {spare}", OptionError.exit_code
+            return f"{' '.join(str(error).split())} See alanet --help.", OptionError.exit_code
+        case KeyboardInterrupt():
+            return "interrupted; nothing was left behind", 130
+        case Terminated():
+            return "terminated; nothing was left behind", 143
+        case MemoryError():
+            return "out of memory; give a bound that is below what is free, such as --memory 2G", 5
+    text = " ".join(str(error).split())
+    return f"our own mistake, {type(error).__name__}: {text} (run it again with -v, and report what it prints)", 1
+
+
+def _is_verbose(arguments: Sequence[str]) -> bool:
+    return any(word in ("-v", "--verbose") for word in arguments)
+
+
+def _terminate(number: int, frame: FrameType | None) -> Any:
+    raise Terminated

@@ -1,0 +1,169 @@
+"""`alanet doctor`: what this machine has, and whether the parts that a restoration needs work here."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from alanet import __version__
+from alanet.cli.options import Report
+from alanet.cli.show import duration, safe, size
+from alanet.errors import ResourceError
+
+__all__ = ["Finding", "doctor", "examine"]
+
+ENCODERS = {
+    "x264": "libx264",
+    "x265": "libx265",
+    "av1": "libsvtav1",
+    "prores": "prores_ks",
+    "ffv1": "ffv1",
+    "png": "png",
+}
+NEEDED_ENCODER = "x264"  # the default; the others are a choice
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at. `good` is None where there is nothing to judge."""
+
+    name: str
+    text: str
+    good: bool | None = None
+
+
+def doctor(*, report: Report = Report()) -> int:
+    """Look at this machine: versions, devices, encoders, folders, and a tiny restoration."""
+    findings = examine()
+    if report.json:
+        print(json.dumps({f.name: {"is": f.text, "good": f.good} for f in findings}))
+    else:
+        _show(findings)
+    bad = [finding.name for finding in findings if finding.good is False]
+    if bad:
+        raise ResourceError(f"not in order here: {', '.join(bad)}; the report says what was found")
+    return 0
+
+
+def examine() -> list[Finding]:
+    """All findings, in the order shown."""
+    return [finding for look in LOOKS for finding in _looked(look)]
+
+
+def _looked(look: Callable[[], list[Finding]]) -> list[Finding]:
+    try:
+        return look()
+    except Exception as error:  # a doctor reports whatever breaks
+        name = (look.__doc__ or "").rstrip(".").lower()
+        return [Finding(name, f"{type(error).__name__}: {error}", good=False)]
+
+
+def _versions() -> list[Finding]:
+    """Versions."""
+    import av
+    import numpy
+    import torch
+
+    ffmpeg = ".".join(map(str, av.library_versions["libavcodec"]))
+    system = f"{platform.system()} {platform.release()} {platform.machine()}"
+    return [
+        Finding("alanet", __version__),
+        Finding("python", f"{platform.python_version()}, {sys.executable}"),
+        Finding("libraries", f"torch {torch.__version__}, numpy {numpy.__version__}, av {av.__version__}"),
+        Finding("ffmpeg", f"libavcodec {ffmpeg}, inside av"),
+        Finding("system", system),
+    ]
+
+
+def _devices() -> list[Finding]:
+    """Devices."""
+    import torch
+
+    found = [Finding("cpu", f"{os.cpu_count()} cores, {torch.get_num_threads()} threads, {_cpu_bf16()}")]
+    if torch.cuda.is_available():
+        for index in range(torch.cuda.device_count()):
+            card = torch.cuda.get_device_properties(index)
+            found.append(Finding("cuda", f"{card.name}, {size(card.total_memory)}", good=True))
+    else:
+        built = "this torch is built for it, no card answers" if torch.version.cuda else "this torch is a CPU build"
+        found.append(Finding("cuda", f"none: {built}"))
+    if sys.platform == "darwin":
+        there = torch.backends.mps.is_available()
+        found.append(Finding("mps", "yes" if there else "none", good=there or None))
+    return found
+
+
+def _cpu_bf16() -> str:
+    import torch
+
+    capability = torch.backends.cpu.get_cpu_capability()
+    asks = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)  # no public name says it
+    bf16 = asks is not None and asks()
+    return f"{capability}, bf16 {'supported' if bf16 else 'not supported'}"
+
+
+def _encoders() -> list[Finding]:
+    """Encoders."""
+    import av
+
+    def has(encoder: str) -> bool:
+        try:
+            return av.Codec(encoder, "w") is not None
+        except ValueError:  # what PyAV's unknown-codec error derives from
+            return False
+
+    there = [name for name, encoder in ENCODERS.items() if has(encoder)]
+    missing = [name for name in ENCODERS if name not in there]
+    text = ", ".join(there) + (f"; missing: {', '.join(missing)}" if missing else "")
+    return [Finding("encoders", text, good=NEEDED_ENCODER in there)]
+
+
+def _folder() -> list[Finding]:
+    """Temporary folder."""
+    with tempfile.TemporaryDirectory(prefix="alanet-") as folder:
+        (Path(folder) / "probe").write_bytes(b"alanet")
+        free = shutil.disk_usage(folder).free
+    return [Finding("temporary folder", f"{tempfile.gettempdir()}, {size(free)} free", good=True)]
+
+
+def _self_test() -> list[Finding]:
+    """Self test."""
+    import numpy as np
+
+    from alanet.restore import Restorer
+
+    restorer = Restorer()
+    ramp = np.linspace(0, 255, 64, dtype=np.uint8)
+    frames = [np.repeat(np.roll(ramp, step)[None, :, None], 64, axis=0).repeat(3, axis=2) for step in range(3)]
+    begun = time.monotonic()
+    restored = restorer.arrays(frames)
+    took = duration(time.monotonic() - begun)
+    good = len(restored) == 5 and all(frame.shape == (64, 64, 3) and frame.std() > 1 for frame in restored)
+    where = f"{restorer.model_name} on {restorer.device}, {restorer.precision}"
+    return [Finding("self test", f"3 frames in, {len(restored)} out with {where}, {took}", good=good)]
+
+
+LOOKS = (_versions, _devices, _encoders, _folder, _self_test)
+
+
+def _show(findings: list[Finding]) -> None:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    signs = {True: Text("ok", style="green"), False: Text("NO", style="bold red"), None: Text("")}
+    before = ""
+    for finding in findings:
+        name = "" if finding.name == before else finding.name
+        table.add_row(signs[finding.good], Text(name, style="cyan"), Text(safe(finding.text)))
+        before = finding.name
+    Console(highlight=False, soft_wrap=True).print(table)

@@ -1,0 +1,238 @@
+"""`alanet info`: what a video is, what was found in it, and how long restoring it would take."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from rich.console import Console
+from rich.text import Text
+
+from alanet.cli.options import Network, Reading, Report, Source, flag, source_path
+from alanet.cli.restore import describe, estimate
+from alanet.cli.screen import Screen, is_plain, page
+from alanet.cli.show import bars, clock, count, marks, rate, ruler, safe, size
+
+if TYPE_CHECKING:
+    from alanet.frames.cuts import Scores
+    from alanet.frames.frame import Frame, VideoInfo
+
+__all__ = ["Analysis", "analyse", "info"]
+
+TRACK = 72  # bars at most
+Quick = Annotated[bool, flag(["--quick"], "Read the header only: no cuts, duplicates or blur, no estimate.")]
+
+
+@dataclass(slots=True)
+class Analysis:
+    """What decoding a video found. Times in seconds on the video's own time line."""
+
+    frames: int = 0
+    start: Fraction = Fraction(0)
+    end: Fraction = Fraction(0)
+    shortest: Fraction | None = None  # between two frames
+    longest: Fraction | None = None
+    cuts: list[bool] = field(default_factory=list)  # a frame each: whether it starts a new shot
+    cut_times: list[Fraction] = field(default_factory=list)
+    duplicates: int = 0
+    blurs: list[float | None] = field(default_factory=list)  # a frame each
+
+    @property
+    def variable(self) -> bool:
+        """Whether intervals differ by more than the rounding to a container's milliseconds."""
+        return (
+            self.shortest is not None and self.longest is not None and self.longest - self.shortest > Fraction(1, 400)
+        )
+
+
+def info(
+    source: Source = None,
+    /,
+    *,
+    quick: Quick = False,
+    reading: Reading = Reading(),
+    network: Network = Network(),
+    report: Report = Report(),
+) -> int:
+    """Show what a video is: rate, colour, streams, cuts, where it is blurry, how long restoring it would take."""
+    from alanet.video.probe import probe
+
+    path = source_path(source)
+    video = probe(path, input_rate=reading.rate)
+    found, seconds = None, None
+    if not quick:
+        with Screen().waiting("looking at every frame"):
+            found = analyse(_examined(video, reading))
+            seconds = None if str(path) == "-" else _estimate(path, reading, network)
+    if report.json:
+        print(json.dumps(_as_json(video, found, seconds)))
+    else:
+        _show(video, found, seconds)
+    return 0
+
+
+def analyse(frames: Iterable[tuple[Frame, Scores, bool]]) -> Analysis:
+    """One pass over (frame, its scores, whether it starts a new shot); the first frame starts none."""
+    found = Analysis()
+    before: Fraction | None = None
+    for frame, scores, cut in frames:
+        if before is None:
+            found.start = frame.time
+        else:
+            gap = frame.time - before
+            found.shortest = gap if found.shortest is None else min(found.shortest, gap)
+            found.longest = gap if found.longest is None else max(found.longest, gap)
+        found.frames += 1
+        found.cuts.append(cut)
+        if cut:
+            found.cut_times.append(frame.time)
+        found.duplicates += scores.duplicate
+        found.blurs.append(scores.blur)
+        before, found.end = frame.time, frame.time + frame.duration
+    return found
+
+
+def _examined(video: VideoInfo, reading: Reading) -> Iterable[tuple[Frame, Scores, bool]]:
+    from alanet.frames.cuts import find_cuts
+    from alanet.video.decode import decode
+    from alanet.video.scores import scored
+
+    examined = find_cuts(scored(decode(video, deinterlace=reading.deinterlace), blur=True))
+    return examined if reading.cuts == "auto" else ((frame, scores, False) for frame, scores, _ in examined)
+
+
+def _estimate(path: Path, reading: Reading, network: Network) -> float | None:
+    """Seconds; planned as if the result went to a folder of its own, so that an earlier result is no obstacle."""
+    from alanet.restore import RestoreOptions
+
+    options = RestoreOptions(deinterlace=reading.deinterlace, cuts=reading.cuts == "auto", input_rate=reading.rate)
+    with tempfile.TemporaryDirectory(prefix="alanet-") as folder:
+        seconds: float | None = network.restorer().plan(path, Path(folder) / "estimate.mkv", options).seconds
+    return seconds
+
+
+def _as_json(video: VideoInfo, found: Analysis | None, seconds: float | None) -> dict[str, Any]:
+    from alanet.frames.color import assumed_color
+
+    color, assumed = video.color, assumed_color(video.color, video.width, video.height)
+    said: dict[str, Any] = {
+        "path": str(video.path),
+        "container": video.container,
+        "codec": video.codec,
+        "width": video.width,
+        "height": video.height,
+        "rotation": video.rotation,
+        "pixel_aspect": str(video.pixel_aspect),
+        "rate": str(video.rate),
+        "duration": None if video.duration is None else float(video.duration),
+        "pixel_format": video.pixel_format,
+        "depth": video.depth,
+        "alpha": video.alpha,
+        "interlaced": video.interlaced,
+        "color": {name: getattr(color, name) for name in COLOR_FIELDS},
+        "color_assumed": {name: getattr(assumed, name) for name in COLOR_FIELDS},
+        "streams": [
+            {"index": s.index, "kind": s.kind, "codec": s.codec, "language": s.language, "detail": s.detail}
+            for s in video.streams
+        ],
+        "chapters": video.chapters,
+    }
+    if found is not None:
+        said |= {
+            "frames": found.frames,
+            "start": float(found.start),
+            "end": float(found.end),
+            "variable_rate": found.variable,
+            "cuts": [float(moment) for moment in found.cut_times],
+            "duplicates": found.duplicates,
+            "blur": _track(found),
+            "estimate_seconds": seconds,
+        }
+    return said
+
+
+COLOR_FIELDS = ("matrix", "primaries", "transfer", "range")
+
+
+def _show(video: VideoInfo, found: Analysis | None, seconds: float | None) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    rows = _facts(video)
+    if found is not None:
+        rows += _findings(found, plain=is_plain(console))
+        rows.append(("estimate", estimate(seconds, found.frames)))
+    console.print(Text(safe(video.path), style="bold"))
+    console.print(page(rows, console))
+
+
+def _facts(video: VideoInfo) -> list[tuple[str, str]]:
+    """What the file says of itself."""
+    rows = [("picture", describe(video)), ("colour", _colour(video))]
+    special = []
+    if video.rotation:
+        special.append(f"turned by {video.rotation} degrees (stored {video.width}x{video.height})")
+    if video.pixel_aspect != 1:
+        special.append(f"pixels {video.pixel_aspect} as wide as high")
+    special += [word for word, there in (("alpha", video.alpha), ("interlaced", video.interlaced)) if there]
+    special += [name.replace("_", " ") for name in video.side_data]
+    if special:
+        rows.append(("also", ", ".join(special)))
+    weight = [size(video.path.stat().st_size)] if video.path.is_file() else []
+    weight += [f"{video.bit_rate / 1e6:.1f} Mbit/s"] if video.bit_rate else []
+    names = video.container.split(",")  # FFmpeg's mov and mp4 are one: "mov,mp4,m4a,3gp,3g2,mj2"
+    own = video.path.suffix.lower().lstrip(".")
+    rows.append(("container", ", ".join([own if own in names else names[0], *weight])))
+    for stream in video.streams:
+        rows.append((stream.kind, ", ".join(filter(None, [stream.codec, stream.detail, stream.language]))))
+    if video.chapters:
+        rows.append(("chapters", f"{video.chapters}"))
+    return rows
+
+
+def _colour(video: VideoInfo) -> str:
+    """The tags, and what is assumed where there are none: "bt709, tv range", "untagged, taken as bt709, tv range"."""
+    from alanet.frames.color import assumed_color
+
+    assumed = assumed_color(video.color, video.width, video.height)
+    tagged = {name: value for name in COLOR_FIELDS if (value := getattr(video.color, name)) is not None}
+    guessed = {name: getattr(assumed, name) for name in COLOR_FIELDS if name not in tagged}
+    if not tagged:
+        return f"untagged, taken as {_in_words(guessed)}"
+    return _in_words(tagged) + (f"; the rest is taken as {_in_words(guessed)}" if guessed else "")
+
+
+def _in_words(tags: dict[str, str]) -> str:
+    """Colour tags without repeating what matrix, primaries and transfer have in common."""
+    coding = {name: value for name, value in tags.items() if name != "range"}
+    alike = len(coding) == len(COLOR_FIELDS) - 1 and len(set(coding.values())) == 1
+    words = [next(iter(coding.values()))] if alike else [f"{name} {value}" for name, value in coding.items()]
+    return ", ".join([*words, *([f"{tags['range']} range"] if "range" in tags else [])])
+
+
+def _track(found: Analysis) -> list[float]:
+    from alanet.frames.cuts import blur_track
+
+    return blur_track(found.blurs, found.cuts, min(found.frames, TRACK))
+
+
+def _findings(found: Analysis, *, plain: bool) -> list[tuple[str, str]]:
+    """What decoding showed."""
+    begins, ends = (clock(float(moment), tenths=True) for moment in (found.start, found.end))
+    span = f"{count(found.frames, 'frame')} from {begins} to {ends}"
+    if found.variable and found.shortest and found.longest:
+        span += f", variable rate: {rate(1 / found.longest)} to {rate(1 / found.shortest)}"
+    at = ", ".join(clock(float(moment), tenths=True) for moment in found.cut_times[:8])
+    cuts = count(len(found.cut_times), "cut") + (f" at {at}" if at else "")
+    if len(found.cut_times) > 8:
+        cuts += " ..."
+    columns = min(found.frames, TRACK)
+    starts = [index for index, cut in enumerate(found.cuts) if cut]
+    rows = [("frames", span), ("found", f"{cuts}; {count(found.duplicates, 'duplicate frame')}")]
+    rows.append(("blur", bars(_track(found), columns, plain=plain)))
+    if starts:
+        rows.append(("blur", marks(starts, found.frames, columns)))
+    return [*rows, ("blur", ruler(float(found.start), float(found.end), columns))]

@@ -1,0 +1,212 @@
+"""`alanet preview`: one moment before and after, as a picture; or some seconds side by side, as a video.
+
+Before is the input frame that a viewer sees at that moment; after is the restored frame shown then.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from alanet.cli.options import RESULT, Network, Reading, Source, Telling, flag, source_path
+from alanet.cli.screen import Screen
+from alanet.cli.values import parse_moment
+from alanet.errors import OptionError, OutputError
+
+if TYPE_CHECKING:
+    from alanet.frames.frame import Frame, VideoInfo
+    from alanet.restore import Restorer
+
+__all__ = ["Sheet", "pairs_of", "preview"]
+
+AROUND = 4  # input frames read on either side of the moment: more than any window needs
+
+
+@Parameter(name="*", group=RESULT)
+@dataclass(frozen=True)
+class Sheet:
+    """What is shown, and where it goes."""
+
+    output: Annotated[
+        Path | None,
+        Parameter(
+            name=["--output", "-o"],
+            help="Where to write; by default NAME_preview.png, or .mp4, beside the input.",
+            allow_leading_hyphen=True,
+        ),
+    ] = None
+    at: Annotated[
+        str | None, Parameter(metavar="TIME", help="The moment; seconds or h:m:s. By default the middle of the video.")
+    ] = None
+    video: Annotated[bool, flag(["--video"], "A video side by side instead of a picture.")] = False
+    seconds: Annotated[float, Parameter(metavar="N", help="How long that video is.")] = 2.0
+    gain: Annotated[float, Parameter(metavar="N", help="How much the difference is amplified.")] = 4.0
+    overwrite: Annotated[bool, flag(["--overwrite"], "Replace an existing result.")] = False
+
+
+def preview(
+    source: Source = None,
+    /,
+    *,
+    sheet: Sheet = Sheet(),
+    reading: Reading = Reading(),
+    network: Network = Network(),
+    telling: Telling = Telling(),
+) -> int:
+    """Write one moment as a picture: before | after | difference; or a short video side by side."""
+    from alanet.video.probe import probe
+
+    path = source_path(source)
+    if str(path) == "-":
+        raise OptionError(
+            "a preview looks at one place of a video, which standard input cannot be asked for; give a file"
+        )
+    info = probe(path, input_rate=reading.rate)
+    at = _moment(sheet.at, info)
+    folder = Path.cwd() if source is None else path.absolute().parent
+    target = sheet.output or folder / f"{path.stem}_preview{'.mp4' if sheet.video else '.png'}"
+    _check_target(target, path, sheet)
+    screen = Screen(quiet=telling.quiet)
+    make = _video if sheet.video else _picture
+    with screen.waiting("restoring"):
+        rows = make(network.restorer(), info, at, target, sheet, reading)
+    screen.rows([*rows, ("result", str(target.absolute()))])
+    if telling.json:
+        print(json.dumps({"output": str(target.absolute()), "time": float(at)}))
+    return 0
+
+
+def pairs_of(inputs: Iterator[Frame], restored: Iterator[Frame]) -> Iterator[tuple[Frame, Frame]]:
+    """Each restored frame with the input frame that is shown when it begins; both in order of time, one pass."""
+    before = next(inputs, None)
+    after_next = next(inputs, None)
+    for after in restored:
+        while after_next is not None and after_next.time <= after.time:
+            before, after_next = after_next, next(inputs, None)
+        if before is not None:
+            yield before, after
+
+
+def _moment(text: str | None, info: VideoInfo) -> Fraction:
+    if text is not None:
+        return parse_moment(text)
+    return info.start + (info.duration or Fraction(0)) / 2
+
+
+def _check_target(target: Path, source: Path, sheet: Sheet) -> None:
+    if not sheet.video and target.suffix.lower() != ".png":
+        raise OptionError(f"a preview is written as PNG; end the name {target.name} in .png, or ask for --video")
+    if not target.parent.is_dir():
+        raise OutputError(f"{target.parent} is no folder; make it, or choose another place with -o")
+    if target.exists() and source.exists() and target.samefile(source):
+        raise OutputError(f"{target} is the input itself; choose another name with -o")
+    if target.exists() and not sheet.overwrite:
+        raise OutputError(f"{target} exists; give --overwrite to replace it, or another name with -o")
+
+
+def _pairs(
+    restorer: Restorer, info: VideoInfo, start: Fraction, end: Fraction, reading: Reading
+) -> Iterator[tuple[Frame, Frame]]:
+    from alanet.restore import RestoreOptions
+    from alanet.video.decode import decode
+
+    begin = start if start > info.start else None
+    options = RestoreOptions(
+        start=begin, end=end, deinterlace=reading.deinterlace, cuts=reading.cuts == "auto", input_rate=reading.rate
+    )
+    inputs = decode(info, start=begin, end=end, deinterlace=reading.deinterlace)
+    return pairs_of(inputs, restorer.frames(info.path, options))
+
+
+def _picture(
+    restorer: Restorer, info: VideoInfo, at: Fraction, target: Path, sheet: Sheet, reading: Reading
+) -> list[tuple[str, str]]:
+    """Writes the picture of one moment, whole or not at all."""
+    from PIL import Image
+
+    from alanet.cli.sheet import difference, shown_pixels, side_by_side
+
+    margin = AROUND / info.rate
+    pair = None
+    for before, after in _pairs(restorer, info, at - margin, at + margin, reading):
+        if after.time > at:
+            break
+        pair = before, after
+    if pair is None or pair[1].time + pair[1].duration <= at:
+        raise OptionError(
+            f"there is no frame at {float(at):.3f} s; `alanet info` shows where the video begins and ends"
+        )
+    before, after = pair
+    left, right = shown_pixels(before, info), shown_pixels(after, info)
+    what = "deblurred" if after.time == before.time else "interpolated"
+    labels = [
+        f"before   input frame at {float(before.time):.3f} s",
+        f"after   {what} at {float(after.time):.3f} s",
+        f"difference x{sheet.gain:g}",
+    ]
+    picture = side_by_side([left, right, difference(left, right, sheet.gain)], labels)
+    part = target.with_name(f".{target.name}.part")
+    try:
+        Image.fromarray(picture).save(part, format="png")
+        part.replace(target)
+    except OSError as error:
+        raise OutputError(f"{target} cannot be written: {error.strerror or error}") from error
+    finally:
+        part.unlink(missing_ok=True)
+    return [("moment", f"{what} at {float(after.time):.3f} s, beside the input frame at {float(before.time):.3f} s")]
+
+
+def _video(
+    restorer: Restorer, info: VideoInfo, at: Fraction, target: Path, sheet: Sheet, reading: Reading
+) -> list[tuple[str, str]]:
+    """Writes some seconds with the input on the left and the result on the right, and their sound."""
+    from alanet.cli.sheet import shown_pixels, side_by_side
+    from alanet.frames.frame import Frame
+    from alanet.notes import Notes
+    from alanet.video.plan import EncodeOptions, plan_output
+    from alanet.video.writer import open_writer
+
+    end = at + Fraction(sheet.seconds)
+    pairs = _pairs(restorer, info, at, end, reading)
+    first = next(pairs, None)
+    if first is None:
+        raise OptionError(f"there is no frame from {float(at):.3f} s on; `alanet info` shows where the video ends")
+
+    def joined(pair: tuple[Frame, Frame]) -> Frame:
+        pictures = [shown_pixels(frame, info) for frame in pair]
+        return Frame(side_by_side(pictures, ["before", "after"], even=True), pair[1].time, pair[1].duration)
+
+    opening = joined(first)
+    wide = _plain(info, opening)
+    plan = plan_output(wide, target, EncodeOptions(compatible=True, overwrite=sheet.overwrite), Notes())
+    with open_writer(plan, start=at, end=end, notes=Notes()) as writer:
+        for frame in chain([opening], map(joined, pairs)):
+            writer.write(frame)
+        writer.finish()
+    return [("moment", f"{float(at):.3f} s to {float(end):.3f} s")]
+
+
+def _plain(info: VideoInfo, frame: Frame) -> VideoInfo:
+    """The video that sheets make: of their size, 8-bit, upright, untagged, with the input's time line and sound."""
+    from alanet.frames.frame import Color
+
+    height, width = frame.pixels.shape[:2]
+    return replace(
+        info,
+        width=width,
+        height=height,
+        pixel_format="yuv420p",
+        depth=8,
+        alpha=False,
+        color=Color(),
+        rotation=0,
+        pixel_aspect=Fraction(1),
+        side_data={},
+    )

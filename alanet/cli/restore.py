@@ -1,0 +1,102 @@
+"""`alanet restore`: the estimate before, the progress, and what was kept and left out after."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from alanet.cli.options import Encoding, Network, Output, Reading, Source, Telling, Timing, source_path
+from alanet.cli.screen import Screen
+from alanet.cli.show import count, duration, rate, size
+from alanet.errors import OptionError
+
+if TYPE_CHECKING:
+    from alanet.frames.frame import VideoInfo
+    from alanet.restore import RestorePlan, RestoreReport
+
+__all__ = ["closing_rows", "describe", "estimate", "opening_rows", "restore"]
+
+
+def restore(
+    source: Source = None,
+    /,
+    *,
+    output: Output = None,
+    encoding: Encoding = Encoding(),
+    timing: Timing = Timing(),
+    reading: Reading = Reading(),
+    network: Network = Network(),
+    telling: Telling = Telling(),
+) -> int:
+    """Turn a poor video into a sharp one at twice the frame rate.
+
+    Without a video, the bundled sample is restored into the current folder.
+    """
+    if output == Path("-") and telling.json:
+        raise OptionError("--json and the output - both need standard output; write the video to a file")
+    path = source_path(source)
+    if source is None and output is None:
+        output = free_path(Path.cwd() / f"{path.stem}_x2{path.suffix}")
+    screen = Screen(quiet=telling.quiet)
+    options = timing.options(reading, encoding.options(network.threads))
+    with screen.waiting("loading the network"):
+        restorer = network.restorer()
+        plan = restorer.plan(path, output, options)
+    screen.heading(f"{path} → {plan.output.path}")
+    screen.rows(opening_rows(plan, f"{restorer.model_name} on {restorer.device}, {restorer.precision}"))
+    with screen.progress() as on_progress:
+        report = restorer.run(plan, on_progress=on_progress)
+    screen.rows(closing_rows(report))
+    if telling.json:
+        print(json.dumps(report.to_dict()))
+    return 0
+
+
+def free_path(path: Path) -> Path:
+    """The path, or the first of NAME_2, NAME_3 ... that is not taken: the sample can be tried twice."""
+    tries, number = path, 1
+    while tries.exists():
+        number += 1
+        tries = path.with_stem(f"{path.stem}_{number}")
+    return tries
+
+
+def describe(info: VideoInfo) -> str:
+    """A video in a line: "640x352, 30 fps, 2.0 s, h264 yuv420p"."""
+    width, height = (info.height, info.width) if info.rotation % 180 else (info.width, info.height)
+    parts = [f"{width}x{height}", rate(info.rate)]
+    if info.duration is not None:
+        parts.append(duration(float(info.duration)))
+    return ", ".join([*parts, f"{info.codec} {info.pixel_format}"])
+
+
+def estimate(seconds: float | None, frames: int | None) -> str:
+    """The time before starting: "about 1 min 20 s for 60 frames"."""
+    if seconds is None or frames is None:
+        return "unknown: the input does not say how long it is"
+    return f"about {duration(seconds)} for {count(frames, 'frame')}"
+
+
+def opening_rows(plan: RestorePlan, network: str) -> list[tuple[str, str]]:
+    return [
+        ("input", describe(plan.info)),
+        ("output", rate(plan.rate)),
+        ("network", network),
+        ("estimate", estimate(plan.seconds, plan.frames_in)),
+    ]
+
+
+def closing_rows(report: RestoreReport) -> list[tuple[str, str]]:
+    """What was done, kept, left out and should be known; the result's path last."""
+    speed = f", {report.frames_out / report.seconds:.1f} a second" if report.seconds > 0 else ""
+    done = f"{count(report.frames_in, 'frame')} in, {report.frames_out:,} out, in {duration(report.seconds)}{speed}"
+    found = [count(n, thing) for n, thing in ((report.cuts, "cut"), (report.duplicates, "duplicate frame")) if n]
+    rows = [("done", ", ".join([done, *found]))]
+    rows += [("kept", line) for line in report.notes.kept]
+    rows += [("left out", line) for line in report.notes.left_out]
+    rows += [("warning", line) for line in report.notes.warnings]
+    if str(report.output) == "-":
+        return [*rows, ("result", "standard output")]
+    weight = f" ({size(report.output.stat().st_size)})" if report.output.is_file() else ""
+    return [*rows, ("result", f"{report.output.absolute()}{weight}")]
