@@ -5,7 +5,8 @@
     FOLDER/best.safetensors   the same, at the best validation
     FOLDER/metrics.jsonl      and FOLDER/tensorboard
 
-Ctrl-C and SIGTERM end the run after the step in progress, with everything saved.
+Ctrl-C and SIGTERM end the run after the step in progress, with everything saved. `python -m alanet.training.train
+--help` runs it where there is no more than torch, NumPy, einops and safetensors.
 """
 
 from __future__ import annotations
@@ -161,7 +162,7 @@ class _Loop:
                     if result.stop:
                         interrupted = asked[0] if asked else signal.SIGTERM
                     self._after(result)
-            self._finish(validate=interrupted is None)
+                self._finish(validate=interrupted is None)
         finally:
             feed.close()
             if self.journal:
@@ -221,6 +222,7 @@ class _Loop:
         self.validated_at, self.validated = self.used, self.trainer.step
         if self.hooks.validate is None or self.journal is None:
             return
+        self._save()  # a signal during a long validation may be followed by a kill
         trainer = self.trainer
         trainer.model.eval()
         done = self.hooks.validate(trainer.averaged)
@@ -291,3 +293,9 @@ def _signals() -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+if __name__ == "__main__":
+    from alanet.training.command import main
+
+    raise SystemExit(main())
