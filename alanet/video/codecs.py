@@ -1,0 +1,199 @@
+"""What can be written: the codecs, the containers that hold them, and the pixel format nearest to the input's.
+
+A codec is named as on the command line (x264), its encoder as in FFmpeg (libx264). Depth and chroma are kept where the
+codec has them; what it has not is lost in this order: chroma before depth; each loss is one line for the user.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import av
+
+from alanet.errors import OptionError, ResourceError
+from alanet.video.convert import depth_of
+
+__all__ = [
+    "CODECS",
+    "CONTAINERS",
+    "Y4M",
+    "Codec",
+    "Container",
+    "Shape",
+    "encoder_options",
+    "losses",
+    "pixel_format",
+    "shape_of",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """A way to write pictures."""
+
+    name: str
+    encoder: str
+    crf: float | None = None  # default quality; None: the codec has no such scale
+    preset: str | None = None
+    subsampled_odd: bool = True  # writes odd sizes in 4:2:0 and 4:2:2
+    alpha: bool = False
+    rgb: bool = False  # RGB pictures stay RGB
+    segment: str = "mp4"  # a container that keeps its times exactly and can be joined by packet copy
+
+
+CODECS = {
+    codec.name: codec
+    for codec in (
+        Codec("x264", "libx264", crf=18, preset="medium", subsampled_odd=False),
+        Codec("x265", "libx265", crf=20, preset="medium", subsampled_odd=False),
+        Codec("av1", "libsvtav1", crf=24, preset="8"),
+        Codec("prores", "prores_ks", alpha=True, segment="mov"),
+        Codec("ffv1", "ffv1", alpha=True, rgb=True, segment="nut"),
+        Codec("png", "png", alpha=True, rgb=True, segment=""),
+    )
+}
+Y4M = Codec("y4m", "")  # what goes to standard output
+Y4M_FORMATS = ("yuv420p", "yuv411p", "yuv422p", "yuv444p")
+Y4M_DEEP = tuple(f"yuv{chroma}p{depth}le" for chroma in (420, 422, 444) for depth in (10, 12))
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A file format of the output."""
+
+    name: str
+    format: str  # FFmpeg's muxer
+    endings: tuple[str, ...]
+    codecs: tuple[str, ...]
+    chapters: bool = True
+    attachments: bool = False  # fonts and the like
+    cover: str = "stream"  # how a cover picture is kept: as a stream, as an attachment, or ""
+    text: str = ""  # the codec that text subtitles are converted to
+
+
+CONTAINERS = {
+    container.name: container
+    for container in (
+        Container("MP4", "mp4", (".mp4", ".m4v"), ("x264", "x265", "av1"), text="mov_text"),
+        Container("MOV", "mov", (".mov", ".qt"), ("x264", "x265", "prores"), text="mov_text"),
+        Container(
+            "MKV",
+            "matroska",
+            (".mkv",),
+            ("x264", "x265", "av1", "prores", "ffv1"),
+            attachments=True,
+            cover="attachment",
+            text="subrip",
+        ),
+        Container("WebM", "webm", (".webm",), ("av1",), cover="", text="webvtt"),
+        Container("MPEG-TS", "mpegts", (".ts", ".m2ts", ".mts"), ("x264", "x265"), chapters=False, cover=""),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a pixel format can hold. chroma: times its planes are halved across and down; (0, 0) is 4:4:4."""
+
+    depth: int
+    chroma: tuple[int, int]
+    alpha: bool
+    rgb: bool
+    grey: bool
+
+    def __str__(self) -> str:
+        names = {(0, 0): "4:4:4", (1, 0): "4:2:2", (1, 1): "4:2:0", (0, 1): "4:4:0", (2, 0): "4:1:1", (2, 2): "4:1:0"}
+        kind = "RGB" if self.rgb else "grey" if self.grey else names.get(self.chroma, "odd chroma")
+        return f"{self.depth}-bit {kind}"
+
+
+def shape_of(name: str) -> Shape:
+    """The shape of a pixel format named as FFmpeg names it."""
+    pixels = av.VideoFormat(name, 16, 16)
+    parts = pixels.components
+    rgb = pixels.is_rgb or pixels.has_palette or pixels.is_bayer
+    grey = not rgb and not any(part.is_chroma for part in parts)
+    halved = {16: 0, 8: 1, 4: 2}
+    chroma = (0, 0) if rgb or grey else (halved.get(pixels.chroma_width(), 0), halved.get(pixels.chroma_height(), 0))
+    alpha = bool(pixels.has_palette or any(part.is_alpha for part in parts))
+    return Shape(max(8, depth_of(pixels)), chroma, alpha, bool(rgb), grey)
+
+
+def pixel_format(codec: Codec, source: str, size: tuple[int, int], *, alpha: bool, compatible: bool) -> str:
+    """The pixel format, of those the codec can write, that loses least of `source` and adds least to it.
+
+    size: (width, height). alpha: whether the video has any. compatible: 8-bit 4:2:0 whatever the source is (the size
+    must be even). ResourceError where this build of PyAV lacks the encoder.
+    """
+    if compatible:
+        if codec.alpha:
+            raise OptionError(
+                f"--compatible writes 8-bit 4:2:0, which {codec.name} is not for; use --codec x264, x265 or av1"
+            )
+        return "yuv420p"
+    want = shape_of(source)
+    fits = [
+        (_distance(want, shape), name)
+        for name, shape in _shapes(codec).items()
+        if _allowed(codec, want, shape, size, alpha)
+    ]
+    assert fits, f"{codec.name} has no pixel format for {source}"
+    return min(fits)[1]
+
+
+def _shapes(codec: Codec) -> dict[str, Shape]:
+    """The integer pixel formats of the encoder, without the doubles (yuvj420p, nv12) of others."""
+    if codec is Y4M:
+        return {name: shape_of(name) for name in (*Y4M_FORMATS, *Y4M_DEEP)}
+    try:
+        formats = av.Codec(codec.encoder, "w").video_formats or []
+    except av.codec.codec.UnknownCodecError:
+        raise ResourceError(
+            f"this build of PyAV has no {codec.encoder} encoder; choose another --codec, or install PyAV's wheel"
+        ) from None
+    doubles = ("yuvj", "nv", "pal", "mono")
+    names = [f.name for f in formats if not f.name.startswith(doubles) and "f16" not in f.name and "f32" not in f.name]
+    return {name: shape_of(name) for name in names}
+
+
+def _allowed(codec: Codec, want: Shape, shape: Shape, size: tuple[int, int], alpha: bool) -> bool:
+    odd = not codec.subsampled_odd and any(halved and side % 2 for halved, side in zip(shape.chroma, size, strict=True))
+    return (
+        not odd
+        and shape.alpha == (alpha and codec.alpha)
+        and shape.rgb == (want.rgb and codec.rgb)
+        and shape.grey == (want.grey and codec.rgb)
+    )
+
+
+def _distance(want: Shape, shape: Shape) -> tuple[int, ...]:
+    """Smaller is nearer: depth lost, chroma lost, then what is more than needed."""
+    needed = (1, 1) if want.grey else want.chroma
+    lost = sum(max(0, have - need) for have, need in zip(shape.chroma, needed, strict=True))
+    spare = sum(max(0, need - have) for have, need in zip(shape.chroma, needed, strict=True))
+    return max(0, want.depth - shape.depth), lost, max(0, shape.depth - want.depth), spare
+
+
+def losses(source: str, written: str) -> str | None:
+    """What of the source's depth and chroma a pixel format cannot hold, in words; None where nothing is lost."""
+    want, shape = shape_of(source), shape_of(written)
+    depth, chroma, *_ = _distance(want, shape)
+    return f"{want} became {shape}" if depth or chroma else None
+
+
+def encoder_options(codec: Codec, *, crf: float | None, preset: str | None, threads: int, hdr: str) -> dict[str, str]:
+    """The encoder's private options. hdr: `master-display=...:max-cll=...` in x265's words, or empty."""
+    options: dict[str, str] = {}
+    if codec.crf is not None:
+        options["crf"] = f"{codec.crf if crf is None else crf:g}"
+        options["preset"] = preset or codec.preset or "medium"
+    if codec.name == "x264" and hdr:
+        options["x264-params"] = hdr.replace("master-display", "mastering-display").replace("max-cll", "cll")
+    if codec.name == "x265":
+        pools = f":pools={threads}" if threads else ""
+        options["x265-params"] = f"log-level=none{pools}" + (f":hdr10=1:{hdr}" if hdr else "")
+    if codec.name == "av1":
+        options["svtav1-params"] = f"lp={threads}" if threads else "lp=0"
+    if codec.name == "ffv1":
+        options |= {"level": "3", "slices": "4", "slicecrc": "1", "g": "1"}
+    return options

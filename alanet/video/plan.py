@@ -1,0 +1,338 @@
+"""What will be written and where, decided before any work; everything that can be refused is refused here.
+
+    input's container -> the same where it can hold the codec and the sound, else MKV (MOV for ProRes); one note says so
+    input's depth and chroma -> kept, or one note says what became of them
+    input's times -> a tick in which every restored frame's time is a whole number
+
+A plan is only a description: writing it is `encode.py`, carrying the other streams over is `streams.py`.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from math import gcd
+from pathlib import Path
+from typing import Any, Literal
+
+import av
+
+from alanet.errors import MediaError, OptionError, OutputError
+from alanet.frames.color import assumed_color
+from alanet.frames.frame import Color, VideoInfo
+from alanet.frames.timing import Factor, Schedule, output_rate
+from alanet.notes import Notes
+from alanet.video.carry import Carried, carried, lacking
+from alanet.video.codecs import (
+    CODECS,
+    CONTAINERS,
+    Y4M,
+    Codec,
+    Container,
+    encoder_options,
+    losses,
+    pixel_format,
+    shape_of,
+)
+from alanet.video.opening import open_media
+
+__all__ = ["EncodeOptions", "OutputPlan", "plan_output", "work_folder"]
+
+STDOUT = Path("-")
+FINEST = 2**31 - 1  # ticks a second that MP4 and the encoders can count
+
+
+@dataclass(frozen=True, slots=True)
+class EncodeOptions:
+    """How the result is written."""
+
+    codec: str = "x264"  # x264, x265, av1, prores, ffv1 or png
+    crf: float | None = None  # quality, smaller is better; None: 18 for x264, 20 for x265, 24 for av1
+    preset: str | None = None  # the encoder's speed; None: medium (8 for av1)
+    compatible: bool = False  # 8-bit 4:2:0, which every player takes
+    threads: int = 0  # of the encoder; 0: as many as it likes
+    overwrite: bool = False  # an existing output is replaced
+
+
+@dataclass(frozen=True, slots=True)
+class OutputPlan:
+    """Everything the writer needs to know."""
+
+    info: VideoInfo
+    path: Path  # absolute; Path("-") for standard output
+    kind: Literal["video", "pictures", "y4m"]
+    container: Container | None  # of a video
+    codec: Codec
+    options: EncodeOptions
+    pixel_format: str
+    size: tuple[int, int]  # width, height as written
+    tick: Fraction  # seconds; every frame's time is a whole number of these
+    rate: Fraction  # nominal frames a second
+    tags: Color  # as written; None stays untagged
+    color: Color  # complete: what the pixels are converted by
+    encoder_options: dict[str, str]
+    source_is_media: bool = False  # the input is a file with streams and tags, not pictures or a pipe
+    carried: tuple[Carried, ...] = ()  # the other streams of the input that come along
+
+
+def plan_output(
+    info: VideoInfo,
+    output: str | Path | None,
+    options: EncodeOptions,
+    notes: Notes,
+    *,
+    suffix: str = "_x2",
+    schedule: Schedule = Factor(2),
+) -> OutputPlan:
+    """Decide what `output` will be; None names it after the input (NAME_x2.EXT), "-" is y4m on standard output.
+
+    An existing folder, or the codec png, makes a folder of PNG pictures. Raises OptionError, OutputError or
+    ResourceError, one line each, for whatever cannot be written.
+    """
+    codec = _codec(options)
+    if output is not None and Path(output) == STDOUT:
+        return _described(info, STDOUT, "y4m", None, Y4M, options, notes, schedule)
+    given = None if output is None else Path(os.path.abspath(output))
+    if codec.name == "png" or (given is not None and given.is_dir()):
+        path = given or _beside(info, suffix, "")
+        plan = _described(info, path, "pictures", None, CODECS["png"], options, notes, schedule)
+    else:
+        plan = _video(info, given, codec, options, notes, suffix, schedule)
+    _check_target(plan)
+    return plan
+
+
+def _video(
+    info: VideoInfo,
+    given: Path | None,
+    codec: Codec,
+    options: EncodeOptions,
+    notes: Notes,
+    suffix: str,
+    schedule: Schedule,
+) -> OutputPlan:
+    source = _open_source(info)
+    streams = [] if source is None else list(source.streams)
+    try:
+        container = _container(info, given, codec, streams, notes)
+        path = given or _beside(info, suffix, _ending(info, container))
+        plan = _described(info, path, "video", container, codec, options, notes, schedule)
+        kept = carried(streams, info.stream_index, container, notes)
+    finally:
+        if source is not None:
+            source.close()
+    _try_encoder(plan)
+    return replace(plan, source_is_media=source is not None, carried=kept)
+
+
+def _open_source(info: VideoInfo) -> Any:
+    """The input's container, or None where it has no streams to carry: pictures, animations, standard input."""
+    if info.path == STDOUT or not info.path.is_file():
+        return None
+    try:
+        return open_media(info.path)
+    except MediaError:  # an animation: already probed, so not a damaged video
+        return None
+
+
+def work_folder(path: Path) -> Path:
+    """The hidden folder beside the target that holds everything until it is complete."""
+    return path.with_name(f".{path.name}.alanet-part")
+
+
+# ---- what ------------------------------------------------------------------------------------------------------------
+
+
+def _codec(options: EncodeOptions) -> Codec:
+    if options.codec not in CODECS:
+        raise OptionError(f"--codec {options.codec} is unknown; choose {', '.join(CODECS)}")
+    if options.crf is not None and not 0 <= options.crf <= 63:
+        raise OptionError(f"--crf {options.crf:g} is out of range; give 0 (best) to 51 (63 for av1), 18 is usual")
+    return CODECS[options.codec]
+
+
+def _container(info: VideoInfo, given: Path | None, codec: Codec, streams: list[Any], notes: Notes) -> Container:
+    """The container of a named output; else the input's own where it holds codec and streams, else MKV or MOV."""
+    if given is not None:
+        for container in CONTAINERS.values():
+            if given.suffix.lower() in container.endings:
+                return _holding(container, codec, given)
+        endings = ", ".join(ending for container in CONTAINERS.values() for ending in container.endings)
+        raise OutputError(f"{given.name}: cannot write '{given.suffix}' files; choose one of {endings}")
+    own = _own_container(info)
+    choices = [own] if own is not None and codec.name in own.codecs else []
+    choices += [CONTAINERS[name] for name in _others_for(info, codec) if CONTAINERS[name] not in choices]
+    missing = [lacking(streams, info.stream_index, container) for container in choices]
+    best = min(range(len(choices)), key=lambda i: len(missing[i]))
+    if choices[best] is not own and own is not None:
+        lacks = codec.name if codec.name not in own.codecs else ", ".join(missing[0])
+        notes.warn(f"container: {choices[best].name} instead of {own.name}, which cannot hold {lacks}")
+    elif own is None and info.path != STDOUT and streams:
+        notes.warn(f"container: {choices[best].name}, as {info.container} is not written")
+    return choices[best]
+
+
+def _others_for(info: VideoInfo, codec: Codec) -> tuple[str, ...]:
+    """Containers to fall back on; pictures and animations have none of their own and become MP4 where that can be."""
+    if codec.name == "prores":
+        return ("MOV", "MKV")
+    animated = _own_container(info) is None and not info.streams and codec.name in CONTAINERS["MP4"].codecs
+    return ("MP4",) if animated else ("MKV",)
+
+
+def _holding(container: Container, codec: Codec, given: Path) -> Container:
+    if codec.name in container.codecs:
+        return container
+    able = [other.endings[0] for other in CONTAINERS.values() if codec.name in other.codecs]
+    raise OutputError(
+        f"{given.name}: {container.name} cannot hold {codec.name}; "
+        f"choose --codec {' or '.join(container.codecs)}, or a name ending in {' or '.join(able)}"
+    )
+
+
+def _own_container(info: VideoInfo) -> Container | None:
+    """The input's container, if it is one that is written."""
+    formats = info.container.split(",")
+    ending = info.path.suffix.lower()
+    if "mp4" in formats or "mov" in formats:
+        return CONTAINERS["MOV" if ending in CONTAINERS["MOV"].endings else "MP4"]
+    if "matroska" in formats or "webm" in formats:
+        return CONTAINERS["WebM" if ending == ".webm" else "MKV"]
+    if "mpegts" in formats:
+        return CONTAINERS["MPEG-TS"]
+    return None
+
+
+def _ending(info: VideoInfo, container: Container) -> str:
+    own = info.path.suffix.lower()
+    return own if own in container.endings else container.endings[0]
+
+
+def _beside(info: VideoInfo, suffix: str, ending: str) -> Path:
+    """NAME_x2.EXT in the input's folder; in the current one for standard input."""
+    if info.path == STDOUT:
+        return Path.cwd() / f"stdin{suffix}{ending}"
+    name = info.path.name if info.path.is_dir() else info.path.stem
+    return info.path.with_name(f"{name}{suffix}{ending}")
+
+
+def _described(
+    info: VideoInfo,
+    path: Path,
+    kind: Literal["video", "pictures", "y4m"],
+    container: Container | None,
+    codec: Codec,
+    options: EncodeOptions,
+    notes: Notes,
+    schedule: Schedule,
+) -> OutputPlan:
+    """The plan, with a note for everything of the picture that the codec cannot keep."""
+    size = (info.width, info.height)
+    if options.compatible and kind == "video" and (size[0] % 2 or size[1] % 2):
+        size = (size[0] + size[0] % 2, size[1] + size[1] % 2)
+        notes.warn(f"size: {info.width}x{info.height} became {size[0]}x{size[1]}, as 8-bit 4:2:0 needs even sizes")
+    written = pixel_format(codec, info.pixel_format, size, alpha=info.alpha, compatible=options.compatible)
+    if loss := losses(info.pixel_format, written):
+        notes.leave_out(
+            f"depth and chroma: {loss}, {'as asked' if options.compatible else f'the most of {codec.name}'}"
+        )
+    if info.alpha and not shape_of(written).alpha:
+        notes.leave_out(f"alpha: {codec.name} has none; --codec prores, ffv1 or png keeps it")
+    shape = shape_of(written)
+    if codec.name == "x264" and (shape.depth > 8 or shape.chroma != (1, 1)):
+        notes.warn(f"players: many do not play {shape} H.264; --compatible writes 8-bit 4:2:0")
+    tags, color = _colors(info, written)
+    return OutputPlan(
+        info=info,
+        path=path,
+        kind=kind,
+        container=container,
+        codec=codec,
+        options=options,
+        pixel_format=written,
+        size=size,
+        tick=_tick(info, schedule, notes),
+        rate=output_rate(schedule, info.rate),
+        tags=tags,
+        color=color,
+        encoder_options=encoder_options(codec, crf=options.crf, preset=options.preset, threads=options.threads, hdr=""),
+    )
+
+
+def _colors(info: VideoInfo, written: str) -> tuple[Color, Color]:
+    """(tags, complete colour). RGB that becomes YUV gets the tags of that step, which no player could guess."""
+    color = assumed_color(info.color, info.width, info.height)
+    source, target = shape_of(info.pixel_format), shape_of(written)
+    if info.pixel_format.startswith("yuvj"):
+        color = replace(color, range="pc")
+        return replace(info.color, range="pc"), color
+    if target.rgb or not source.rgb:
+        return info.color, color
+    plain = replace(info.color, matrix=None, range=None)
+    matrix = assumed_color(plain, info.width, info.height).matrix
+    return replace(info.color, matrix=matrix, range="tv"), replace(color, matrix=matrix, range="tv")
+
+
+def _tick(info: VideoInfo, schedule: Schedule, notes: Notes) -> Fraction:
+    """The coarsest tick that counts the input's times and all between that the schedule asks for."""
+    if isinstance(schedule, Factor):
+        tick = info.time_base / schedule.n
+    else:
+        a, b = info.time_base, 1 / schedule.rate
+        tick = Fraction(gcd(a.numerator * b.denominator, b.numerator * a.denominator), a.denominator * b.denominator)
+    if tick.denominator > FINEST:
+        notes.warn("times: rounded to a microsecond, as no container counts finer than the input does")
+        return Fraction(1, 1_000_000)
+    return Fraction(1, tick.denominator)
+
+
+# ---- where -----------------------------------------------------------------------------------------------------------
+
+
+def _check_target(plan: OutputPlan) -> None:
+    """Refuse an output that is the input, exists, or cannot be written."""
+    path, source = plan.path, plan.info.path
+    if source != STDOUT and path.exists() and source.exists() and os.path.samefile(path, source):
+        raise OutputError(f"{path.name}: the output is the input; give another name with -o")
+    if path.exists() or path.is_symlink():
+        _check_existing(plan)
+    folder = path.parent
+    if not folder.is_dir():
+        raise OutputError(f"{folder}: there is no such folder; make it, or give another with -o")
+    probe = folder / f".alanet-{os.getpid()}"
+    try:
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot write there ({error.strerror}); give another folder with -o") from None
+
+
+def _check_existing(plan: OutputPlan) -> None:
+    path = plan.path
+    if plan.kind == "video" and path.is_dir():
+        raise OutputError(f"{path}: is a folder; give a file name with -o")
+    if plan.kind == "pictures" and not path.is_dir():
+        raise OutputError(f"{path}: is a file; PNG pictures need a folder, give its name with -o")
+    if plan.kind == "pictures" and not any(path.iterdir()):
+        return
+    if not plan.options.overwrite:
+        raise OutputError(f"{path}: exists already; --overwrite replaces it")
+    if plan.kind == "pictures" and any(not (f.suffix == ".png" and f.stem.isdecimal()) for f in path.iterdir()):
+        raise OutputError(f"{path}: holds other files than numbered PNG pictures, so it is not replaced; give another")
+
+
+def _try_encoder(plan: OutputPlan) -> None:
+    """Open the encoder once where its limits are near: very small and very large pictures."""
+    if min(plan.size) >= 64 and max(plan.size) <= 4096:
+        return
+    try:
+        context: Any = av.CodecContext.create(plan.codec.encoder, "w")
+        context.width, context.height = plan.size
+        context.pix_fmt = plan.pixel_format
+        context.time_base, context.framerate = plan.tick, plan.rate
+        context.options = plan.encoder_options
+        context.open()
+    except av.FFmpegError:
+        size = f"{plan.size[0]}x{plan.size[1]}"
+        raise OutputError(f"{plan.codec.name} cannot encode pictures of {size}; choose --codec ffv1 or png") from None

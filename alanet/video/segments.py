@@ -1,0 +1,150 @@
+"""The picture's track on its way: short files of video only, each beginning with a key frame, joined by packet copy.
+
+    work folder:  00000.mp4  00001.mp4  ...  segments.jsonl (a line for each complete one)
+
+Inside a segment times count from its first frame; the index says where on the video's time line that is. So a segment
+is the same whatever came before it, and a run can go on after the last complete one.
+Joined, presentation times are the frames' own. Decoding times are made anew: packet n is decoded when the n-th shown
+frame, `delay` frames earlier, is shown. Shifted old ones could overlap where the rate varies.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+
+from alanet.frames.frame import Frame
+from alanet.video.plan import OutputPlan
+from alanet.video.planes import planes
+from alanet.video.tags import set_color
+
+__all__ = ["INDEX", "Segment", "SegmentWriter", "joined", "record"]
+
+INDEX = "segments.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A complete segment. Times in seconds on the input's time line."""
+
+    name: str
+    frames: int
+    start: Fraction  # of its first frame
+    end: Fraction  # when its last frame has been shown
+    shortest: Fraction  # least time between two of its frames
+    delay: int  # frames that coding order runs ahead of showing order
+
+
+class SegmentWriter:
+    """Encodes frames into one segment file; `close` completes it and says what it holds."""
+
+    def __init__(self, folder: Path, number: int, plan: OutputPlan, start: Fraction) -> None:
+        self.start = start
+        self._plan = plan
+        self._name = f"{number:05d}.{plan.codec.segment}"
+        self._shown: list[int] = []  # ticks, in the order given
+        self._coded: list[int] = []  # ticks, in the order the encoder returns them
+        self._end = start
+        self._path = folder / self._name
+        self._container = av.open(f"file:{self._path}", "w", format=plan.codec.segment)
+        self._stream = _video_stream(self._container, plan)
+
+    def add(self, frame: Frame) -> None:
+        """Encode a frame; its time must be later than the one before."""
+        picture = planes(frame, self._plan)
+        ticks = round((frame.time - self.start) / self._plan.tick)
+        if self._shown:  # repaired times need not be whole ticks, so two may meet
+            ticks = max(ticks, self._shown[-1] + 1)
+        picture.pts, picture.time_base = ticks, self._plan.tick
+        picture.pict_type = 0  # a decoded frame's type would be forced on the encoder
+        self._shown.append(ticks)
+        self._end = max(self._end, frame.time + frame.duration)
+        self._mux(self._stream.encode(picture))
+
+    def close(self) -> Segment:
+        """Flush the encoder, complete the file on disk, and return its entry for the index."""
+        self._mux(self._stream.encode(None))
+        self._container.close()
+        with open(self._path, "rb+") as file:
+            os.fsync(file.fileno())
+        steps = [b - a for a, b in zip(self._shown, self._shown[1:], strict=False)]
+        shortest = min(steps) * self._plan.tick if steps else self._end - self.start
+        rank = {ticks: i for i, ticks in enumerate(self._shown)}
+        delay = max(n - rank[ticks] for n, ticks in enumerate(self._coded))
+        return Segment(self._name, len(self._shown), self.start, self._end, shortest, delay)
+
+    def abandon(self) -> None:
+        """Let go of the file without completing it."""
+        with suppress(av.FFmpegError, OSError):
+            self._container.close()
+
+    def _mux(self, packets: Sequence[Any]) -> None:
+        for packet in packets:
+            self._coded.append(round(packet.pts * packet.time_base / self._plan.tick))
+            self._container.mux(packet)
+
+
+def _video_stream(container: Any, plan: OutputPlan) -> Any:
+    """The encoder, set up by the plan."""
+    stream = container.add_stream(plan.codec.encoder, rate=plan.rate)
+    context = stream.codec_context
+    context.width, context.height = plan.size
+    context.pix_fmt = plan.pixel_format
+    context.time_base = stream.time_base = plan.tick
+    context.sample_aspect_ratio = plan.info.pixel_aspect
+    context.options = dict(plan.encoder_options)
+    context.thread_count = plan.options.threads
+    set_color(context, plan.tags)
+    return stream
+
+
+def record(folder: Path, segment: Segment) -> None:
+    """Append a complete segment to the work folder's index, on disk before this returns."""
+    line = {
+        "name": segment.name,
+        "frames": segment.frames,
+        "start": str(segment.start),
+        "end": str(segment.end),
+        "shortest": str(segment.shortest),
+        "delay": segment.delay,
+    }
+    with open(folder / INDEX, "a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def joined(folder: Path, segments: Sequence[Segment], tick: Fraction, origin: Fraction) -> Iterator[Any]:
+    """All packets of all segments in coding order, times in ticks from `origin`; holds the times of one segment."""
+    delay = max(segment.delay for segment in segments)
+    step = max(1, round(min(segment.shortest for segment in segments) / tick))
+    first = round((segments[0].start - origin) / tick)
+    decoding = deque(first - step * (delay - i) for i in range(delay))
+    for i, segment in enumerate(segments):
+        end = segments[i + 1].start if i + 1 < len(segments) else segment.end
+        shift = round((segment.start - origin) / tick)
+        order = sorted(shift + time for time, _ in _packets(folder / segment.name, tick))
+        until = dict(zip(order, [*order[1:], round((end - origin) / tick)], strict=True))
+        decoding.extend(order)
+        for time, packet in _packets(folder / segment.name, tick):
+            packet.time_base = tick
+            packet.pts, packet.dts = shift + time, decoding.popleft()
+            packet.duration = until[packet.pts] - packet.pts
+            yield packet
+
+
+def _packets(path: Path, tick: Fraction) -> Iterator[tuple[int, Any]]:
+    """(time in ticks from the segment's start, packet) in coding order."""
+    with av.open(f"file:{path}") as container:
+        for packet in container.demux(video=0):
+            if packet.size:
+                yield round(Fraction(packet.pts or 0) * packet.time_base / tick), packet
