@@ -199,13 +199,13 @@ def test_the_planned_memory_is_within_the_budget_or_the_least_is_said(height: in
         try:
             tiles = plan_for_memory(height, width, COST, budget, halo=HALO, stride=STRIDE)
         except ResourceError as error:
-            said = re.search(r"needs at least (\d+) MB .* use --memory (\d+)MB or more", str(error))
+            said = re.search(r"needs at least (\d+) MiB .* use --memory (\d+)M or more", str(error))
             assert said
-            least = int(said[1]) * 10**6
+            least = int(said[2]) << 20
             assert budget < least
             assert plan_for_memory(height, width, COST, least, halo=HALO, stride=STRIDE)
             with pytest.raises(ResourceError):
-                plan_for_memory(height, width, COST, least - 10**6, halo=HALO, stride=STRIDE)
+                plan_for_memory(height, width, COST, least - (1 << 20), halo=HALO, stride=STRIDE)
             continue
         frame = round_up(height, STRIDE) * round_up(width, STRIDE)
         assert sum(tile.core.pixels for tile in tiles) == frame

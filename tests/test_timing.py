@@ -11,7 +11,6 @@ from alanet.frames.timing import (
     Factor,
     Moment,
     TargetRate,
-    is_half,
     merge_holds,
     moments,
     output_rate,
@@ -205,8 +204,6 @@ def test_the_phases_a_model_is_asked_for() -> None:
     assert phases(TargetRate(F(60)), F(24)) == {F(0), F(1, 5), F(2, 5), F(3, 5), F(4, 5)}
     frames = constant(40, F(24))
     assert {moment.phase for moment in shown(frames, TargetRate(F(60)))} == phases(TargetRate(F(60)), F(24))
-    assert is_half(F(1, 2))
-    assert not is_half(F(0))
 
 
 def test_nominal_rate_of_the_output() -> None:

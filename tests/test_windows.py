@@ -1,10 +1,10 @@
-"""Windows: eq. 5 and 6 by hand, and that a stream's ring always holds what is looked at."""
+"""Windows: eq. 5 and 6 by hand, and that a stream's reach covers what is looked at."""
 
 from fractions import Fraction
 
 import pytest
 
-from alanet.frames.windows import Reach, held_time, reach, ring_of, window_of
+from alanet.frames.windows import Reach, held_time, reach, window_of
 
 F = Fraction
 
@@ -63,18 +63,8 @@ def test_reach_of_the_papers_network() -> None:
 
 @pytest.mark.parametrize("w", [0, 2, 4, 6])
 @pytest.mark.parametrize("around", [0, 1, 3])
-def test_the_ring_holds_every_window_and_no_more_and_never_wants_back_what_it_dropped(w: int, around: int) -> None:
-    first, last, oldest = 3, 12, 0
-    for i in range(first, last + 1):
-        seen = {j for k in range(4) for j in window_of(i + F(k, 4), w, first, last, around=around)}
-        ring = ring_of(i, w, first, last, around=around)
-        assert seen <= set(ring)
-        assert set(ring) == seen or i == last  # a shot's last frame is held, so less is looked at there
-        assert ring.start >= oldest
-        oldest = ring.start
-
-
-def test_while_the_end_of_the_shot_is_unknown_the_ring_asks_for_its_full_lookahead() -> None:
-    assert ring_of(5, 2, 0) == range(4, 7)
-    assert ring_of(0, 4, 0, around=2) == range(0, 4)
-    assert ring_of(5, 2, 0, 5) == range(4, 6)
+def test_the_reach_covers_every_window_and_no_more(w: int, around: int) -> None:
+    far = reach(w, around=around)
+    i, last = 20, 40
+    seen = {j for k in range(4) for j in window_of(i + F(k, 4), w, 0, last, around=around)}
+    assert seen == set(range(i - far.before, i + far.after + 1))

@@ -210,10 +210,10 @@ def plan_for_memory(
     allowed = int((budget - waiting) // cost.per_tile_pixel)
     least = least_tile_pixels(high, wide, halo=halo, stride=stride)
     if allowed < least:
-        megabytes = math.ceil((waiting + cost.per_tile_pixel * least) / 1e6)
+        mebibytes = math.ceil((waiting + cost.per_tile_pixel * least) / 2**20)
         raise ResourceError(
-            f"{budget / 1e6:.0f} MB of memory are allowed, and {width}x{height} needs at least {megabytes} MB even in "
-            f"the smallest tiles; use --memory {megabytes}MB or more, or a smaller video"
+            f"{budget / 2**20:.0f} MiB of memory are allowed, and {width}x{height} needs at least {mebibytes} MiB even "
+            f"in the smallest tiles; use --memory {mebibytes}M or more, or a smaller video"
         )
     return plan_tiles(high, wide, halo=halo, stride=stride, max_tile_pixels=allowed)
 

@@ -34,7 +34,6 @@ __all__ = [
     "Schedule",
     "Tail",
     "TargetRate",
-    "is_half",
     "merge_holds",
     "moments",
     "output_rate",
@@ -164,11 +163,6 @@ def timeline(
     last, time, duration = before
     interval = moments(schedule, time, time + duration, origin=origin, hold=True)
     yield from ((last, moment) for moment in (merge_holds(interval) if tail == "drop" else interval))
-
-
-def is_half(phase: Fraction) -> bool:
-    """The one phase above 0 that the paper's network can restore (eq. 6)."""
-    return phase == Fraction(1, 2)
 
 
 def phases(schedule: Schedule, rate: Fraction) -> frozenset[Fraction]:

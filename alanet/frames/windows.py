@@ -9,8 +9,8 @@ two cuts (or the video's ends); no window leaves it, and none wraps around.
       ... around = 1 (a variant)    i-1  i  <  > i+1  i+2          and `around` more on each side
 
 Past the last frame of a shot there is nothing to interpolate with: its restored frame is held (`held_time`).
-A stream keeps a ring of frames; while it restores the times in [i, i+1) it needs those of `ring_of`, and nothing older
-will be asked for again.
+A stream keeps a ring of frames: while it restores the times in [i, i+1) it needs frames i - before to i + after, as
+`reach` says, of the same shot; nothing older will be asked for again.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
-__all__ = ["Reach", "held_time", "reach", "ring_of", "window_of"]
+__all__ = ["Reach", "held_time", "reach", "window_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +53,6 @@ def reach(w: int, *, around: int = 0) -> Reach:
     """How many frames a stream keeps behind and reads ahead, deblurring and interpolating."""
     _check(w, around)
     return Reach(before=max(w // 2, around), after=max(w // 2, 1 + around))
-
-
-def ring_of(i: int, w: int, first: int, last: int | None = None, *, around: int = 0) -> range:
-    """The frames that must be there while the times in [i, i+1) are restored; older ones can be dropped for good.
-
-    last: the shot's last frame, or None while its end has not been seen: no frame of the ring is known to be beyond it.
-    """
-    far = reach(w, around=around)
-    stop = i + far.after if last is None else min(i + far.after, last)
-    return range(max(i - far.before, first), stop + 1)
 
 
 def _check(w: int, around: int) -> None:
