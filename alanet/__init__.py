@@ -1,3 +1,61 @@
-"""alanet: a poor video in, a sharp one at twice the frame rate out."""
+"""alanet: a poor video in, a sharp one at twice the frame rate out.
+
+    import alanet
+
+    restorer = alanet.Restorer()
+    restorer.restore("holiday.mp4")                     # writes holiday_x2.mp4
+    for frame in restorer.frames("holiday.mp4"):        # frames with exact times, as they are made
+        ...
+    restored = restorer.arrays(frames)                  # arrays in, arrays out
+
+Importing this is cheap: torch and the rest come with the first use of a name.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from alanet.errors import AlanetError as AlanetError
+    from alanet.frames.frame import Frame as Frame
+    from alanet.model.alanet import ALANet as ALANet
+    from alanet.model.alanet import ALANetConfig as ALANetConfig
+    from alanet.model.weights import available_models as available_models
+    from alanet.model.weights import load_model as load_model
+    from alanet.model.weights import save_weights as save_weights
+    from alanet.restore import Progress as Progress
+    from alanet.restore import RestoreOptions as RestoreOptions
+    from alanet.restore import Restorer as Restorer
+    from alanet.restore import RestoreReport as RestoreReport
+    from alanet.video.plan import EncodeOptions as EncodeOptions
+
+_HOME = {
+    "AlanetError": "alanet.errors",
+    "Frame": "alanet.frames.frame",
+    "ALANet": "alanet.model.alanet",
+    "ALANetConfig": "alanet.model.alanet",
+    "available_models": "alanet.model.weights",
+    "load_model": "alanet.model.weights",
+    "save_weights": "alanet.model.weights",
+    "EncodeOptions": "alanet.video.plan",
+    "Progress": "alanet.restore",
+    "RestoreOptions": "alanet.restore",
+    "RestoreReport": "alanet.restore",
+    "Restorer": "alanet.restore",
+}
+__all__ = ["__version__", *_HOME]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'alanet' has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -19,8 +19,11 @@ from alanet.frames.color import to_float, to_integer
 from alanet.frames.frame import Pixels
 from alanet.frames.tiles import crop_back, pad_to_multiple
 from alanet.model.alanet import ALANet, Features
+from alanet.model.cost import stream_cost
 
-__all__ = ["Runner", "pick_device", "pick_precision"]
+__all__ = ["Runner", "pick_device", "pick_precision", "time_a_frame"]
+
+SAMPLE = (192, 320)  # h w of the frame that is timed
 
 
 class Runner:
@@ -35,6 +38,7 @@ class Runner:
         self.precision = precision
         self.encodes = 0
         self.generates = 0
+        self._seconds_per_gmac: float | None = None
 
     def encode(self, pixels: Pixels) -> Features:
         """E of one frame. `pixels: h w 3` (a fourth channel, alpha, is not looked at)."""
@@ -66,6 +70,14 @@ class Runner:
         values = restored[0].permute(1, 2, 0).float().cpu().numpy()
         return to_integer(values, depth=8 if like.dtype == np.uint8 else 16)
 
+    def seconds_per_gmac(self) -> float:
+        """How long a billion multiply-accumulates take here, timed once on a small frame."""
+        if self._seconds_per_gmac is None:
+            cost = stream_cost(self.model, *SAMPLE)
+            seconds = time_a_frame(self.model, self.device, self.precision)
+            self._seconds_per_gmac = seconds / (cost["encoder"] + 2 * cost["generator"])
+        return self._seconds_per_gmac
+
     def autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
@@ -94,18 +106,18 @@ def pick_precision(name: str, model: ALANet, device: torch.device) -> str:
         raise OptionError(f"precision {name!r} is not one of auto, fp32, bf16")
     if device.type == "mps":
         return "fp32"
-    pixels = np.zeros((192, 320, 3), np.uint8)
-    seconds = {}
-    for precision in ("fp32", "bf16"):
-        runner = Runner(model, device, precision)
-        seconds[precision] = min(_timed(runner, pixels) for _ in range(3))
+    seconds = {name: time_a_frame(model, device, name) for name in ("fp32", "bf16")}
     return "bf16" if seconds["bf16"] < 0.9 * seconds["fp32"] else "fp32"
 
 
-def _timed(runner: Runner, pixels: Pixels) -> float:
-    start = time.perf_counter()
-    features = runner.encode(pixels)
-    list(
-        runner.generate({0: features, 1: features}, [0.0, 0.5], pixels)
-    )  # their pixels on the CPU: nothing is still under way
-    return time.perf_counter() - start
+def time_a_frame(model: ALANet, device: torch.device, precision: str) -> float:
+    """Seconds to encode a frame of SAMPLE size and restore two: the best of three, the first of which warms up."""
+    runner = Runner(model, device, precision)
+    pixels = np.zeros((*SAMPLE, 3), np.uint8)
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        features = runner.encode(pixels)
+        list(runner.generate({0: features, 1: features}, [0.0, 0.5], pixels))  # on the CPU: nothing is under way then
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)

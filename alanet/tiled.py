@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from alanet.frames.color import to_float, to_integer
-from alanet.frames.frame import Pixels
+from alanet.frames.frame import Pixels, VideoInfo
 from alanet.frames.tiles import (
     Tile,
     add,
@@ -30,14 +30,16 @@ from alanet.frames.tiles import (
     least_tile_pixels,
     pad_to_multiple,
     paste,
+    plan_for_memory,
     plan_tiles,
     weights_of,
 )
+from alanet.memory import free_memory, memory_cost
 from alanet.model.alanet import Features
 from alanet.notes import Notes
 from alanet.runner import Runner
 
-__all__ = ["FEATHER", "TileMode", "TiledFrame", "TiledRunner"]
+__all__ = ["FEATHER", "TileMode", "TiledFrame", "TiledRunner", "plan_tiles_for"]
 
 TileMode = Literal["exact", "feather"]
 FEATHER = 64  # px, halo of feathered tiles
@@ -134,3 +136,15 @@ def _core_sum(features: Features, tile: Tile, stride: int) -> Tensor:
     top, left = (core.top - outer.top) // stride, (core.left - outer.left) // stride
     latent = features.latent[..., top : top + core.height // stride, left : left + core.width // stride]
     return latent.sum(dim=(-2, -1), dtype=torch.float32)
+
+
+def plan_tiles_for(runner: Runner, info: VideoInfo, memory: int | None, mode: TileMode) -> list[Tile]:
+    """The tiles with which frames of this video stay within `memory` bytes; a single one where whole frames do.
+
+    memory None: most of what is free on the device now. Raises ResourceError with the least that would do.
+    """
+    model = runner.model
+    halo = FEATHER if mode == "feather" else model.receptive_radius
+    budget = free_memory(runner.device) if memory is None else memory
+    cost = memory_cost(runner, info)
+    return plan_for_memory(info.height, info.width, cost, budget, halo=halo, stride=model.stride)

@@ -1,0 +1,292 @@
+"""A video file in, a better one out: the whole path, left to right, in memory that does not grow with the video.
+
+    file ─> decode ─> scores, cuts ─> stream(runner) ─> writer ─> file
+            └── a thread of its own ──┘                └ another one ┘
+
+`Restorer` holds a model on a device and is used for many videos. `plan` checks all that can be checked before any work
+is done; `run` does the work; `restore` is both. `frames` and `arrays` are the same path without files at the end, or
+at either end.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from alanet.background import read_ahead
+from alanet.errors import OptionError, TimeError
+from alanet.frames.cuts import find_cuts
+from alanet.frames.frame import Frame, Pixels, VideoInfo
+from alanet.frames.tiles import Tile, overhead, round_up
+from alanet.frames.timing import Factor, Schedule, Tail, output_rate, phases
+from alanet.model.alanet import ALANet
+from alanet.model.cost import stream_cost
+from alanet.model.weights import default_model, load_model
+from alanet.notes import Notes
+from alanet.runner import Runner, pick_device, pick_precision
+from alanet.stream import Counts, Restoring, stream
+from alanet.tiled import TiledRunner, TileMode, plan_tiles_for
+from alanet.video.decode import decode
+from alanet.video.encode import open_writer
+from alanet.video.plan import EncodeOptions, OutputPlan, plan_output
+from alanet.video.probe import probe
+from alanet.video.scores import scored
+
+__all__ = ["Progress", "RestoreOptions", "RestorePlan", "RestoreReport", "Restorer"]
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreOptions:
+    """How one video is restored."""
+
+    rate: Schedule = field(default_factory=lambda: Factor(2))
+    tail: Tail = "hold"  # 2N frames, the last one repeated; "drop": 2N - 1, the last one shown longer
+    start: Fraction | None = None  # seconds; None: from the first frame
+    end: Fraction | None = None  # seconds; None: to the last frame
+    deinterlace: Literal["auto", "on", "off"] = "auto"
+    cuts: bool = True  # look for cuts, and interpolate nothing across one
+    input_rate: Fraction | None = None  # frames a second, for a folder of images
+    encode: EncodeOptions = field(default_factory=EncodeOptions)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is, after each input frame."""
+
+    frames_in: int
+    frames_in_total: int | None  # as the file states it
+    frames_out: int
+    seconds: float  # since the run began
+    position: Fraction  # time of the last restored frame, seconds
+
+
+@dataclass(frozen=True)
+class RestorePlan:
+    """What a run will do; everything that can be refused has been."""
+
+    info: VideoInfo
+    output: OutputPlan
+    options: RestoreOptions
+    notes: Notes
+    frames_in: int | None  # stated by the file, within start and end
+    seconds: float | None  # estimate of the run
+    tiles: tuple[Tile, ...]  # one: frames are restored whole
+    rate: Fraction  # frames a second of the output
+
+
+@dataclass(frozen=True)
+class RestoreReport:
+    """What a run did."""
+
+    output: Path
+    frames_in: int
+    frames_out: int
+    cuts: int
+    duplicates: int
+    seconds: float
+    model: str
+    device: str
+    precision: str
+    notes: Notes
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        notes = {"kept": self.notes.kept, "left_out": self.notes.left_out, "warnings": self.notes.warnings}
+        plain = {key: value for key, value in vars(self).items() if key not in ("notes", "output")}
+        return {"output": str(self.output), **plain, **notes}
+
+
+class Restorer:
+    """A model on a device, ready for videos.
+
+    Args:
+        model: a name of `available_models()`, a path to weights, a model, or None for the default.
+        device: "auto", "cpu", "cuda" or "mps".
+        precision: "auto" (what measures faster), "fp32" or "bf16".
+        threads: CPU threads of the network; None leaves PyTorch's choice.
+        memory: bytes the process may take at its peak; frames too large for that are restored in tiles. None: most
+            of what is free when a video is planned.
+        tile_mode: "exact" gives the untiled result; "feather" is cheaper and notes how far it is from that.
+        sha256: demanded digest of the weights file.
+
+    >>> restorer = Restorer()                                    # doctest: +SKIP
+    >>> report = restorer.restore("holiday.mp4")                 # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        model: str | Path | ALANet | None = None,
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        threads: int | None = None,
+        memory: int | None = None,
+        tile_mode: TileMode = "exact",
+        sha256: str | None = None,
+    ) -> None:
+        if tile_mode not in ("exact", "feather"):
+            raise OptionError(f"tile mode {tile_mode!r} is not one of exact, feather")
+        if threads is not None:
+            if threads < 1:
+                raise OptionError(f"threads {threads} is not a number from 1 up")
+            torch.set_num_threads(threads)
+        self.device = pick_device(device)
+        self.model = model if isinstance(model, ALANet) else load_model(model, sha256=sha256)
+        self.model_name = type(model).__name__ if isinstance(model, ALANet) else str(model or default_model())
+        self.precision = pick_precision(precision, self.model, self.device)
+        self.runner = Runner(self.model, self.device, self.precision)
+        self.memory, self.tile_mode = memory, tile_mode
+
+    def plan(
+        self, source: str | Path, output: str | Path | None = None, options: RestoreOptions | None = None
+    ) -> RestorePlan:
+        """Look at the input, decide the output, refuse what cannot work. Writes nothing.
+
+        Raises:
+            InputError, OutputError, ResourceError: see `errors.py`; one line each.
+        """
+        options = options or RestoreOptions()
+        notes = Notes()
+        info = probe(source, input_rate=options.input_rate)
+        self._check(options, info)
+        output = None if output is None else Path(output)
+        target = plan_output(info, output, options.encode, notes, suffix=_suffix(options.rate), schedule=options.rate)
+        tiles = plan_tiles_for(self.runner, info, self.memory, self.tile_mode)
+        frames_in = _stated_frames(info, options)
+        seconds = None if frames_in is None else frames_in * self._seconds_a_frame(info, options.rate, tiles)
+        rate = output_rate(options.rate, info.rate)
+        return RestorePlan(info, target, options, notes, frames_in, seconds, tuple(tiles), rate)
+
+    def run(self, plan: RestorePlan, *, on_progress: Callable[[Progress], None] | None = None) -> RestoreReport:
+        """Do what the plan says. On any failure nothing is left behind and the input is untouched."""
+        counts, began, reported = Counts(), time.perf_counter(), 0
+        options = plan.options
+        with open_writer(plan.output, start=options.start, end=options.end, notes=plan.notes) as writer:
+            for frame in self._restored(plan.info, options, plan.tiles, plan.notes, counts):
+                writer.write(frame)
+                if on_progress is not None and counts.frames_in > reported:
+                    reported = counts.frames_in
+                    elapsed = time.perf_counter() - began
+                    on_progress(Progress(reported, plan.frames_in, counts.frames_out, elapsed, frame.time))
+            path = writer.finish()
+        return RestoreReport(
+            path,
+            counts.frames_in,
+            counts.frames_out,
+            counts.cuts,
+            counts.duplicates,
+            seconds=time.perf_counter() - began,
+            model=self.model_name,
+            device=str(self.device),
+            precision=self.precision,
+            notes=plan.notes,
+        )
+
+    def restore(
+        self,
+        source: str | Path,
+        output: str | Path | None = None,
+        options: RestoreOptions | None = None,
+        *,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> RestoreReport:
+        """Restore a video file into another; `output` None names it `NAME_x2.EXT` beside the input."""
+        return self.run(self.plan(source, output, options), on_progress=on_progress)
+
+    def frames(
+        self, source: str | Path, options: RestoreOptions | None = None, *, notes: Notes | None = None
+    ) -> Iterator[Frame]:
+        """The restored frames of a video file with their exact times, as they are made."""
+        options = options or RestoreOptions()
+        info = probe(source, input_rate=options.input_rate)
+        self._check(options, info)
+        tiles = plan_tiles_for(self.runner, info, self.memory, self.tile_mode)
+        return self._restored(info, options, tiles, Notes() if notes is None else notes, Counts())
+
+    def arrays(
+        self,
+        frames: Sequence[Pixels],
+        *,
+        rate: Schedule = Factor(2),
+        tail: Tail = "drop",
+        cuts: bool = False,
+    ) -> list[Pixels]:
+        """Arrays in, arrays out: `h w 3` uint8 or uint16 each, evenly spaced in time, all of one size and type.
+
+        t frames give 2t - 1 restored ones: 0 deblurred, 1 interpolated, 2 deblurred ... (`tail="hold"`: 2t).
+
+        >>> import numpy as np
+        >>> clip = [np.full((48, 64, 3), i, np.uint8) for i in range(3)]
+        >>> [frame.shape for frame in Restorer().arrays(clip)]
+        [(48, 64, 3), (48, 64, 3), (48, 64, 3), (48, 64, 3), (48, 64, 3)]
+        """
+        if len({(frame.shape, frame.dtype) for frame in frames}) > 1:
+            raise OptionError("the frames differ in size or type; give arrays h w 3 of one size, uint8 or uint16")
+        self._check_times(rate, Fraction(1))
+        given = (Frame(pixels, Fraction(i), Fraction(1)) for i, pixels in enumerate(frames))
+        return [frame.pixels for frame in self._stream(given, self.runner, rate, tail, cuts, Counts())]
+
+    def _restored(
+        self, info: VideoInfo, options: RestoreOptions, tiles: Sequence[Tile], notes: Notes, counts: Counts
+    ) -> Iterator[Frame]:
+        runner = self.runner if len(tiles) == 1 else TiledRunner(self.runner, tiles, self.tile_mode, notes)
+        decoded = decode(info, start=options.start, end=options.end, deinterlace=options.deinterlace, notes=notes)
+        return self._stream(decoded, runner, options.rate, options.tail, options.cuts, counts)
+
+    def _stream(
+        self, frames: Iterable[Frame], runner: Restoring[Any], rate: Schedule, tail: Tail, cuts: bool, counts: Counts
+    ) -> Iterator[Frame]:
+        shots: Iterator[tuple[Frame, bool]]
+        if cuts:
+            shots = ((frame, starts) for frame, _, starts in find_cuts(scored(frames)))
+        else:
+            shots = ((frame, False) for frame in frames)
+        ahead = read_ahead(shots, depth=2)
+        try:
+            yield from stream(ahead, runner, rate, window=self.model.config.window, tail=tail, counts=counts)
+        finally:
+            ahead.close()
+
+    def _check(self, options: RestoreOptions, info: VideoInfo) -> None:
+        if options.start is not None and options.end is not None and options.start >= options.end:
+            raise OptionError(f"start {options.start} s is not before end {options.end} s")
+        self._check_times(options.rate, info.rate)
+
+    def _check_times(self, rate: Schedule, input_rate: Fraction) -> None:
+        """A model that knows half times only is not asked for others: refused before work starts."""
+        if self.model.continuous_time or all(self.model.can_restore(phase) for phase in phases(rate, input_rate)):
+            return
+        raise TimeError(
+            f"{rate} of {float(input_rate):g} fps needs frames elsewhere than half-way, and {self.model_name} makes "
+            "only inputs and midpoints: use x2 or x1 (other rates need a time-continuous model; none is shipped yet)"
+        )
+
+    def _seconds_a_frame(self, info: VideoInfo, rate: Schedule, tiles: Sequence[Tile]) -> float:
+        """Estimated seconds an input frame, from a small frame timed here."""
+        cost = stream_cost(self.model)
+        restored = float(output_rate(rate, info.rate) / info.rate)
+        encodes = 1.0 if len(tiles) == 1 else 1.0 + self.model.config.window + 1  # see tiled.py
+        macs = encodes * cost["encoder"] + restored * cost["generator"]
+        pixels = round_up(info.width, self.model.stride) * round_up(info.height, self.model.stride) * overhead(tiles)
+        return self.runner.seconds_per_gmac() * macs * pixels / (640 * 352)
+
+
+def _suffix(rate: Schedule) -> str:
+    return f"_{rate}" if isinstance(rate, Factor) else f"_{float(rate.rate):g}fps"
+
+
+def _stated_frames(info: VideoInfo, options: RestoreOptions) -> int | None:
+    """Input frames between start and end, by what the file states."""
+    if options.start is None and options.end is None:
+        return info.frame_count or (round(info.duration * info.rate) if info.duration else None)
+    last = info.start + info.duration if info.duration else options.end
+    if last is None:
+        return None
+    end = last if options.end is None else min(options.end, last)
+    return max(0, round((end - max(options.start or info.start, info.start)) * info.rate))
