@@ -198,7 +198,7 @@ def make_video(
             _write_subtitle(out, stream, track)
         for stream, track in zip(sounds, tracks, strict=True):
             _write_audio(out, stream, track)
-        _write_pictures(out, video, plan, color, encode_as)
+        _write_pictures(out, video, plan, color, encode_as, interlaced)
     return Path(path)
 
 
@@ -223,8 +223,8 @@ def _codec_settings(
             options.setdefault("b_strategy" if codec == "libx264" else "b-adapt", "0")
     else:
         context.max_b_frames = bframes
-    if codec == "libx264" and interlaced:
-        options["x264-params"] = f"{interlaced}=1:" + options.get("x264-params", "")
+    if interlaced:
+        options["flags"] = "+ildct+ilme"
     if codec == "libx265":
         options.pop("b-adapt", None)
         light = (
@@ -274,7 +274,9 @@ def _write_pictures(
     plan: _Plan,
     color: tuple[str | None, str | None, str | None, str | None],
     encode_as: tuple[str, str] | None,
+    interlaced: str | None,
 ) -> None:
+    flags = _flagger(video, plan, interlaced)
     matrix, levels = encode_as or (color[0] or "smpte170m", color[3] or "tv")
     for pixels, time in zip(plan.pictures, plan.times, strict=True):
         name = {(1, 3): "rgb24", (1, 4): "rgba", (2, 3): "rgb48le", (2, 4): "rgba64le"}[
@@ -296,8 +298,23 @@ def _write_pictures(
             frame = frame.reformat(format=video.pix_fmt)
         ticks = time / plan.base
         frame.pts, frame.time_base = round(ticks), plan.base
+        if flags is not None:
+            flags.push(frame)
+            frame = flags.pull()
         out.mux(video.encode(frame))
     out.mux(video.encode(None))
+
+
+def _flagger(video: Any, plan: _Plan, interlaced: str | None) -> Any:
+    """A filter that flags frames as interlaced (PyAV cannot), or None."""
+    if interlaced is None:
+        return None
+    graph = av.filter.Graph()
+    size, base = f"{video.width}x{video.height}", f"{plan.base.numerator}/{plan.base.denominator}"
+    source = graph.add("buffer", video_size=size, pix_fmt=video.pix_fmt, time_base=base)
+    graph.link_nodes(source, graph.add("setfield", mode=interlaced), graph.add("buffersink"))
+    graph.configure()
+    return graph
 
 
 def _add_audio(out: Any, track: Track) -> Any:

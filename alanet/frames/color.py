@@ -27,7 +27,8 @@ def to_integer(values: npt.NDArray[Any], depth: int) -> Pixels:
     """Floats -> uint8 (depth 8) or uint16 (deeper, all 16 bits used), clamped to [0, 1], rounded to the nearest."""
     dtype: type[np.uint8] | type[np.uint16] = np.uint8 if depth <= 8 else np.uint16
     scaled = np.clip(values, 0.0, 1.0) * np.float32(np.iinfo(dtype).max)
-    return np.rint(scaled, out=scaled).astype(dtype)
+    pixels: Pixels = np.rint(scaled, out=scaled).astype(dtype)
+    return pixels
 
 
 def assumed_color(color: Color, width: int, height: int) -> Color:

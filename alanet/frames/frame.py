@@ -101,7 +101,7 @@ class VideoInfo:
     pixel_aspect: Fraction = Fraction(1)
     alpha: bool = False
     interlaced: bool = False
-    field_order: str | None = None  # "tff" or "bff" where only the picture shows it; None: as each frame is flagged
+    field_order: str | None = None  # "tff" or "bff" as the picture shows it; None: as each frame is flagged
     bit_rate: int | None = None
     side_data: dict[str, Any] = field(default_factory=dict)  # by the names of SIDE_DATA
     stream_index: int = 0  # the picture's own stream

@@ -21,10 +21,18 @@ JUMP = Fraction(1)  # seconds back that are a new clock, not a wrong time
 
 @dataclass(slots=True)
 class Repairs:
-    """What was put right, for the notes."""
+    """What was seen and put right, for the notes."""
 
+    frames: int = 0
     spaced: int = 0  # frames put between their neighbours
     jumps: int = 0  # clocks that began anew
+    gaps: int = 0  # frames shown for more than one and a half periods
+    longest: tuple[Fraction, Fraction] = (Fraction(0), Fraction(0))  # seconds of the longest gap, and when
+
+    @property
+    def missing(self) -> bool:
+        """Whether a rate steady otherwise has gaps: frames are lost there. A truly variable rate has many."""
+        return 0 < self.gaps <= self.frames / 20
 
 
 def rising(
@@ -64,13 +72,18 @@ def _between(items: list[T], before: Fraction, step: Fraction, repairs: Repairs)
 
 
 def durations(
-    timed: Iterable[tuple[T, Fraction]], of_last: Callable[[T], Fraction]
+    timed: Iterable[tuple[T, Fraction]], of_last: Callable[[T], Fraction], period: Fraction, repairs: Repairs
 ) -> Iterator[tuple[T, Fraction, Fraction]]:
     """(frame, time) -> (frame, time, duration): each is shown until the next, and the last for `of_last(frame)`."""
     held: tuple[T, Fraction] | None = None
     for item, time in timed:
+        repairs.frames += 1
         if held is not None:
-            yield held[0], held[1], time - held[1]
+            duration = time - held[1]
+            if 2 * duration > 3 * period:
+                repairs.gaps += 1
+                repairs.longest = max(repairs.longest, (duration, held[1]))
+            yield held[0], held[1], duration
         held = (item, time)
     if held is not None:
         yield held[0], held[1], of_last(held[0])

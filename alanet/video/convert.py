@@ -68,12 +68,13 @@ def to_rgb(
         interpolation=EXACT,
         threads=threads,
     )
-    pixels: Pixels = rgb.to_ndarray()
+    pixels: Any = rgb.to_ndarray()
     if deep and not frame.format.is_rgb:
         bits, grey = depth_of(frame.format), len(frame.format.components) < 3  # libswscale takes grey for full range
         _stretch(pixels[..., :3], bits if color.range == "pc" or grey else 8)
         _stretch(pixels[..., 3:], bits)
-    return pixels
+    done: Pixels = pixels
+    return done
 
 
 def from_rgb(pixels: Pixels, pixel_format: str, color: Color, *, threads: int = 0) -> av.VideoFrame:
@@ -82,10 +83,11 @@ def from_rgb(pixels: Pixels, pixel_format: str, color: Color, *, threads: int = 
     matrix = CONVERTED.get(color.matrix or "", Colorspace.ITU709)
     deep, channels = pixels.dtype == np.uint16, pixels.shape[-1]
     name = {(False, 3): "rgb24", (False, 4): "rgba", (True, 3): "rgb48le", (True, 4): "rgba64le"}[deep, channels]
+    values: Any = np.ascontiguousarray(pixels)
     if deep and to_yuv:
-        pixels = pixels.copy()
-        pixels[..., :3] -= pixels[..., :3] >> np.uint16(8)  # 65535 -> 65280
-    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format=name)
+        values = values.copy()
+        values[..., :3] -= values[..., :3] >> np.uint16(8)  # 65535 -> 65280
+    frame = av.VideoFrame.from_ndarray(values, format=name)
     return frame.reformat(
         format=pixel_format,
         src_colorspace=matrix,

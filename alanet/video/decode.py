@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
 from typing import Any
@@ -23,13 +23,14 @@ from alanet.frames.color import assumed_color
 from alanet.frames.frame import Color, Frame, VideoInfo
 from alanet.notes import Notes
 from alanet.video import animation, images, y4m
-from alanet.video.clock import Repairs, durations, rising
+from alanet.video.clock import durations, rising
 from alanet.video.convert import CONVERTED, to_rgb
+from alanet.video.damage import Damage, note_damage, note_shortfall
 from alanet.video.deinterlace import deinterlaced
 from alanet.video.opening import decoder_for, open_media
 from alanet.video.tags import stated_duration
 
-__all__ = ["Damage", "decode", "decoded_frames"]
+__all__ = ["decode", "decoded_frames"]
 
 DEINTERLACE = ("auto", "on", "off")
 STEPS_BACK = (Fraction(1), Fraction(4), Fraction(16))  # seconds before `start` at which a key frame is looked for
@@ -73,16 +74,6 @@ class _Work:
     threads: int
 
 
-@dataclass(slots=True)
-class Damage:
-    """What could not be decoded, for the notes."""
-
-    packets: int = 0  # refused by the decoder
-    concealed: int = 0  # frames with parts made up by the decoder
-    reading: str = ""  # why reading ended early
-    repairs: Repairs = field(default_factory=Repairs)
-
-
 def decoded_frames(container: Any, stream: Any, context: Any, damage: Damage | None = None) -> Iterator[Any]:
     """`av.VideoFrame`s in the order shown; packets that cannot be decoded are passed over and counted."""
     damage = damage if damage is not None else Damage()
@@ -98,6 +89,7 @@ def _packets(container: Any, stream: Any, damage: Damage) -> Iterator[Any]:
         try:
             for packet in container.demux(stream):
                 failures = 0
+                damage.passed_over += packet.is_discard or (packet.size == 0 and packet.dts is not None)
                 if packet.size:  # an empty packet would end the decoder; those with no dts are good
                     yield packet
             return
@@ -120,18 +112,15 @@ def _decoded(context: Any, packet: Any, damage: Damage) -> Iterator[Any]:
 
 
 def _frames_of_file(work: _Work) -> Iterator[Frame]:
-    info, damage = work.info, Damage()
+    damage = Damage()
     container, stream, decoded = _opened(work, damage)
     with container:
         last = None
         for frame in _frames(work, decoded, damage):
             last = frame.time + frame.duration
             yield frame
-        stated = stated_duration(stream) if work.end is None and last is not None else None
-    if stated is not None and last is not None and info.start + stated - last > max(Fraction(1, 2), stated / 50):
-        work.notes.warn(
-            f"{info.path.name}: states {float(stated):.2f} s of picture, {float(last - info.start):.2f} s of it are there"
-        )
+        if work.start is None and work.end is None and last is not None:
+            note_shortfall(work.info, damage, last, stated_duration(stream), work.notes)
 
 
 def _opened(work: _Work, damage: Damage) -> tuple[Any, Any, Iterator[Any]]:
@@ -171,11 +160,13 @@ def _frames(work: _Work, decoded: Iterator[Any], damage: Damage) -> Iterator[Fra
     timed = durations(
         rising(stamped, period, info.start, damage.repairs),
         of_last=lambda frame: frame.duration * (frame.time_base or base) or period,
+        period=period,
+        repairs=damage.repairs,
     )
     reformatter = VideoReformatter()
     for picture, time, duration in _within(timed, work.start, work.end):
         yield _frame(work, picture, time, duration, color, reformatter)
-    _note_damage(info, damage, work.notes)
+    note_damage(info, damage, work.notes)
 
 
 def _within(
@@ -218,17 +209,3 @@ def _note_color(info: VideoInfo, color: Color, notes: Notes) -> None:
         notes.warn(f"colour untagged: taken as {name}, as is usual for {info.width}x{info.height}, and left untagged")
     elif info.color.matrix not in CONVERTED:
         notes.warn(f"colour matrix {info.color.matrix}: worked on as if it were BT.709, and left tagged as it is")
-
-
-def _note_damage(info: VideoInfo, damage: Damage, notes: Notes) -> None:
-    name = info.path.name
-    if damage.packets:
-        notes.warn(f"{name}: damaged, {damage.packets} packets could not be decoded; the rest is used")
-    if damage.concealed:
-        notes.warn(f"{name}: damaged, {damage.concealed} frames are patched by the decoder")
-    if damage.reading:
-        notes.warn(f"{name}: damaged, could not be read to its end ({damage.reading}); what came before is used")
-    if damage.repairs.spaced:
-        notes.warn(f"{name}: {damage.repairs.spaced} frames without a usable time were put between their neighbours")
-    if damage.repairs.jumps:
-        notes.warn(f"{name}: its clock jumps back {damage.repairs.jumps} times; later parts follow on the earlier")

@@ -23,27 +23,41 @@ SURE = 8  # frames that must agree before the picture overrules the flags
 
 
 def seen_interlaced(frames: Iterable[Any], time_base: Fraction) -> Counter[str]:
-    """How many frames look "tff", "bff", "progressive" or "undetermined" to idet (judged over several frames)."""
+    """How many frames look "tff", "bff", "progressive" or "undetermined" to idet (judged over several frames), and how
+    many are "flagged" as interlaced."""
     seen: Counter[str] = Counter()
-    for frame in _filtered(frames, time_base, "idet", "", {}):
+
+    def counted() -> Iterator[Any]:
+        for frame in frames:
+            seen["flagged"] += frame.interlaced_frame
+            yield frame
+
+    for frame in _filtered(counted(), time_base, "idet", {}):
         seen[frame.metadata.get("lavfi.idet.multiple.current_frame", "undetermined")] += 1
     return seen
 
 
-def judge(flagged: bool, flags_known: bool, seen: Counter[str]) -> tuple[bool, str | None]:
-    """(interlaced, field order where only the picture shows it).
+def judge(stated: str | None, seen: Counter[str]) -> tuple[bool, str | None]:
+    """(interlaced, field order; None: as each frame is flagged).
 
-    Flags count unless at least SURE frames say otherwise, and ten times as many as say the same. Without flags the
-    majority counts, from four frames on.
+    stated: the stream's own word, "tff", "bff", "progressive" or None. It and the frames' flags count unless at least
+    SURE frames look otherwise, and ten times as many as look the same. Without either, the majority counts from four
+    frames on. Streams that mix both kinds of frames (some flagged, some not) are left to their flags.
     """
     order = "tff" if seen["tff"] >= seen["bff"] else "bff"
-    combed, whole = seen[order], seen["progressive"]
-    if flagged:
-        return not (whole >= SURE and whole > 10 * combed), None
-    enough = SURE if flags_known else 4
-    ratio = 10 if flags_known else 2
+    combed, whole, flagged = seen[order], seen["progressive"], seen["flagged"]
     other = whole + seen["bff" if order == "tff" else "tff"]
-    return (True, order) if combed >= enough and combed > ratio * other else (False, None)
+    sure = combed >= SURE and combed > 10 * other
+    if flagged or stated in ("tff", "bff"):
+        if whole >= SURE and whole > 10 * combed:
+            return False, None
+        mixed = 0 < flagged < sum(seen.values()) - flagged
+        if sure and not mixed:
+            return True, order
+        return True, None if flagged else stated
+    if stated == "progressive":
+        return (True, order) if sure else (False, None)
+    return (True, order) if combed >= 4 and combed > 2 * other else (False, None)
 
 
 def deinterlaced(frames: Iterable[Any], time_base: Fraction, *, order: str | None, only_flagged: bool) -> Iterator[Any]:
@@ -57,12 +71,10 @@ def deinterlaced(frames: Iterable[Any], time_base: Fraction, *, order: str | Non
         "parity": order or "auto",
         "deint": "interlaced" if only_flagged else "all",
     }
-    return _filtered(frames, time_base, "bwdif", None, arguments)
+    return _filtered(frames, time_base, "bwdif", arguments)
 
 
-def _filtered(
-    frames: Iterable[Any], time_base: Fraction, name: str, text: str | None, options: dict[str, str]
-) -> Iterator[Any]:
+def _filtered(frames: Iterable[Any], time_base: Fraction, name: str, options: dict[str, str]) -> Iterator[Any]:
     """Frames through one FFmpeg filter, which is set up anew where the picture's size or format changes."""
     graph, shape = None, None
     for frame in frames:
@@ -70,14 +82,14 @@ def _filtered(
             if graph is not None:
                 yield from _drained(graph)
             shape = (frame.width, frame.height, frame.format.name)
-            graph = _graph(frame, time_base, name, text, options)
+            graph = _graph(frame, time_base, name, options)
         graph.push(frame)
         yield from _pulled(graph)
     if graph is not None:
         yield from _drained(graph)
 
 
-def _graph(frame: Any, time_base: Fraction, name: str, text: str | None, options: dict[str, str]) -> Any:
+def _graph(frame: Any, time_base: Fraction, name: str, options: dict[str, str]) -> Any:
     graph = av.filter.Graph()
     source = graph.add(
         "buffer",
@@ -87,8 +99,7 @@ def _graph(frame: Any, time_base: Fraction, name: str, text: str | None, options
         colorspace=str(int(frame.colorspace)),
         range=str(int(frame.color_range)),
     )
-    middle = graph.add(name, text) if not options else graph.add(name, **options)
-    graph.link_nodes(source, middle, graph.add("buffersink"))
+    graph.link_nodes(source, graph.add(name, **options), graph.add("buffersink"))
     graph.configure()
     return graph
 

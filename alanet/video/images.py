@@ -1,7 +1,7 @@
 """A folder of images as a video: pictures in the natural order of their names, at a rate given by the user.
 
-Each image is decoded by FFmpeg as it comes (16-bit PNG and TIFF keep their depth); Pillow reads the sizes ahead, so that
-a folder of mixed sizes is refused before any work.
+Each image is decoded by FFmpeg as it comes (16-bit PNG and TIFF keep their depth); Pillow reads the sizes ahead, so
+that a folder of mixed sizes is refused before any work.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def _check(files: list[Path], limits: Limits) -> bool | None:
                 warnings.simplefilter("ignore")
                 with Image.open(file) as image:
                     mine, mode = image.size, image.mode
-                    alpha = alpha or "A" in mode or "transparency" in image.info
+                    alpha = alpha or mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
         except UnidentifiedImageError:
             if file.stat().st_size == 0 or file.suffix.lower() not in (".dpx", ".qoi", ".jp2"):
                 raise MediaError(f"{file}: not an image that can be read; remove or repair it") from None

@@ -2,8 +2,8 @@
 
 FFmpeg picks a reader by looking into a file, and some readers are scripts that name other files or addresses (ffconcat,
 HLS and DASH playlists), draw text as pictures, or make pictures up. Here a file is opened by its absolute "file:"
-address (no name can be taken for a protocol or an option), by the video readers listed below and no other, and its decoder
-refuses pictures beyond a limit.
+address (no name can be taken for a protocol or an option), by the video readers listed below and no other, and its
+decoder refuses pictures beyond a limit.
 """
 
 from __future__ import annotations

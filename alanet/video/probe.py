@@ -16,9 +16,9 @@ from typing import Any
 import av
 
 from alanet.errors import MediaError, OptionError
-from alanet.frames.frame import StreamInfo, VideoInfo
+from alanet.frames.frame import Color, StreamInfo, VideoInfo
 from alanet.video import animation, images, y4m
-from alanet.video.convert import depth_of, has_alpha
+from alanet.video.convert import depth_of, has_alpha, to_rgb
 from alanet.video.decode import decoded_frames
 from alanet.video.deinterlace import ALWAYS_PROGRESSIVE, judge, seen_interlaced
 from alanet.video.opening import Limits, check_file, decoder_for, open_media, picture_of
@@ -26,6 +26,7 @@ from alanet.video.tags import color_of, side_data_of, stated_duration
 
 __all__ = ["Limits", "probe"]
 
+FIELD_ORDERS = {1: "progressive", 2: "tff", 3: "bff", 4: "bff", 5: "tff"}  # FFmpeg's numbers, by the order shown
 LEAST = 12  # frames looked at for interlacing, however large they are
 LOOK_PIXELS = 2**26  # decoded at most while looking for interlacing: 32 frames of 1920x1080
 
@@ -60,25 +61,28 @@ def _probe_video(container: Any, path: Path, limits: Limits) -> VideoInfo:
     if first is None:
         raise MediaError(f"{path}: not one picture could be decoded; the file is damaged or its codec unknown")
     interlaced, order = _interlacing(stream, first, frames, limits)
-    rate = next((r for r in (stream.average_rate, stream.guessed_rate, stream.base_rate) if r), Fraction(25))
-    count = stream.frames or None
+    rates = [stream.average_rate, stream.guessed_rate, stream.base_rate, Fraction(25)]
+    if (
+        first.pts is None
+    ):  # a bare stream without a clock: its average is FFmpeg's default, its guess the codec's own word
+        rates[:2] = rates[1::-1]
     return VideoInfo(
         path=path,
         container=container.format.name,
         codec=stream.codec_context.name,
         width=first.width,
         height=first.height,
-        rate=Fraction(rate),
+        rate=next(Fraction(rate) for rate in rates if rate),
         time_base=stream.time_base,
         start=Fraction(first.pts or 0) * stream.time_base,
         duration=_duration(container, stream),
-        frame_count=count,
+        frame_count=stream.frames or None,
         pixel_format=first.format.name,
         depth=depth_of(first.format),
         color=color_of(first, stream.codec_context),
         rotation=first.rotation,
         pixel_aspect=_pixel_aspect(stream),
-        alpha=has_alpha(first.format),
+        alpha=_has_alpha(first),
         interlaced=interlaced,
         field_order=order,
         bit_rate=stream.bit_rate or container.bit_rate or None,
@@ -91,14 +95,22 @@ def _probe_video(container: Any, path: Path, limits: Limits) -> VideoInfo:
     )
 
 
+def _has_alpha(frame: Any) -> bool:
+    """A palette can hold alpha and seldom does: it is asked."""
+    if frame.format.has_palette:
+        return bool(to_rgb(frame, Color(range="pc"), depth=8, alpha=True)[..., 3].min() < 255)
+    return has_alpha(frame.format)
+
+
 def _interlacing(stream: Any, first: Any, frames: Iterator[Any], limits: Limits) -> tuple[bool, str | None]:
     """Looks at the first frames, fewer of large ones; codecs and sizes that are never interlaced are not looked at."""
-    flagged = bool(first.interlaced_frame) or stream.codec_context.field_order in (2, 3, 4, 5)
+    stated = FIELD_ORDERS.get(stream.codec_context.field_order)
+    flagged = bool(first.interlaced_frame) or stated in ("tff", "bff")
     if stream.codec_context.name in ALWAYS_PROGRESSIVE or (first.height > 1200 and not flagged):
-        return flagged, None
+        return False, None
     look = max(LEAST, min(limits.look, LOOK_PIXELS // (first.width * first.height)))
     seen = seen_interlaced(islice(chain([first], frames), look), stream.time_base)
-    return judge(flagged, stream.codec_context.field_order != 0, seen)
+    return judge(stated, seen)
 
 
 def _duration(container: Any, stream: Any) -> Fraction | None:

@@ -112,10 +112,9 @@ def read_frame(stream: BinaryIO, header: Header) -> av.VideoFrame | None:
     if not line.startswith(b"FRAME"):
         raise ValueError("no frame begins here")
     frame = av.VideoFrame(header.width, header.height, header.pixel_format)
-    for plane, rows in zip(frame.planes, _rows(frame), strict=True):
+    for rows in _rows(frame):
         data = _read_exactly(stream, rows.size)
-        target = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
-        target[:, : rows.shape[1]] = np.frombuffer(data, np.uint8).reshape(rows.shape)
+        rows[:] = np.frombuffer(data, np.uint8).reshape(rows.shape)
     return frame
 
 
@@ -125,8 +124,9 @@ def frame_bytes(frame: av.VideoFrame) -> bytes:
 
 
 def _rows(frame: av.VideoFrame) -> list[Any]:
-    """The planes as bytes, height x bytes that belong to the picture (planes in memory have padded lines)."""
+    """The planes as views of bytes, height x bytes that belong to the picture (lines in memory are padded)."""
     rows = []
+    plane: Any
     for index, plane in enumerate(frame.planes):
         used = plane.width * (
             2 if frame.format.components[min(index, len(frame.format.components) - 1)].bits > 8 else 1
