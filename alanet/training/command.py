@@ -27,6 +27,7 @@ from alanet.evaluation.perceptual import load_stack
 from alanet.frames.exposure import Exposure
 from alanet.model.alanet import ALANet, ALANetConfig
 from alanet.model.weights import load_model
+from alanet.training import parallel
 from alanet.training.config import PRESETS, Stage, TrainConfig, preset, steps_of
 from alanet.training.loss import Perceptual, RestorationLoss
 from alanet.training.train import Hooks, Progress, TrainReport, restoration_objective, train
@@ -47,9 +48,13 @@ def main(arguments: list[str] | None = None) -> int:
     except AlanetError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    scores = ", ".join(f"{name} {score:.2f}" for name, score in report.scores.items())
-    print(f"{report.step} steps, {report.samples} clips, {report.minutes:.1f} min; {scores or 'not validated'}")
-    print(report.weights)
+    finally:
+        chief = parallel.rank() == 0
+        parallel.leave()
+    if chief:
+        scores = ", ".join(f"{name} {score:.2f}" for name, score in report.scores.items())
+        print(f"{report.step} steps, {report.samples} clips, {report.minutes:.1f} min; {scores or 'not validated'}")
+        print(report.weights)
     return 128 + report.interrupted if report.interrupted else 0
 
 

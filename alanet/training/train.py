@@ -11,14 +11,13 @@ Ctrl-C and SIGTERM end the run after the step in progress, with everything saved
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -33,6 +32,7 @@ from alanet.training.config import TrainConfig
 from alanet.training.feed import Feed, Sampler, make_batch, moved
 from alanet.training.journal import Journal
 from alanet.training.loss import LossTerms, RestorationLoss
+from alanet.training.stop import noted_signals
 from alanet.training.trainer import Objective, StepResult, Trainer
 from alanet.training.validate import Validation
 
@@ -123,7 +123,19 @@ def train(
     if found is not None:
         trainer.load(found)
         log.info("going on from step %d in %s", trainer.step, folder)
+        if changed := _changes(found.about.get("config"), config):
+            log.warning("going on with other settings than before: %s", ", ".join(changed))
     return _Loop(trainer, sampler, folder, hooks).run()
+
+
+HARMLESS = ("workers", "ahead", "validate_minutes", "save_minutes", "validate_steps", "save_steps", "log_steps", "keep")
+
+
+def _changes(before: Any, now: TrainConfig) -> list[str]:
+    """The fields that change what comes out and are not what the checkpoint was made with, as "lr 0.001 -> 0.0005"."""
+    old, new = (json.loads(json.dumps(values)) for values in (before or {}, asdict(now)))
+    names = [name for name in new if name not in HARMLESS and name in old and old[name] != new[name]]
+    return [f"{name} {old[name]} -> {new[name]}" for name in names]
 
 
 class _Loop:
@@ -153,7 +165,7 @@ class _Loop:
         feed = Feed(self._make, start=trainer.step, workers=config.workers, ahead=config.ahead)
         interrupted = None
         try:
-            with _signals() as asked:
+            with noted_signals() as asked:
                 while trainer.fraction < 1 and interrupted is None:
                     waited = feed.waited
                     batch = moved(feed.next(), trainer.device, trainer.dtype)
@@ -271,28 +283,6 @@ class _Window:
         """Samples a second, and the share of time spent waiting for data."""
         span = max(used - self.began, 1e-9)
         return self.samples / span, min(self.waited / span, 1.0)
-
-
-@contextmanager
-def _signals() -> Iterator[list[int]]:
-    """While open, SIGTERM and Ctrl-C are noted in the list instead of ending the process; a second Ctrl-C ends it."""
-    asked: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield asked
-        return
-
-    def note(number: int, _frame: object) -> None:
-        asked.append(number)
-        signal.signal(signal.SIGINT, before[signal.SIGINT])
-
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        for number in before:
-            signal.signal(number, note)
-        yield asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 if __name__ == "__main__":
