@@ -1,16 +1,14 @@
 """What makes one scene many clips: turns and mirrors, time reversal, exchanged colours, and the faults of real files.
 
-Pictures are numpy, frames h w c, as a bank holds them; motion is laid out as `render.py` says and follows every
-turn. Faults are put on the input frames only (b t c h w float in [0, 1]); the truth stays clean.
+Frames are f c h w; motion is laid out as `render.py` says and follows every turn. Faults are put on the input frames
+only (b t c h w float in [0, 1]); the truth stays clean.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -46,27 +44,28 @@ def draw_turn(rng: np.random.Generator) -> Turn:
     return Turn(mirror_x, mirror_y, transpose, reverse, (red, green, blue) if exchange else (0, 1, 2))
 
 
-def turn_pictures(frames: npt.NDArray[Any], turn: Turn) -> npt.NDArray[Any]:
-    """Frames (f h w c) mirrored, transposed and with colours exchanged; their order in time stays."""
-    frames = frames[:, :: -1 if turn.mirror_y else 1, :: -1 if turn.mirror_x else 1]
-    frames = frames.transpose(0, 2, 1, 3) if turn.transpose else frames
-    return frames if turn.colors == (0, 1, 2) else frames[..., list(turn.colors)]
+def turn_pictures(frames: Tensor, turn: Turn) -> Tensor:
+    """Frames (f c h w) mirrored, transposed and with colours exchanged; their order in time stays."""
+    frames = frames.flip(_mirrored(turn)).transpose(-1, -2) if turn.transpose else frames.flip(_mirrored(turn))
+    return frames if turn.colors == (0, 1, 2) else frames[:, list(turn.colors)]
 
 
-def turn_motion(
-    flow: npt.NDArray[np.float32], sweep: npt.NDArray[np.float32], turn: Turn
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Motion (m 2 2 h w and t 2 h w) of the turned clip."""
+def turn_motion(flow: Tensor, sweep: Tensor, turn: Turn) -> tuple[Tensor, Tensor]:
+    """Motion (m 2 2 h w and t 2 h w) of the turned clip, time reversal included."""
     if turn.reverse:  # the pairs come in reverse order, and forward is backward
-        flow, sweep = flow[::-1, ::-1], -sweep[::-1]
+        flow, sweep = flow.flip(0, 1), -sweep.flip(0)
     return _turn_vectors(flow, turn), _turn_vectors(sweep, turn)
 
 
-def _turn_vectors(field: npt.NDArray[np.float32], turn: Turn) -> npt.NDArray[np.float32]:
+def _turn_vectors(field: Tensor, turn: Turn) -> Tensor:
     """Vectors ... 2 h w of (x, y)."""
-    sign = np.array([-1.0 if turn.mirror_x else 1.0, -1.0 if turn.mirror_y else 1.0], np.float32)
-    field = field[..., :: -1 if turn.mirror_y else 1, :: -1 if turn.mirror_x else 1] * sign[:, None, None]
-    return field[..., ::-1, :, :].swapaxes(-1, -2) if turn.transpose else field
+    sign = field.new_tensor([-1.0 if turn.mirror_x else 1.0, -1.0 if turn.mirror_y else 1.0])
+    field = field.flip(_mirrored(turn)) * sign[:, None, None]
+    return field.flip(-3).transpose(-1, -2) if turn.transpose else field
+
+
+def _mirrored(turn: Turn) -> list[int]:
+    return [axis for axis, mirror in ((-2, turn.mirror_y), (-1, turn.mirror_x)) if mirror]
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,23 +25,26 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image
+from torch import Tensor
 
 from alanet.data.render import Stills, find_stills, render, scene_motion
 from alanet.data.scenes import SceneOptions, draw_scene
 from alanet.errors import DataError, OptionError
 from alanet.frames.exposure import Exposure
 
-__all__ = ["Bank", "contact_sheet", "render_bank"]
+__all__ = ["Bank", "render_bank"]
 
 SHARD = 50  # scenes a file
 FORMAT = 1
 
 
 class Bank:
-    """An open bank. `exposure` is the longest exposure its clips have room for; a clip has at most `t` frames."""
+    """An open bank. `exposure` is the longest exposure its clips have room for; a clip has at most `t` frames.
 
-    def __init__(self, folder: Path | str) -> None:
+    Its files stay on disk, memory-mapped, for a CPU; for any other device all of them are copied to it.
+    """
+
+    def __init__(self, folder: Path | str, device: torch.device | str = "cpu") -> None:
         self.folder = Path(folder)
         try:
             about = json.loads((self.folder / "bank.json").read_text())
@@ -55,7 +58,7 @@ class Bank:
             self.seed = int(about["seed"])
             shards = range(-(-self.scenes // SHARD))
             self._sharp, self._flow, self._sweep = (
-                [np.load(shard_path(self.folder, kind, k), mmap_mode="r") for k in shards] for kind in KINDS
+                [_tensor(shard_path(self.folder, kind, k)).to(device) for k in shards] for kind in KINDS
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(
@@ -67,20 +70,25 @@ class Bank:
     def __len__(self) -> int:
         return self.scenes
 
-    def sharp(self, scene: int) -> npt.NDArray[np.uint8]:
-        """The sub-frames of a scene: frames h w c, memory-mapped."""
-        return np.asarray(self._sharp[scene // SHARD][scene % SHARD])
+    def sharp(self, scene: int) -> Tensor:
+        """The sub-frames of a scene: frames h w c, uint8."""
+        return self._sharp[scene // SHARD][scene % SHARD]
 
-    def flow(self, scene: int) -> npt.NDArray[np.float16]:
-        """t-1 2 2 h/4 w/4"""
-        return np.asarray(self._flow[scene // SHARD][scene % SHARD])
+    def flow(self, scene: int) -> Tensor:
+        """t-1 2 2 h/4 w/4, float16"""
+        return self._flow[scene // SHARD][scene % SHARD]
 
-    def sweep(self, scene: int) -> npt.NDArray[np.float16]:
-        """t 2 h/4 w/4"""
-        return np.asarray(self._sweep[scene // SHARD][scene % SHARD])
+    def sweep(self, scene: int) -> Tensor:
+        """t 2 h/4 w/4, float16"""
+        return self._sweep[scene // SHARD][scene % SHARD]
 
 
 KINDS = ("sharp", "flow", "sweep")
+
+
+def _tensor(path: Path) -> Tensor:
+    # Copy-on-write, as torch wants memory it could write to; nobody writes.
+    return torch.from_numpy(np.load(path, mmap_mode="c"))
 
 
 def shard_path(folder: Path, kind: str, shard: int) -> Path:
@@ -202,16 +210,6 @@ def _write_text(path: Path, text: str) -> None:
     unfinished = path.with_suffix(".part")
     unfinished.write_text(text + "\n")
     unfinished.replace(path)
-
-
-def contact_sheet(rows: list[list[npt.NDArray[np.uint8]]], path: Path, *, gap: int = 4) -> None:
-    """A PNG of pictures (h w c, all of one size) in rows."""
-    h, w = rows[0][0].shape[:2]
-    sheet = np.full((len(rows) * (h + gap), max(map(len, rows)) * (w + gap), 3), 255, np.uint8)
-    for r, row in enumerate(rows):
-        for c, picture in enumerate(row):
-            sheet[r * (h + gap) : r * (h + gap) + h, c * (w + gap) : c * (w + gap) + w] = picture
-    Image.fromarray(sheet).save(path)
 
 
 def _main() -> None:

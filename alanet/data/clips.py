@@ -11,10 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -32,8 +30,7 @@ from alanet.data.bank import Bank
 from alanet.data.render import CELL, Stills, render, scene_motion
 from alanet.data.scenes import SceneOptions, draw_scene
 from alanet.errors import DataError, OptionError
-from alanet.frames.color import linear_to_srgb, srgb_to_linear
-from alanet.frames.exposure import Exposure, blur, draw_blurred, expose, to_eight_bits
+from alanet.frames.exposure import Exposure, average, draw_blurred, expose, to_eight_bits
 
 __all__ = ["BankClips", "Batch", "ClipOptions", "SceneClips", "validation_batches"]
 
@@ -113,24 +110,26 @@ class BankClips:
 
     def _sample(
         self, rng: np.random.Generator, position: int, crop: int, times: tuple[Fraction, ...]
-    ) -> dict[str, npt.NDArray[Any]]:
+    ) -> dict[str, Tensor]:
         options, bank = self.options, self.bank
         scene = self._scene(position)
         start = int(rng.integers(bank.t - options.t + 1))
         rows, columns = _place(rng, bank.options.height, crop), _place(rng, bank.options.width, crop)
-        square = rows.stop - rows.start == columns.stop - columns.start
         turn = draw_turn(rng) if options.turns else Turn()
-        turn = turn if square else Turn(turn.mirror_x, turn.mirror_y, False, turn.reverse, turn.colors)
+        if rows.stop - rows.start != columns.stop - columns.start:
+            turn = replace(turn, transpose=False)
         first = start * bank.options.period
         sharp = bank.sharp(scene)[first : first + bank.exposure.needed(options.t), rows, columns]
-        sample = _expose(sharp[::-1] if turn.reverse else sharp, bank.exposure, times, rng, options)
-        # Turned after averaging, which is much less to turn.
+        # Turned after averaging, which is much less to turn; the clip read backwards has its times from the other end.
+        asked = tuple(options.t - 1 - time for time in times) if turn.reverse else times
+        sample = _exposed(sharp.permute(0, 3, 1, 2), bank.exposure, asked, rng, options)
+        if turn.reverse:
+            sample["clip"], sample["exposure"] = sample["clip"].flip(0), sample["exposure"].flip(0)
         sample["clip"], sample["truth"] = turn_pictures(sample["clip"], turn), turn_pictures(sample["truth"], turn)
         if options.motion:
             cells = (..., _cells(rows), _cells(columns))
-            flow = bank.flow(scene)[start : start + options.t - 1][cells].astype(np.float32)
-            sweep = bank.sweep(scene)[start : start + options.t][cells].astype(np.float32)
-            sample["flow"], sample["sweep"] = turn_motion(flow, sweep, turn)
+            flow, sweep = bank.flow(scene)[start : start + options.t - 1], bank.sweep(scene)[start : start + options.t]
+            sample["flow"], sample["sweep"] = turn_motion(flow[cells].float(), sweep[cells].float(), turn)
         return sample
 
     def _scene(self, position: int) -> int:
@@ -170,17 +169,14 @@ class SceneClips:
 
     def _sample(
         self, rng: np.random.Generator, scenes: SceneOptions, position: int, times: tuple[Fraction, ...]
-    ) -> dict[str, Any]:
+    ) -> dict[str, Tensor]:
         scene = draw_scene(scenes, self.seed, position)
         sharp = to_eight_bits(render(scene, self.stills))
-        lengths = draw_lengths(rng, self.options.t, self.exposure.frames, self.options.mix)
-        clip = blur(sharp, self.exposure, lengths, linear=rng.random() < self.options.mix.linear)
-        truth = sharp[[self.exposure.index(time) for time in times]]
-        sample = {"clip": torch.stack(clip), "truth": truth, "exposure": torch.tensor(lengths, dtype=torch.float32)}
+        sample = _exposed(sharp, self.exposure, times, rng, self.options)
         if self.options.motion:
-            motion = scene_motion(scene, self.exposure)
-            t = self.options.t
-            sample["flow"], sample["sweep"] = torch.from_numpy(motion.flow[: t - 1]), torch.from_numpy(motion.sweep[:t])
+            motion, t = scene_motion(scene, self.exposure), self.options.t
+            sample["flow"] = torch.from_numpy(motion.flow[: t - 1]).to(sharp.device)
+            sample["sweep"] = torch.from_numpy(motion.sweep[:t]).to(sharp.device)
         return sample
 
 
@@ -204,16 +200,17 @@ def validation_batches(
         raise DataError(f"{exposure} from a bank of {bank.exposure}; allowed: its period and at most its exposure")
     first = bank.exposure.centre(0) - exposure.centre(0)
     for scene in range(len(bank)):
-        sharp = bank.sharp(scene)[first:].astype(np.float32).transpose(0, 3, 1, 2) / 255
-        blurred = draw_blurred(_rng(seed, scene, 2), bank.t, probability)
-        made = expose(sharp, exposure, blurred, factor=factor, linear=linear)
+        sharp = bank.sharp(scene)[first:].permute(0, 3, 1, 2).float() / 255
+        made = expose(
+            sharp, exposure, draw_blurred(_rng(seed, scene, 2), bank.t, probability), factor=factor, linear=linear
+        )
         yield Batch(
-            clip=torch.from_numpy(made.clip)[None],
-            times=torch.tensor([[float(time) for time in made.times]]),
-            truth=torch.from_numpy(made.truth)[None],
-            exposure=torch.tensor([made.lengths], dtype=torch.float32),
-            flow=torch.from_numpy(bank.flow(scene).astype(np.float32))[None],
-            sweep=torch.from_numpy(bank.sweep(scene).astype(np.float32))[None],
+            clip=made.clip[None],
+            times=sharp.new_tensor([[float(time) for time in made.times]]),
+            truth=made.truth[None],
+            exposure=sharp.new_tensor([made.lengths]),
+            flow=bank.flow(scene)[None].float(),
+            sweep=bank.sweep(scene)[None].float(),
         )
 
 
@@ -234,44 +231,26 @@ def _cells(pixels: slice) -> slice:
     return slice(pixels.start // CELL, pixels.stop // CELL)
 
 
-def _expose(
-    sharp: npt.NDArray[np.uint8],
-    exposure: Exposure,
-    times: tuple[Fraction, ...],
-    rng: np.random.Generator,
-    options: ClipOptions,
-) -> dict[str, npt.NDArray[Any]]:
-    """Sub-frames (f h w c) to clip (t h w c), truth (n h w c), exposure (t)."""
+def _exposed(
+    sharp: Tensor, exposure: Exposure, times: tuple[Fraction, ...], rng: np.random.Generator, options: ClipOptions
+) -> dict[str, Tensor]:
+    """Sub-frames (f c h w, float or uint8) to clip (t c h w), truth (n c h w), exposure (t)."""
     lengths = draw_lengths(rng, options.t, exposure.frames, options.mix)
     linear = rng.random() < options.mix.linear
-    clip = np.stack([_average(sharp[exposure.window(i, length)], linear) for i, length in enumerate(lengths)])
-    truth = sharp[[exposure.index(time) for time in times]].astype(np.float32) / 255
-    return {"clip": clip, "truth": truth, "exposure": np.array(lengths, np.float32)}
+    # Only the frames that are used become floats.
+    clip = [average(_float(sharp[exposure.window(i, n)]), linear=linear) for i, n in enumerate(lengths)]
+    truth = torch.stack([_float(sharp[exposure.index(time)]) for time in times])
+    return {"clip": torch.stack(clip), "truth": truth, "exposure": truth.new_tensor(lengths)}
 
 
-# Light of the 256 values: averaging by table is ten times as fast as by formula.
-_LIGHT = srgb_to_linear(np.arange(256, dtype=np.float32) / 255).astype(np.float32)
-
-
-def _average(frames: npt.NDArray[np.uint8], linear: bool) -> npt.NDArray[np.float32]:
-    """`alanet.frames.exposure.average` of 8-bit frames, float32 in [0, 1]."""
-    if linear and len(frames) > 1:
-        return np.asarray(linear_to_srgb(_LIGHT[frames].mean(axis=0)), np.float32)
-    return np.asarray(frames.sum(axis=0, dtype=np.uint16) / np.float32(255 * len(frames)), np.float32)
+def _float(pixels: Tensor) -> Tensor:
+    return pixels.float().div_(255) if pixels.dtype == torch.uint8 else pixels
 
 
 def _collate(
-    samples: list[dict[str, Any]], times: tuple[Fraction, ...], rng: np.random.Generator, options: ClipOptions
+    samples: list[dict[str, Tensor]], times: tuple[Fraction, ...], rng: np.random.Generator, options: ClipOptions
 ) -> Batch:
-    """Samples side by side; numpy pixels are h w c, tensors c h w."""
-    parts = {key: _side_by_side([sample[key] for sample in samples]) for key in samples[0]}
+    parts = {key: torch.stack([sample[key] for sample in samples]).contiguous() for key in samples[0]}
     clip = degrade(parts.pop("clip"), rng, options.faults)
-    asked = torch.tensor([[float(time) for time in times]] * len(samples), device=clip.device)
-    return Batch(clip=clip, times=asked, **{key: part.to(clip.device) for key, part in parts.items()})
-
-
-def _side_by_side(parts: list[Any]) -> Tensor:
-    if isinstance(parts[0], Tensor):
-        return torch.stack(parts)
-    stacked = torch.from_numpy(np.stack(parts))
-    return stacked.movedim(-1, -3).contiguous() if stacked.ndim == 5 and stacked.shape[-1] == 3 else stacked
+    asked = clip.new_tensor([[float(time) for time in times]] * len(samples))
+    return Batch(clip=clip, times=asked, **parts)

@@ -164,14 +164,11 @@ def _seen(layer: Layer, frame: tuple[int, int]) -> tuple[int, int, int, int]:
 def _texture(layer: Layer, stills: Stills, extent: tuple[float, float, float, float]) -> Tensor:
     """The picture over the extent of the plane, FINER pixels an output pixel: 3 h w, or 4 h w premultiplied with its
     mask."""
-    still = stills.picture(layer.still)
     top, left, bottom, right = extent
     size = (bottom - top, right - left)
-    # A still too small for what is seen of it is enlarged a little, and mirrored at its edges beyond that.
-    scale = min(max(layer.scale, size[0] / still.shape[1], size[1] / still.shape[2]), 1.25)
+    regions = [_region(stills.picture(still), size, layer.scale, (x, y)) for still, x, y in layer.candidates]
+    region = max(regions, key=_detail).float()[None] / 255
     shrink = float(np.linalg.svd(layer.homographies[:, :2, :2], compute_uv=False).min())
-    region = _region(still, (size[0] / scale, size[1] / scale), layer.centres)
-    region = region.float()[None] / 255
     coarse = [max(2, round(length * min(1.0, shrink))) for length in size]
     fine = [max(4, round(length * FINER)) for length in size]
     region = F.interpolate(region, coarse, mode="bicubic", antialias=True, align_corners=False)
@@ -183,17 +180,21 @@ def _texture(layer: Layer, stills: Stills, extent: tuple[float, float, float, fl
     return torch.cat([picture * alpha, alpha])
 
 
-def _region(still: Tensor, size: tuple[float, float], centres: Sequence[tuple[float, float]]) -> Tensor:
-    """About size[0] x size[1] pixels of a still (c h w) around the centre where there is most detail."""
-    places = [(_places(still.shape[1], size[0], y), _places(still.shape[2], size[1], x)) for x, y in centres]
+def _region(still: Tensor, size: tuple[float, float], scale: float, centre: tuple[float, float]) -> Tensor:
+    """The part of a still (c h w) that covers `size` output pixels (height, width).
 
-    def detail(place: tuple[Tensor, Tensor]) -> float:
-        # A look at every third pixel will do; the mean counts rather than the sum, which one strong edge would win.
-        green = still[1][place[0][::3].to(still.device)][:, place[1][::3].to(still.device)].float()
-        return float((green.diff(dim=0).abs() + 1).log().mean() + (green.diff(dim=1).abs() + 1).log().mean())
+    A still too small for that is enlarged a little, and mirrored at its edges beyond that.
+    """
+    scale = min(max(scale, size[0] / still.shape[1], size[1] / still.shape[2]), 1.25)
+    rows = _places(still.shape[1], size[0] / scale, centre[1]).to(still.device)
+    columns = _places(still.shape[2], size[1] / scale, centre[0]).to(still.device)
+    return still[:, rows][:, :, columns]
 
-    rows, columns = max(places, key=detail)
-    return still[:, rows.to(still.device)][:, :, columns.to(still.device)]
+
+def _detail(region: Tensor) -> float:
+    """How much there is to see (c h w uint8): the mean, over every third pixel, of the logarithm of the steps."""
+    green = region[1, ::3, ::3].float()
+    return float((green.diff(dim=0).abs() + 1).log().mean() + (green.diff(dim=1).abs() + 1).log().mean())
 
 
 def _places(length: int, wanted: float, centre: float) -> Tensor:
@@ -267,26 +268,26 @@ def scene_motion(scene: Scene, exposure: Exposure) -> Motion:
     for i in range(t):
         now = exposure.centre(i)
         before, after = max(0, now - half), min(options.frames - 1, now + half)
-        start, end = _moved(scene, now, before), _moved(scene, now, after)
+        then = [exposure.centre(max(0, i - 1)), before, after, exposure.centre(min(t - 1, i + 1))]
+        last, start, end, following = _moved(scene, now, then)
         sweep[i] = (end - start) * (exposure.period / max(1, after - before))
-        if i + 1 < t:
-            flow[i, 0] = _moved(scene, now, exposure.centre(i + 1))
         if i > 0:
-            flow[i - 1, 1] = _moved(scene, now, exposure.centre(i - 1))
+            flow[i - 1, 1] = last
+        if i + 1 < t:
+            flow[i, 0] = following
     return Motion(flow, sweep)
 
 
-def _moved(scene: Scene, now: int, then: int) -> Floats:
-    """Displacement (2 h/CELL w/CELL) from sub-frame `now` to `then` of what is seen at `now` in the middle of each
-    cell."""
+def _moved(scene: Scene, now: int, then: list[int]) -> Floats:
+    """Displacements (then 2 h/CELL w/CELL) from sub-frame `now` of what is then seen in the middle of each cell."""
     options = scene.options
     x = (np.arange(options.width // CELL) + 0.5) * CELL - options.width / 2
     y = (np.arange(options.height // CELL) + 0.5) * CELL - options.height / 2
     x, y = np.meshgrid(x, y)
-    out = np.zeros((2, *x.shape))
+    out = np.zeros((len(then), 2, *x.shape))
     for layer in scene.layers:
         u, v = _apply(np.linalg.inv(layer.homographies[now]), x, y)
-        to_x, to_y = _apply(layer.homographies[then], u, v)
         seen = np.ones(x.shape, bool) if layer.mask is None else coverage(layer.mask, u, v) > 0.5
-        out = np.where(seen, np.stack([to_x - x, to_y - y]), out)
+        to_x, to_y = _apply(layer.homographies[then], u, v)  # then h/CELL w/CELL
+        out = np.where(seen, np.stack([to_x - x, to_y - y], axis=1), out)
     return out

@@ -34,9 +34,9 @@ class SceneOptions:
     width: int = 128
     frames: int = 47  # sub-frames: (t - 1) * period + the longest exposure
     period: int = 8  # sub-frames from one input frame to the next
-    max_displacement: float = 24.0  # pixels a period at most (about); half of the scenes stay below a sixth of it
+    max_displacement: float = 24.0  # pixels a period at most (about); half of the paths stay below a third of it
     still: float = 0.15  # share of scenes without any motion
-    steady: float = 0.2  # share of the moving scenes whose camera stands still
+    steady: float = 0.15  # share of the moving scenes whose camera stands still
     layers: tuple[float, ...] = (0.25, 0.25, 0.2, 0.15, 0.15)  # chances of 0, 1, 2 ... layers
     smallest_scale: float = 0.45  # output pixels a pixel of the still
 
@@ -72,11 +72,13 @@ class Mask:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A picture and its path. `still` is a fraction: which of the stills at hand; so are `centres`: parts of
-    it, of which the one with most detail is taken (a flat one shows no motion)."""
+    """A picture and its path.
 
-    still: float
-    centres: tuple[tuple[float, float], ...]  # x y
+    `candidates` are places of the stills at hand, as fractions: which still, x and y in it. The one with most detail is
+    taken, as motion cannot be seen in a clear sky.
+    """
+
+    candidates: tuple[tuple[float, float, float], ...]
     scale: float  # output pixels a pixel of the still
     gain: float  # brightness
     homographies: Floats  # frames 3 3, plane -> frame
@@ -112,7 +114,7 @@ def draw_path(rng: np.random.Generator, options: SceneOptions, moving: bool) -> 
     """A smooth random path (frames 6): a drift, slow sways, and shake whose energy falls as 1/f^2.
 
     Scaled so that the largest displacement in one period is the one drawn for this path: at most `max_displacement`,
-    mostly far less (its median is a sixth).
+    mostly less (its median is a third).
     """
     moment = (np.arange(options.frames) - (options.frames - 1) / 2) / options.period
     kinds = WEIGHTS * rng.lognormal(0.0, 0.7, 6)
@@ -121,7 +123,7 @@ def draw_path(rng: np.random.Generator, options: SceneOptions, moving: bool) -> 
     shake = _waves(rng, moment, np.linspace(0.1, 0.5, 9)) * rng.random() ** 2 * 1.5
     path = (drift + sway + shake) * kinds
     path = path - path[options.frames // 2]
-    wanted = options.max_displacement * rng.random() ** 2.6 if moving else 0.0
+    wanted = options.max_displacement * rng.random() ** 1.5 if moving else 0.0
     step = min(options.period, options.frames - 1)
     largest = np.abs(path[step:] - path[: options.frames - step])
     # Translation moves all of the frame; of turn, zoom and tilt the mean pixel sees about half of what the edge sees.
@@ -202,9 +204,9 @@ def _mask(rng: np.random.Generator, size: int) -> Mask:
 
 
 def _picture(rng: np.random.Generator, options: SceneOptions) -> dict[str, Any]:
+    stills = rng.random(2)
     return {
-        "still": rng.random(),
-        "centres": tuple((rng.random(), rng.random()) for _ in range(3)),
+        "candidates": tuple((float(stills[k % 2]), rng.random(), rng.random()) for k in range(4)),
         "scale": math.exp(rng.uniform(math.log(options.smallest_scale), 0.0)),
         "gain": rng.uniform(0.75, 1.1),
     }
