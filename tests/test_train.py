@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from alanet.errors import AlanetError, DataError, OptionError, WeightsError
 from alanet.model.alanet import ALANet, ALANetConfig
 from alanet.model.weights import load_model
+from alanet.training import parallel
 from alanet.training.checkpoint import latest
 from alanet.training.command import parse_stages
 from alanet.training.config import Stage, config_from, learning_rate, preset, stage_at, steps_of
@@ -278,18 +279,22 @@ class Both(Sharpen):
 
 
 @pytest.mark.slow
-def test_two_processes_and_one_with_the_doubled_batch_reach_the_same_weights(tmp_path) -> None:
+def test_two_processes_and_one_with_the_doubled_batch_reach_the_same_weights(tmp_path, monkeypatch) -> None:
+    train(network().double(), settings(steps=10, lr=1e-3), Both(), tmp_path / "one")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     script = SCRIPT.format(tests=str(Path(__file__).parent), folder=str(tmp_path / "two"))
     together = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
-    processes = [
-        subprocess.Popen([sys.executable, "-c", script], env={**os.environ, **together, "RANK": str(rank)})
-        for rank in range(2)
-    ]
-    train(network().double(), settings(steps=10, lr=1e-3), Both(), tmp_path / "one")
-    assert [process.wait(100) for process in processes] == [0, 0]
+    other = subprocess.Popen([sys.executable, "-c", script], env={**os.environ, **together, "RANK": "1"})
+    for name, value in {**together, "RANK": "0"}.items():
+        monkeypatch.setenv(name, value)
+    try:
+        train(network().double(), settings(steps=10, lr=1e-3, workers=1), Sharpen(), tmp_path / "two")
+        assert other.wait(100) == 0
+    finally:
+        parallel.leave()
+        other.kill()
     one, two = latest(tmp_path / "one"), latest(tmp_path / "two")
     assert one.about["samples"] == two.about["samples"] == 40
     start = network().double().state_dict()
