@@ -23,8 +23,8 @@ SURE = 8  # frames that must agree before the picture overrules the flags
 
 
 def seen_interlaced(frames: Iterable[Any], time_base: Fraction) -> Counter[str]:
-    """How many frames look "tff", "bff", "progressive" or "undetermined" to idet (judged over several frames), and how
-    many are "flagged" as interlaced."""
+    """How many frames look "tff", "bff", "progressive" or "undetermined" to idet, each by itself (its judgement over
+    several frames sticks to the first one's), and how many are "flagged" as interlaced."""
     seen: Counter[str] = Counter()
 
     def counted() -> Iterator[Any]:
@@ -33,31 +33,30 @@ def seen_interlaced(frames: Iterable[Any], time_base: Fraction) -> Counter[str]:
             yield frame
 
     for frame in _filtered(counted(), time_base, "idet", {}):
-        seen[frame.metadata.get("lavfi.idet.multiple.current_frame", "undetermined")] += 1
+        seen[frame.metadata.get("lavfi.idet.single.current_frame", "undetermined")] += 1
     return seen
 
 
 def judge(stated: str | None, seen: Counter[str]) -> tuple[bool, str | None]:
     """(interlaced, field order; None: as each frame is flagged).
 
-    stated: the stream's own word, "tff", "bff", "progressive" or None. It and the frames' flags count unless at least
-    SURE frames look otherwise, and ten times as many as look the same. Without either, the majority counts from four
-    frames on. Streams that mix both kinds of frames (some flagged, some not) are left to their flags.
+    stated: the stream's own word, "tff", "bff", "progressive" or None. It and the frames' flags count unless the
+    picture is sure: SURE frames or more, and ten times as many as look otherwise. Streams that mix both kinds of frames
+    (some flagged, some not) are left to their flags.
     """
-    order = "tff" if seen["tff"] >= seen["bff"] else "bff"
-    combed, whole, flagged = seen[order], seen["progressive"], seen["flagged"]
-    other = whole + seen["bff" if order == "tff" else "tff"]
-    sure = combed >= SURE and combed > 10 * other
-    if flagged or stated in ("tff", "bff"):
-        if whole >= SURE and whole > 10 * combed:
-            return False, None
-        mixed = 0 < flagged < sum(seen.values()) - flagged
-        if sure and not mixed:
-            return True, order
-        return True, None if flagged else stated
-    if stated == "progressive":
-        return (True, order) if sure else (False, None)
-    return (True, order) if combed >= 4 and combed > 2 * other else (False, None)
+    order, other = ("tff", "bff") if seen["tff"] >= seen["bff"] else ("bff", "tff")
+    looks_woven = _sure(seen[order], seen[other] + seen["progressive"])
+    looks_whole = _sure(seen["progressive"], seen["tff"] + seen["bff"])
+    flagged, frames = seen["flagged"], sum(seen.values()) - seen["flagged"]
+    if looks_whole or not (looks_woven or flagged or stated in ("tff", "bff")):
+        return False, None
+    if looks_woven and not 0 < flagged < frames:
+        return True, order
+    return True, None if flagged else stated
+
+
+def _sure(alike: int, otherwise: int) -> bool:
+    return alike >= SURE and alike > 10 * otherwise
 
 
 def deinterlaced(frames: Iterable[Any], time_base: Fraction, *, order: str | None, only_flagged: bool) -> Iterator[Any]:

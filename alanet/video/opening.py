@@ -23,6 +23,7 @@ READERS = (  # FFmpeg's demuxers for files that hold video, each self-contained
     "asf,av1,avi,dirac,dnxhd,dv,flv,gxf,h261,h263,h264,hevc,ivf,m4v,matroska,mjpeg,mov,mpeg,mpegts,mpegvideo,mxf,nsv,"
     "nut,obu,ogg,rm,roq,vc1,vc1test,vvc,webm,wtv,yuv4mpegpipe"
 )
+IMAGES = (b"\x89PNG", b"\xff\xd8\xff", b"BM", b"II*\x00", b"MM\x00*", b"P5", b"P6", b"SDPX", b"XPDS", b"qoif")
 SCRIPTS = (b"ffconcat", b"#EXTM3U", b"<?xml", b"<MPD", b"[playlist]", b"v=0", b"<ASX", b"<asx", b"<smil", b"#!")
 
 
@@ -69,7 +70,10 @@ def check_file(path: Path) -> Path:
 
 def _why_not(path: Path) -> str:
     """One line for a file that no video reader opened."""
-    head = path.read_bytes()[:64] if path.stat().st_size < 1 << 20 else b""
+    with path.open("rb") as file:
+        head = file.read(64)
+    if head.startswith(IMAGES):
+        return "a single image, not a video; put images into a folder and give the folder with --input-rate"
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(SCRIPTS):
         return "a playlist or script, which may name other files, is not opened; give the video itself"
     return "not a video that can be read (another kind of file, cut off before its index, or damaged)"

@@ -5,6 +5,7 @@ FFmpeg keeps colour tags as numbers (ISO/IEC 23091-2); here they are its names, 
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Mapping
 from fractions import Fraction
@@ -103,11 +104,17 @@ def set_color(target: Any, color: Color) -> None:
 def side_data_of(frame: Any) -> dict[str, Any]:
     """A frame's display matrix and HDR data by the names of `frames.frame.SIDE_DATA`.
 
-    PyAV keeps a frame whose side data was looked at until the next garbage collection: ask few frames.
+    PyAV keeps a frame whose side data was looked at until the next garbage collection: ask few frames. It knows none of
+    it where one kind is newer than itself (EXIF in a JPEG, say); the rotation is then all that is left.
     """
     found: dict[str, Any] = {}
     other: list[str] = []
-    for data in frame.side_data:
+    try:
+        kept = list(frame.side_data)
+    except ValueError:
+        found = {"display_matrix": _rotation_matrix(frame.rotation)} if frame.rotation else {}
+        return {**found, "other": ("of kinds PyAV does not know",)}
+    for data in kept:
         name = data.type.name
         if name == "DISPLAYMATRIX":
             found["display_matrix"] = struct.unpack("=9i", bytes(data)[:36])
@@ -119,6 +126,12 @@ def side_data_of(frame: Any) -> dict[str, Any]:
         elif name not in NOT_WORTH_A_WORD and name not in other:
             other.append(name)
     return {**found, "other": tuple(other)} if other else found
+
+
+def _rotation_matrix(degrees: int) -> tuple[int, ...]:
+    """The display matrix of a rotation, counter-clockwise."""
+    cosine, sine = (round(65536 * f(math.radians(degrees))) for f in (math.cos, math.sin))
+    return cosine, -sine, 0, sine, cosine, 0, 0, 0, 1 << 30
 
 
 def _mastering(data: bytes) -> MasteringDisplay | None:
