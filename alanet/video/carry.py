@@ -21,9 +21,9 @@ import av
 from alanet.notes import Notes
 from alanet.video.codecs import Container
 
-__all__ = ["Carried", "carried", "lacking", "name_of"]
+__all__ = ["Carried", "carried", "codec_of", "lacking", "name_of"]
 
-TEXT = {"srt", "subrip", "mov_text", "webvtt", "ass", "ssa", "text"}  # subtitles that are text
+TEXT = {"subrip", "mov_text", "webvtt", "ass", "ssa", "text"}  # subtitles that are text
 REMADE = {"bin_data", "tmcd", "text"}  # data that the muxer writes from chapters and the time code tag
 
 
@@ -63,10 +63,15 @@ def lacking(streams: Sequence[Any], picture: int, container: Container) -> list[
 
 def name_of(stream: Any) -> str:
     """ "audio 2 (dts, fre)": kind and number in the input, codec, language."""
-    codec = stream.codec_context.name if stream.codec_context is not None else getattr(stream, "name", None)
+    codec = codec_of(stream) or getattr(stream, "name", None)
     about = ", ".join(part for part in (codec, stream.language) if part and part != "und")
     kind = "cover art" if stream.type == "video" and _is_cover(stream) else stream.type
     return f"{kind} {stream.index}" + (f" ({about})" if about else "")
+
+
+def codec_of(stream: Any) -> str | None:
+    """The codec's own name, not its decoder's: mp3, not mp3float."""
+    return stream.codec_context.codec.canonical_name if stream.codec_context is not None else None
 
 
 def _form(stream: Any, container: Container) -> Literal["copy", "text", "cover", "attachment"] | None:
@@ -80,7 +85,7 @@ def _form(stream: Any, container: Container) -> Literal["copy", "text", "cover",
         return None
     if _can_hold(stream, container):
         return "copy"
-    is_text = stream.type == "subtitle" and stream.codec_context is not None and stream.codec_context.name in TEXT
+    is_text = stream.type == "subtitle" and codec_of(stream) in TEXT
     return "text" if is_text and container.text else None
 
 

@@ -7,10 +7,13 @@ codec has them; what it has not is lost in this order: chroma before depth; each
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
 
 import av
 
 from alanet.errors import OptionError, ResourceError
+from alanet.frames.frame import ContentLight, MasteringDisplay
 from alanet.video.convert import depth_of
 
 __all__ = [
@@ -22,6 +25,7 @@ __all__ = [
     "Shape",
     "encoder_options",
     "losses",
+    "mastering_words",
     "pixel_format",
     "shape_of",
 ]
@@ -37,7 +41,7 @@ class Codec:
     preset: str | None = None
     subsampled_odd: bool = True  # writes odd sizes in 4:2:0 and 4:2:2
     alpha: bool = False
-    rgb: bool = False  # RGB pictures stay RGB
+    rgb: Literal["never", "kept", "always"] = "never"  # whether RGB is written
     segment: str = "mp4"  # a container that keeps its times exactly and can be joined by packet copy
 
 
@@ -48,8 +52,8 @@ CODECS = {
         Codec("x265", "libx265", crf=20, preset="medium", subsampled_odd=False),
         Codec("av1", "libsvtav1", crf=24, preset="8"),
         Codec("prores", "prores_ks", alpha=True, segment="mov"),
-        Codec("ffv1", "ffv1", alpha=True, rgb=True, segment="nut"),
-        Codec("png", "png", alpha=True, rgb=True, segment=""),
+        Codec("ffv1", "ffv1", alpha=True, rgb="kept", segment="nut"),
+        Codec("png", "png", alpha=True, rgb="always", segment=""),
     )
 }
 Y4M = Codec("y4m", "")  # what goes to standard output
@@ -66,6 +70,7 @@ class Container:
     endings: tuple[str, ...]
     codecs: tuple[str, ...]
     chapters: bool = True
+    rotation: bool = True
     attachments: bool = False  # fonts and the like
     cover: str = "stream"  # how a cover picture is kept: as a stream, as an attachment, or ""
     text: str = ""  # the codec that text subtitles are converted to
@@ -86,7 +91,9 @@ CONTAINERS = {
             text="subrip",
         ),
         Container("WebM", "webm", (".webm",), ("av1",), cover="", text="webvtt"),
-        Container("MPEG-TS", "mpegts", (".ts", ".m2ts", ".mts"), ("x264", "x265"), chapters=False, cover=""),
+        Container(
+            "MPEG-TS", "mpegts", (".ts", ".m2ts", ".mts"), ("x264", "x265"), chapters=False, rotation=False, cover=""
+        ),
     )
 }
 
@@ -112,7 +119,7 @@ def shape_of(name: str) -> Shape:
     pixels = av.VideoFormat(name, 16, 16)
     parts = pixels.components
     rgb = pixels.is_rgb or pixels.has_palette or pixels.is_bayer
-    grey = not rgb and not any(part.is_chroma for part in parts)
+    grey = not rgb and len(parts) < 3
     halved = {16: 0, 8: 1, 4: 2}
     chroma = (0, 0) if rgb or grey else (halved.get(pixels.chroma_width(), 0), halved.get(pixels.chroma_height(), 0))
     alpha = bool(pixels.has_palette or any(part.is_alpha for part in parts))
@@ -161,8 +168,8 @@ def _allowed(codec: Codec, want: Shape, shape: Shape, size: tuple[int, int], alp
     return (
         not odd
         and shape.alpha == (alpha and codec.alpha)
-        and shape.rgb == (want.rgb and codec.rgb)
-        and shape.grey == (want.grey and codec.rgb)
+        and shape.rgb == (codec.rgb == "always" or (want.rgb and codec.rgb == "kept"))
+        and shape.grey == (want.grey and codec.rgb == "kept")
     )
 
 
@@ -182,18 +189,42 @@ def losses(source: str, written: str) -> str | None:
 
 
 def encoder_options(codec: Codec, *, crf: float | None, preset: str | None, threads: int, hdr: str) -> dict[str, str]:
-    """The encoder's private options. hdr: `master-display=...:max-cll=...` in x265's words, or empty."""
+    """The encoder's private options. hdr: `mastering_words`, or empty."""
     options: dict[str, str] = {}
     if codec.crf is not None:
         options["crf"] = f"{codec.crf if crf is None else crf:g}"
         options["preset"] = preset or codec.preset or "medium"
     if codec.name == "x264" and hdr:
-        options["x264-params"] = hdr.replace("master-display", "mastering-display").replace("max-cll", "cll")
+        options["x264-params"] = hdr
     if codec.name == "x265":
         pools = f":pools={threads}" if threads else ""
         options["x265-params"] = f"log-level=none{pools}" + (f":hdr10=1:{hdr}" if hdr else "")
     if codec.name == "av1":
-        options["svtav1-params"] = f"lp={threads}" if threads else "lp=0"
+        options["svtav1-params"] = f"lp={threads}" + (f":{hdr}" if hdr else "")
     if codec.name == "ffv1":
         options |= {"level": "3", "slices": "4", "slicecrc": "1", "g": "1"}
     return options
+
+
+def mastering_words(codec: Codec, screen: MasteringDisplay | None, light: ContentLight | None) -> str:
+    """HDR data as x264, x265 and SVT-AV1 take it among their parameters: in steps of 1/50000 and 1/10000, or plain."""
+    plain = codec.name == "av1"
+    names = {
+        "x264": ("mastering-display", "cll"),
+        "x265": ("master-display", "max-cll"),
+        "av1": ("mastering-display", "content-light"),
+    }[codec.name]
+    words = []
+    if screen is not None:
+
+        def number(value: Fraction, steps: int) -> str:
+            return f"{float(value):.5f}" if plain else str(round(value * steps))
+
+        points = zip("GBR", (screen.green, screen.blue, screen.red), strict=True)
+        places = [*points, ("WP", screen.white)]
+        primaries = "".join(f"{name}({number(x, 50000)},{number(y, 50000)})" for name, (x, y) in places)
+        bright, dark = number(screen.max_luminance, 10000), number(screen.min_luminance, 10000)
+        words.append(f"{names[0]}={primaries}L({bright},{dark})")
+    if light is not None:
+        words.append(f"{names[1]}={light.max_cll},{light.max_fall}")
+    return ":".join(words)

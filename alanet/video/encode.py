@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol
+from typing import IO, Protocol
 
 import av
 
@@ -27,9 +27,15 @@ from alanet.errors import AlanetError, OutputError
 from alanet.frames.frame import Frame
 from alanet.notes import Notes
 from alanet.video.pictures import PictureSink, Y4mSink
-from alanet.video.plan import STDOUT, EncodeOptions, OutputPlan, plan_output, work_folder
+from alanet.video.plan import EncodeOptions, OutputPlan, plan_output
 from alanet.video.segments import Segment, SegmentWriter, record
 from alanet.video.streams import mux
+from alanet.video.target import work_folder
+
+try:
+    import fcntl
+except ImportError:  # Windows: two runs with one output are not told apart there
+    fcntl = None  # type: ignore[assignment]
 
 __all__ = ["EncodeOptions", "OutputPlan", "VideoWriter", "open_writer", "plan_output"]
 
@@ -53,8 +59,8 @@ class Sink(Protocol):
 class VideoWriter:
     """Takes frames in the order shown and makes the output; made by `open_writer`, used as a context manager."""
 
-    def __init__(self, plan: OutputPlan, sink: Sink) -> None:
-        self._plan, self._sink = plan, sink
+    def __init__(self, plan: OutputPlan, sink: Sink, lock: IO[bytes] | None) -> None:
+        self._plan, self._sink, self._lock = plan, sink, lock
         self._frames: queue.Queue[tuple[Frame, bool] | None] = queue.Queue(QUEUE)
         self._error: BaseException | None = None
         self._done = False
@@ -113,8 +119,9 @@ class VideoWriter:
             raise self._error
 
     def _clean(self) -> None:
-        if self._plan.path != STDOUT:
+        if self._lock is not None:
             shutil.rmtree(work_folder(self._plan.path), ignore_errors=True)
+            self._lock.close()
 
 
 class SegmentSink:
@@ -180,16 +187,33 @@ def open_writer(
     The output of a cut begins at 0 with its first frame; without `start` times stay the input's.
     """
     if plan.kind == "y4m":
-        return VideoWriter(plan, Y4mSink(plan))
+        return VideoWriter(plan, Y4mSink(plan, notes or Notes()), None)
+    folder = work_folder(plan.path)
     with writing(plan.path):
-        folder = work_folder(plan.path)
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
+        lock = _begin(folder, plan.path)
     if plan.kind == "pictures":
-        return VideoWriter(plan, PictureSink(plan, folder))
+        return VideoWriter(plan, PictureSink(plan, folder), lock)
     os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 writes to stderr unless told to keep to errors
     sink = SegmentSink(plan, notes or Notes(), start=start, end=end, segment_seconds=Fraction(segment_seconds))
-    return VideoWriter(plan, sink)
+    return VideoWriter(plan, sink, lock)
+
+
+def _begin(folder: Path, target: Path) -> IO[bytes]:
+    """An empty work folder that is ours alone. The lock dies with its process: what a killed run left is cleared."""
+    folder.mkdir(exist_ok=True)
+    lock = open(folder / "lock", "wb")  # noqa: SIM115  (held as long as the writer lives)
+    if fcntl is not None:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            raise OutputError(f"{target}: another run is writing it; wait for it, or give another name") from None
+    for left in folder.iterdir():
+        if left.is_dir():
+            shutil.rmtree(left)
+        elif left.name != "lock":
+            left.unlink()
+    return lock
 
 
 @contextmanager

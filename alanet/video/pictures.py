@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,6 +16,7 @@ import numpy as np
 
 from alanet.errors import OutputError
 from alanet.frames.frame import Frame
+from alanet.notes import Notes
 from alanet.video.plan import OutputPlan
 from alanet.video.planes import planes
 
@@ -39,7 +41,8 @@ class PictureSink:
     """00000001.png, 00000002.png ... : 8 bits, 16 for deeper video, alpha where there is some."""
 
     def __init__(self, plan: OutputPlan, folder: Path) -> None:
-        self._plan, self._folder, self._count = plan, folder, 0
+        self._plan, self._folder, self._count = plan, folder / "pictures", 0
+        self._folder.mkdir()
 
     def write(self, frame: Frame, new_segment: bool) -> None:
         """One picture."""
@@ -65,22 +68,27 @@ class PictureSink:
 class Y4mSink:
     """y4m, uncompressed, as a stream."""
 
-    def __init__(self, plan: OutputPlan, out: BinaryIO | None = None) -> None:
-        self._plan, self._out, self._begun = plan, out or sys.stdout.buffer, False
+    def __init__(self, plan: OutputPlan, notes: Notes, out: BinaryIO | None = None) -> None:
+        self._plan, self._notes, self._out = plan, notes, out or sys.stdout.buffer
+        self._count, self._first = 0, Fraction(0)
 
     def write(self, frame: Frame, new_segment: bool) -> None:
         """One picture, after the header if it is the first."""
         picture = planes(frame, self._plan)
         try:
-            if not self._begun:
+            if not self._count:
                 self._out.write(_header(self._plan))
-                self._begun = True
+                self._first = frame.time
             self._out.write(b"FRAME\n")
             for plane, part in zip(picture.planes, picture.format.components, strict=True):
                 self._out.write(_rows(plane, 1 + (part.bits > 8)))
         except BrokenPipeError:
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115  (so that Python's own flush at exit says nothing)
             raise OutputError("standard output was closed by the program that reads it") from None
+
+        if abs(frame.time - self._first - self._count / self._plan.rate) * self._plan.rate > 1:
+            self._notes.warn(f"times: y4m has the one rate of {float(self._plan.rate):.3f} fps; the video's varies")
+        self._count += 1
 
     def finish(self) -> None:
         """Send what is buffered."""

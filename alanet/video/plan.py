@@ -23,23 +23,23 @@ from alanet.frames.color import assumed_color
 from alanet.frames.frame import Color, VideoInfo
 from alanet.frames.timing import Factor, Schedule, output_rate
 from alanet.notes import Notes
-from alanet.video.carry import Carried, carried, lacking
+from alanet.video.carry import Carried, carried
 from alanet.video.codecs import (
     CODECS,
-    CONTAINERS,
     Y4M,
     Codec,
     Container,
     encoder_options,
     losses,
+    mastering_words,
     pixel_format,
     shape_of,
 )
 from alanet.video.opening import open_media
+from alanet.video.target import STDOUT, beside, check_target, container_for, ending_of
 
-__all__ = ["EncodeOptions", "OutputPlan", "plan_output", "work_folder"]
+__all__ = ["EncodeOptions", "OutputPlan", "plan_output"]
 
-STDOUT = Path("-")
 FINEST = 2**31 - 1  # ticks a second that MP4 and the encoders can count
 
 
@@ -92,14 +92,17 @@ def plan_output(
     """
     codec = _codec(options)
     if output is not None and Path(output) == STDOUT:
+        _note_streams(info, "y4m", notes)
         return _described(info, STDOUT, "y4m", None, Y4M, options, notes, schedule)
     given = None if output is None else Path(os.path.abspath(output))
     if codec.name == "png" or (given is not None and given.is_dir()):
-        path = given or _beside(info, suffix, "")
+        path = given or beside(info, suffix, "")
         plan = _described(info, path, "pictures", None, CODECS["png"], options, notes, schedule)
     else:
         plan = _video(info, given, codec, options, notes, suffix, schedule)
-    _check_target(plan)
+    if plan.kind == "pictures":
+        _note_streams(info, "a folder of pictures", notes)
+    check_target(plan.path, plan.kind, info.path, overwrite=options.overwrite)
     return plan
 
 
@@ -115,8 +118,8 @@ def _video(
     source = _open_source(info)
     streams = [] if source is None else list(source.streams)
     try:
-        container = _container(info, given, codec, streams, notes)
-        path = given or _beside(info, suffix, _ending(info, container))
+        container = container_for(info, given, codec, streams, notes)
+        path = given or beside(info, suffix, ending_of(info, container))
         plan = _described(info, path, "video", container, codec, options, notes, schedule)
         kept = carried(streams, info.stream_index, container, notes)
     finally:
@@ -136,85 +139,12 @@ def _open_source(info: VideoInfo) -> Any:
         return None
 
 
-def work_folder(path: Path) -> Path:
-    """The hidden folder beside the target that holds everything until it is complete."""
-    return path.with_name(f".{path.name}.alanet-part")
-
-
-# ---- what ------------------------------------------------------------------------------------------------------------
-
-
 def _codec(options: EncodeOptions) -> Codec:
     if options.codec not in CODECS:
         raise OptionError(f"--codec {options.codec} is unknown; choose {', '.join(CODECS)}")
     if options.crf is not None and not 0 <= options.crf <= 63:
         raise OptionError(f"--crf {options.crf:g} is out of range; give 0 (best) to 51 (63 for av1), 18 is usual")
     return CODECS[options.codec]
-
-
-def _container(info: VideoInfo, given: Path | None, codec: Codec, streams: list[Any], notes: Notes) -> Container:
-    """The container of a named output; else the input's own where it holds codec and streams, else MKV or MOV."""
-    if given is not None:
-        for container in CONTAINERS.values():
-            if given.suffix.lower() in container.endings:
-                return _holding(container, codec, given)
-        endings = ", ".join(ending for container in CONTAINERS.values() for ending in container.endings)
-        raise OutputError(f"{given.name}: cannot write '{given.suffix}' files; choose one of {endings}")
-    own = _own_container(info)
-    choices = [own] if own is not None and codec.name in own.codecs else []
-    choices += [CONTAINERS[name] for name in _others_for(info, codec) if CONTAINERS[name] not in choices]
-    missing = [lacking(streams, info.stream_index, container) for container in choices]
-    best = min(range(len(choices)), key=lambda i: len(missing[i]))
-    if choices[best] is not own and own is not None:
-        lacks = codec.name if codec.name not in own.codecs else ", ".join(missing[0])
-        notes.warn(f"container: {choices[best].name} instead of {own.name}, which cannot hold {lacks}")
-    elif own is None and info.path != STDOUT and streams:
-        notes.warn(f"container: {choices[best].name}, as {info.container} is not written")
-    return choices[best]
-
-
-def _others_for(info: VideoInfo, codec: Codec) -> tuple[str, ...]:
-    """Containers to fall back on; pictures and animations have none of their own and become MP4 where that can be."""
-    if codec.name == "prores":
-        return ("MOV", "MKV")
-    animated = _own_container(info) is None and not info.streams and codec.name in CONTAINERS["MP4"].codecs
-    return ("MP4",) if animated else ("MKV",)
-
-
-def _holding(container: Container, codec: Codec, given: Path) -> Container:
-    if codec.name in container.codecs:
-        return container
-    able = [other.endings[0] for other in CONTAINERS.values() if codec.name in other.codecs]
-    raise OutputError(
-        f"{given.name}: {container.name} cannot hold {codec.name}; "
-        f"choose --codec {' or '.join(container.codecs)}, or a name ending in {' or '.join(able)}"
-    )
-
-
-def _own_container(info: VideoInfo) -> Container | None:
-    """The input's container, if it is one that is written."""
-    formats = info.container.split(",")
-    ending = info.path.suffix.lower()
-    if "mp4" in formats or "mov" in formats:
-        return CONTAINERS["MOV" if ending in CONTAINERS["MOV"].endings else "MP4"]
-    if "matroska" in formats or "webm" in formats:
-        return CONTAINERS["WebM" if ending == ".webm" else "MKV"]
-    if "mpegts" in formats:
-        return CONTAINERS["MPEG-TS"]
-    return None
-
-
-def _ending(info: VideoInfo, container: Container) -> str:
-    own = info.path.suffix.lower()
-    return own if own in container.endings else container.endings[0]
-
-
-def _beside(info: VideoInfo, suffix: str, ending: str) -> Path:
-    """NAME_x2.EXT in the input's folder; in the current one for standard input."""
-    if info.path == STDOUT:
-        return Path.cwd() / f"stdin{suffix}{ending}"
-    name = info.path.name if info.path.is_dir() else info.path.stem
-    return info.path.with_name(f"{name}{suffix}{ending}")
 
 
 def _described(
@@ -242,6 +172,8 @@ def _described(
     shape = shape_of(written)
     if codec.name == "x264" and (shape.depth > 8 or shape.chroma != (1, 1)):
         notes.warn(f"players: many do not play {shape} H.264; --compatible writes 8-bit 4:2:0")
+    if container is not None and not container.rotation and info.rotation:
+        notes.leave_out(f"rotation: {container.name} has no place for it; a name ending in .mp4 keeps it")
     tags, color = _colors(info, written)
     return OutputPlan(
         info=info,
@@ -256,8 +188,19 @@ def _described(
         rate=output_rate(schedule, info.rate),
         tags=tags,
         color=color,
-        encoder_options=encoder_options(codec, crf=options.crf, preset=options.preset, threads=options.threads, hdr=""),
+        encoder_options=encoder_options(
+            codec, crf=options.crf, preset=options.preset, threads=options.threads, hdr=_hdr(info, codec, notes)
+        ),
     )
+
+
+def _note_streams(info: VideoInfo, what: str, notes: Notes) -> None:
+    """What of the input an output without a container cannot hold."""
+    kinds = sorted({stream.kind for stream in info.streams})
+    if kinds:
+        notes.leave_out(f"{', '.join(kinds)}: {what} holds only the picture")
+    if info.rotation:
+        notes.leave_out(f"rotation: {what} keeps the picture as it is stored; turn it by {info.rotation} degrees")
 
 
 def _colors(info: VideoInfo, written: str) -> tuple[Color, Color]:
@@ -274,6 +217,19 @@ def _colors(info: VideoInfo, written: str) -> tuple[Color, Color]:
     return replace(info.color, matrix=matrix, range="tv"), replace(color, matrix=matrix, range="tv")
 
 
+def _hdr(info: VideoInfo, codec: Codec, notes: Notes) -> str:
+    """The HDR data in x265's words; a note where the encoder has no place for them."""
+    screen, light = info.side_data.get("mastering_display"), info.side_data.get("content_light")
+    for other in info.side_data.get("other", ()):
+        notes.leave_out(f"side data: {other.lower().replace('_', ' ')} is not carried over")
+    if screen is None and light is None:
+        return ""
+    if codec.name not in ("x264", "x265", "av1"):
+        notes.leave_out(f"HDR data (mastering display, MaxCLL): {codec.name} has no place for them; x265 has")
+        return ""
+    return mastering_words(codec, screen, light)
+
+
 def _tick(info: VideoInfo, schedule: Schedule, notes: Notes) -> Fraction:
     """The coarsest tick that counts the input's times and all between that the schedule asks for."""
     if isinstance(schedule, Factor):
@@ -285,41 +241,6 @@ def _tick(info: VideoInfo, schedule: Schedule, notes: Notes) -> Fraction:
         notes.warn("times: rounded to a microsecond, as no container counts finer than the input does")
         return Fraction(1, 1_000_000)
     return Fraction(1, tick.denominator)
-
-
-# ---- where -----------------------------------------------------------------------------------------------------------
-
-
-def _check_target(plan: OutputPlan) -> None:
-    """Refuse an output that is the input, exists, or cannot be written."""
-    path, source = plan.path, plan.info.path
-    if source != STDOUT and path.exists() and source.exists() and os.path.samefile(path, source):
-        raise OutputError(f"{path.name}: the output is the input; give another name with -o")
-    if path.exists() or path.is_symlink():
-        _check_existing(plan)
-    folder = path.parent
-    if not folder.is_dir():
-        raise OutputError(f"{folder}: there is no such folder; make it, or give another with -o")
-    probe = folder / f".alanet-{os.getpid()}"
-    try:
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot write there ({error.strerror}); give another folder with -o") from None
-
-
-def _check_existing(plan: OutputPlan) -> None:
-    path = plan.path
-    if plan.kind == "video" and path.is_dir():
-        raise OutputError(f"{path}: is a folder; give a file name with -o")
-    if plan.kind == "pictures" and not path.is_dir():
-        raise OutputError(f"{path}: is a file; PNG pictures need a folder, give its name with -o")
-    if plan.kind == "pictures" and not any(path.iterdir()):
-        return
-    if not plan.options.overwrite:
-        raise OutputError(f"{path}: exists already; --overwrite replaces it")
-    if plan.kind == "pictures" and any(not (f.suffix == ".png" and f.stem.isdecimal()) for f in path.iterdir()):
-        raise OutputError(f"{path}: holds other files than numbered PNG pictures, so it is not replaced; give another")
 
 
 def _try_encoder(plan: OutputPlan) -> None:

@@ -66,6 +66,7 @@ class SegmentWriter:
             ticks = max(ticks, self._shown[-1] + 1)
         picture.pts, picture.time_base = ticks, self._plan.tick
         picture.pict_type = 0  # a decoded frame's type would be forced on the encoder
+        set_color(picture, self._plan.tags)  # some encoders believe the frame rather than their own settings
         self._shown.append(ticks)
         self._end = max(self._end, frame.time + frame.duration)
         self._mux(self._stream.encode(picture))
@@ -124,7 +125,11 @@ def record(folder: Path, segment: Segment) -> None:
 
 
 def joined(folder: Path, segments: Sequence[Segment], tick: Fraction, origin: Fraction) -> Iterator[Any]:
-    """All packets of all segments in coding order, times in ticks from `origin`; holds the times of one segment."""
+    """All packets of all segments in coding order, times in ticks from `origin`; holds the times of one segment.
+
+    A packet's duration is its picture's. Only the very last packet differs where pictures are shown in another order
+    than coded: MP4 takes a track's length from it, first decoding time to last, and it must be exact.
+    """
     delay = max(segment.delay for segment in segments)
     step = max(1, round(min(segment.shortest for segment in segments) / tick))
     first = round((segments[0].start - origin) / tick)
@@ -133,12 +138,16 @@ def joined(folder: Path, segments: Sequence[Segment], tick: Fraction, origin: Fr
         end = segments[i + 1].start if i + 1 < len(segments) else segment.end
         shift = round((segment.start - origin) / tick)
         order = sorted(shift + time for time, _ in _packets(folder / segment.name, tick))
-        until = dict(zip(order, [*order[1:], round((end - origin) / tick)], strict=True))
+        stop = round((end - origin) / tick)
+        until = dict(zip(order, [*order[1:], stop], strict=True))
         decoding.extend(order)
-        for time, packet in _packets(folder / segment.name, tick):
+        for n, (time, packet) in enumerate(_packets(folder / segment.name, tick), start=1):
             packet.time_base = tick
             packet.pts, packet.dts = shift + time, decoding.popleft()
             packet.duration = until[packet.pts] - packet.pts
+            if i == len(segments) - 1 and n == segment.frames:
+                packet.dts = max(packet.dts, packet.pts - delay * step)
+                packet.duration = stop - packet.dts - delay * step
             yield packet
 
 

@@ -1,27 +1,27 @@
 """The last step: the joined picture and everything else of the input into one file.
 
 Sound, subtitles and the like are copied packet by packet with the offset to the picture they had; nothing is decoded,
-so a minute of video takes a moment. Packets are written in the order of their times: memory does not grow with length.
-
-    time of the input   --|------start====================end-----    a cut keeps the packets that meet [start, end)
-    time of the output    0 = origin (the first frame of a cut, else the input's own 0)
+so a minute of video takes a moment. Here is what the file's header says; `packets.py` moves what follows it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import closing
+from collections.abc import Sequence
 from fractions import Fraction
+from math import lcm
 from pathlib import Path
 from typing import Any
 
 import av
 
 from alanet.notes import Notes
-from alanet.video.carry import name_of
+from alanet.video.carry import codec_of
+from alanet.video.mp4flags import hide_subtitles
 from alanet.video.opening import open_media, picture_of
+from alanet.video.packets import Copy, Cut, Retext, interleave
 from alanet.video.plan import OutputPlan
 from alanet.video.segments import Segment, joined
+from alanet.video.tags import set_color
 
 __all__ = ["mux"]
 
@@ -34,7 +34,6 @@ ITUNES = {  # tags that MP4 keeps by itself; any other needs its general list of
     "creation_time", "location", "timecode",
 }  # fmt: skip
 TIMECODE_RATES = {24, 25, 30, 48, 50, 60, 100, 120}
-SEEK_MARGIN = 30  # seconds before a cut from where its packets are looked for
 
 
 def mux(
@@ -52,18 +51,22 @@ def mux(
     source = _open_source(plan)
     try:
         origin = _origin(plan, segments, source, start)
-        with av.open(f"file:{target}", "w", format=plan.container.format, container_options=_muxing(plan)) as out:
+        with av.open(
+            f"file:{target}", "w", format=plan.container.format, container_options=_muxing(plan, source)
+        ) as out:
             video, others = _add_streams(plan, out, source, folder / segments[0].name, notes)
             if source is not None:
                 _add_globals(plan, out, source, origin, (start, end), notes)
-            cut = _Cut(origin, start, end, plan.container.format in ("mp4", "mov"))
-            _write(out, video, joined(folder, segments, plan.tick, origin), others, cut, source, notes)
+            cut = Cut(origin, start, end, within_packet=plan.container.format in ("mp4", "mov"))
+            interleave(out, video, joined(folder, segments, plan.tick, origin), others, cut, source, notes)
+        shown = [writer.stream for writer in others.values() if writer.stream.type == "subtitle"]
+        if plan.container.format in ("mp4", "mov") and shown and not any(stream.disposition & 1 for stream in shown):
+            hide_subtitles(target)
+        if source is not None:
+            _miss(source, target, notes)
     finally:
         if source is not None:
             source.close()
-
-
-# ---- what is in the file ---------------------------------------------------------------------------------------------
 
 
 def _open_source(plan: OutputPlan) -> Any:
@@ -71,9 +74,15 @@ def _open_source(plan: OutputPlan) -> Any:
     return open_media(plan.info.path) if plan.source_is_media else None
 
 
-def _muxing(plan: OutputPlan) -> dict[str, str]:
-    options = {"matroska": {"default_mode": "passthrough"}, "mpegts": {"mpegts_copyts": "1"}}
+def _muxing(plan: OutputPlan, source: Any) -> dict[str, str]:
+    options = {
+        # Sound may begin before 0 (AAC's first packet only warms the decoder up): nothing is shifted for its sake.
+        "matroska": {"default_mode": "passthrough", "avoid_negative_ts": "disabled"},
+        "mpegts": {"mpegts_copyts": "1"},
+    }
     own = dict(options.get(plan.container.format if plan.container else "", {}))
+    if plan.container and plan.container.format in ("mp4", "mov"):
+        own["movie_timescale"] = str(_movie_ticks(plan, source))
     if (
         plan.container
         and plan.container.name == "MP4"
@@ -83,11 +92,22 @@ def _muxing(plan: OutputPlan) -> dict[str, str]:
     return own
 
 
+def _movie_ticks(plan: OutputPlan, source: Any) -> int:
+    """Ticks a second that count the starts of picture and sounds: MP4 keeps these offsets in ticks of its own."""
+    ticks = plan.tick.denominator
+    for entry in plan.carried:
+        base = Fraction(source.streams[entry.index].time_base or 1)
+        if lcm(ticks, base.denominator) < 2**31:
+            ticks = lcm(ticks, base.denominator)
+    return ticks
+
+
 def _origin(plan: OutputPlan, segments: Sequence[Segment], source: Any, start: Fraction | None) -> Fraction:
     """The input's time that becomes 0."""
     first = segments[0].start
     if start is not None:
-        return first
+        before_picture = start <= plan.info.start < first + plan.tick  # sound of the cut may come before any picture
+        return max(start, min(first, Fraction(0))) // plan.tick * plan.tick if before_picture else first
     clock = source is not None and any(name in CLOCKS for name in source.format.name.split(","))
     if clock and plan.container is not None and plan.container.format != "mpegts":
         wanted = {entry.index for entry in plan.carried if entry.how == "copy"}
@@ -122,13 +142,14 @@ def _add_video(plan: OutputPlan, out: Any, picture: Any, segment: Path) -> Any:
         stream = out.add_stream_from_template(container.streams.video[0], opaque=True)
     stream.time_base = plan.tick
     stream.codec_context.framerate = plan.rate
+    set_color(stream.codec_context, plan.tags)  # not every segment's container keeps them
     if plan.codec.name == "x265" and plan.container.format in ("mp4", "mov"):
         stream.codec_context.codec_tag = "hvc1"  # Apple's players refuse the default, hev1
     matrix = plan.info.side_data.get("display_matrix")
     if matrix is not None:
         stream.set_display_matrix(matrix)
     if picture is not None:
-        stream.metadata.update(_tags(picture.metadata))
+        stream.metadata.update(_stream_tags(plan, picture))
         stream.disposition = picture.disposition
         if round(plan.rate) not in TIMECODE_RATES:
             stream.metadata.pop("timecode", None)  # the muxer would refuse the file
@@ -141,8 +162,8 @@ def _add_attachment(plan: OutputPlan, out: Any, stream: Any) -> None:
         name, kind = stream.metadata.get("filename", "attachment"), stream.mimetype or "application/octet-stream"
         out.add_attachment(name, kind, bytes(stream.data))
         return
-    codec = {"mjpeg": ("jpg", "image/jpeg"), "png": ("png", "image/png")}.get(stream.codec_context.name)
-    ending, kind = codec or (stream.codec_context.name, f"image/{stream.codec_context.name}")
+    codec = codec_of(stream) or "image"
+    ending, kind = {"mjpeg": ("jpg", "image/jpeg")}.get(codec, (codec, f"image/{codec}"))
     packet = _first_packet(plan, stream.index)
     if packet is not None:
         out.add_attachment(stream.metadata.get("filename", f"cover.{ending}"), kind, bytes(packet))
@@ -158,12 +179,19 @@ def _add_other(plan: OutputPlan, out: Any, stream: Any, how: str) -> Any:
     assert plan.container is not None
     writer: Any
     if how == "text":
-        writer = _Retext(out, stream, plan.container.text)
+        writer = Retext(out, stream, plan.container.text)
     else:
-        writer = _Copy(out.add_stream_from_template(stream, opaque=True))
-    writer.stream.metadata.update(_tags(stream.metadata))
+        writer = Copy(out.add_stream_from_template(stream, opaque=True), stream)
+    writer.stream.metadata.update(_stream_tags(plan, stream))
     writer.stream.disposition = stream.disposition
     return writer
+
+
+def _stream_tags(plan: OutputPlan, stream: Any) -> dict[str, str]:
+    tags = _tags(stream.metadata)
+    if plan.container is not None and plan.container.format not in ("mp4", "mov"):
+        tags.pop("handler_name", None)  # means something only there
+    return tags
 
 
 def _tags(metadata: dict[str, str]) -> dict[str, str]:
@@ -191,6 +219,15 @@ def _add_globals(
         notes.keep(f"chapters: {len(chapters)}")
 
 
+def _miss(source: Any, target: Path, notes: Notes) -> None:
+    """A note for the tags that did not come through."""
+    with av.open(f"file:{target}") as made:
+        there = {key.lower() for key in made.metadata}
+    lost = [key for key in _tags(source.metadata) if key.lower() not in there]
+    if lost:
+        notes.leave_out(f"tags: {', '.join(lost)}: the container has no place for them")
+
+
 def _moved(origin: Fraction, cut: tuple[Fraction | None, Fraction | None]) -> Any:
     """A function that puts a chapter on the output's time line; None for one outside the cut."""
     start, end = cut
@@ -207,139 +244,3 @@ def _moved(origin: Fraction, cut: tuple[Fraction | None, Fraction | None]) -> An
         return {**chapter, "start": ticks[0], "end": ticks[1], "time_base": fine}
 
     return moved
-
-
-# ---- packets ---------------------------------------------------------------------------------------------------------
-
-
-class _Copy:
-    """Hands packets on as they are."""
-
-    def __init__(self, stream: Any) -> None:
-        self.stream = stream
-
-    def packets(self, packet: Any) -> list[Any]:
-        packet.stream = self.stream
-        return [packet]
-
-
-class _Retext:
-    """Writes text subtitles in another text format, through FFmpeg's own decoder and encoder (italics survive)."""
-
-    def __init__(self, out: Any, source: Any, codec: str) -> None:
-        self._decoder = source.codec_context
-        if not self._decoder.is_open:
-            self._decoder.open(strict=False)
-        self.stream = out.add_stream(codec)
-        self.stream.codec_context.subtitle_header = self._decoder.subtitle_header
-        self.stream.codec_context.time_base = self.stream.time_base = Fraction(1, 1000)
-
-    def packets(self, packet: Any) -> list[Any]:
-        said = self._decoder.decode2(packet)
-        if said is None or not len(said.rects):
-            return []
-        written = self.stream.codec_context.encode_subtitle(said)
-        written.stream, written.time_base = self.stream, packet.time_base
-        written.pts = written.dts = packet.pts
-        written.duration = packet.duration
-        return [written]
-
-
-class _Cut:
-    """Puts packets of the input on the output's time line, or drops them."""
-
-    def __init__(self, origin: Fraction, start: Fraction | None, end: Fraction | None, negative: bool) -> None:
-        self.origin, self.start, self.end = origin, start, end
-        self._negative = negative  # the container can begin within a packet
-
-    def keeps(self, packet: Any) -> bool:
-        """Whether the packet meets the cut; moves it if so."""
-        base = Fraction(packet.time_base)
-        stamp = packet.pts if packet.pts is not None else packet.dts
-        if stamp is None:
-            return True
-        begin, stop = stamp * base, (stamp + (packet.duration or 0)) * base
-        if self.start is not None:
-            if stop <= self.origin and begin < self.origin:
-                return False
-            if begin < self.origin and packet.stream.type == "subtitle":
-                return self._clip(packet, base, stop)
-            if begin < self.origin and not self._negative:
-                return False
-        if self.end is not None and begin >= self.end:
-            return False
-        self._move(packet, base)
-        return True
-
-    def past(self, packet: Any) -> bool:
-        """Whether nothing that meets the cut can follow."""
-        stamp = packet.dts if packet.dts is not None else packet.pts
-        return self.end is not None and stamp is not None and stamp * packet.time_base > self.end + SEEK_MARGIN
-
-    def _clip(self, packet: Any, base: Fraction, stop: Fraction) -> bool:
-        packet.pts = packet.dts = 0
-        packet.duration = int((stop - self.origin) / base)
-        return True
-
-    def _move(self, packet: Any, base: Fraction) -> None:
-        """Shift by the origin, in ticks fine enough for it."""
-        if not self.origin:
-            return
-        fine = Fraction(1, base.denominator * self.origin.denominator)
-        scale, shift = base / fine, self.origin / fine
-        pts, dts, duration = packet.pts, packet.dts, packet.duration
-        packet.time_base = fine
-        packet.pts = None if pts is None else int(pts * scale - shift)
-        packet.dts = None if dts is None else int(dts * scale - shift)
-        packet.duration = int((duration or 0) * scale)
-
-
-def _write(
-    out: Any,
-    video: Any,
-    pictures: Iterator[Any],
-    others: dict[int, Any],
-    cut: _Cut,
-    source: Any,
-    notes: Notes,
-) -> None:
-    """Interleave by decoding time."""
-    with closing(_others(source, others, cut, notes)) as sounds:  # type: ignore[type-var]
-        waiting = next(sounds, None)
-        for picture in pictures:
-            now = picture.dts * picture.time_base
-            while waiting is not None and waiting[0] <= now:
-                out.mux(waiting[1])
-                waiting = next(sounds, None)
-            picture.stream = video
-            out.mux(picture)
-        while waiting is not None:
-            out.mux(waiting[1])
-            waiting = next(sounds, None)
-
-
-def _others(source: Any, others: dict[int, Any], cut: _Cut, notes: Notes) -> Iterator[tuple[Fraction, Any]]:
-    """(time, packet) of the carried streams, as the input stores them. A damaged input ends them with a warning."""
-    if not others:
-        return
-    for stream in source.streams:
-        if stream.index not in others:
-            stream.discard = av.stream.Discard.all
-    if cut.start is not None and cut.start > 2 * SEEK_MARGIN:
-        source.seek(int((cut.start - SEEK_MARGIN) * av.time_base))
-    time = Fraction(0)
-    try:
-        for packet in source.demux([source.streams[i] for i in others]):
-            if not packet.size:
-                continue
-            if cut.past(packet):
-                return
-            writer = others[packet.stream.index]
-            if cut.keeps(packet):
-                for written in writer.packets(packet):
-                    stamp = written.dts if written.dts is not None else written.pts
-                    time = time if stamp is None else stamp * Fraction(written.time_base)
-                    yield time, written
-    except av.FFmpegError as error:
-        names = ", ".join(name_of(source.streams[i]) for i in others)
-        notes.warn(f"{names}: the input could not be read beyond {float(time):.1f} s ({error.strerror})")

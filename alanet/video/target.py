@@ -1,0 +1,121 @@
+"""Where the result goes: which container, which name, and whether it may be written there at all.
+
+The input's own container is kept where it can hold the codec and the other streams; else MKV (MOV for ProRes), and a
+note says so. Pictures and animations, which have no container of their own, become MP4.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from alanet.errors import OutputError
+from alanet.frames.frame import VideoInfo
+from alanet.notes import Notes
+from alanet.video.carry import lacking
+from alanet.video.codecs import CONTAINERS, Codec, Container
+
+__all__ = ["STDOUT", "beside", "check_target", "container_for", "ending_of", "work_folder"]
+
+STDOUT = Path("-")
+
+
+def container_for(info: VideoInfo, given: Path | None, codec: Codec, streams: list[Any], notes: Notes) -> Container:
+    """The container of a named output; else the input's own where it holds codec and streams, else MKV or MOV."""
+    if given is not None:
+        for container in CONTAINERS.values():
+            if given.suffix.lower() in container.endings:
+                return _holding(container, codec, given)
+        endings = ", ".join(ending for container in CONTAINERS.values() for ending in container.endings)
+        raise OutputError(f"{given.name}: cannot write '{given.suffix}' files; choose one of {endings}")
+    own = _own_container(info)
+    choices = [own] if own is not None and codec.name in own.codecs else []
+    choices += [CONTAINERS[name] for name in _others_for(info, codec) if CONTAINERS[name] not in choices]
+    missing = [lacking(streams, info.stream_index, container) for container in choices]
+    best = min(range(len(choices)), key=lambda i: len(missing[i]))
+    if choices[best] is not own and own is not None:
+        lacks = codec.name if codec.name not in own.codecs else ", ".join(missing[0])
+        notes.warn(f"container: {choices[best].name} instead of {own.name}, which cannot hold {lacks}")
+    elif own is None and info.path != STDOUT and streams:
+        notes.warn(f"container: {choices[best].name}, as {info.container} is not written")
+    return choices[best]
+
+
+def _others_for(info: VideoInfo, codec: Codec) -> tuple[str, ...]:
+    """Containers to fall back on; pictures and animations have none of their own and become MP4 where that can be."""
+    if codec.name == "prores":
+        return ("MOV", "MKV")
+    animated = _own_container(info) is None and not info.streams and codec.name in CONTAINERS["MP4"].codecs
+    return ("MP4",) if animated else ("MKV",)
+
+
+def _holding(container: Container, codec: Codec, given: Path) -> Container:
+    if codec.name in container.codecs:
+        return container
+    able = [other.endings[0] for other in CONTAINERS.values() if codec.name in other.codecs]
+    raise OutputError(
+        f"{given.name}: {container.name} cannot hold {codec.name}; "
+        f"choose --codec {' or '.join(container.codecs)}, or a name ending in {' or '.join(able)}"
+    )
+
+
+def _own_container(info: VideoInfo) -> Container | None:
+    """The input's container, if it is one that is written."""
+    formats = info.container.split(",")
+    ending = info.path.suffix.lower()
+    if "mp4" in formats or "mov" in formats:
+        return CONTAINERS["MOV" if ending in CONTAINERS["MOV"].endings else "MP4"]
+    if "matroska" in formats or "webm" in formats:
+        return CONTAINERS["WebM" if ending == ".webm" else "MKV"]
+    if "mpegts" in formats:
+        return CONTAINERS["MPEG-TS"]
+    return None
+
+
+def ending_of(info: VideoInfo, container: Container) -> str:
+    own = info.path.suffix.lower()
+    return own if own in container.endings else container.endings[0]
+
+
+def beside(info: VideoInfo, suffix: str, ending: str) -> Path:
+    """NAME_x2.EXT in the input's folder; in the current one for standard input."""
+    if info.path == STDOUT:
+        return Path.cwd() / f"stdin{suffix}{ending}"
+    name = info.path.name if info.path.is_dir() else info.path.stem
+    return info.path.with_name(f"{name}{suffix}{ending}")
+
+
+def work_folder(path: Path) -> Path:
+    """The hidden folder beside the target that holds everything until it is complete."""
+    return path.with_name(f".{path.name}.alanet-part")
+
+
+def check_target(path: Path, kind: str, source: Path, *, overwrite: bool) -> None:
+    """Refuse an output that is the input, exists, or cannot be written."""
+    if source != STDOUT and path.exists() and source.exists() and os.path.samefile(path, source):
+        raise OutputError(f"{path.name}: the output is the input; give another name with -o")
+    if path.exists() or path.is_symlink():
+        _check_existing(path, kind, overwrite)
+    folder = path.parent
+    if not folder.is_dir():
+        raise OutputError(f"{folder}: there is no such folder; make it, or give another with -o")
+    probe = folder / f".alanet-{os.getpid()}"
+    try:
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot write there ({error.strerror}); give another folder with -o") from None
+
+
+def _check_existing(path: Path, kind: str, overwrite: bool) -> None:
+    if kind == "video" and path.is_dir():
+        raise OutputError(f"{path}: is a folder; give a file name with -o")
+    if kind == "pictures" and not path.is_dir():
+        raise OutputError(f"{path}: is a file; PNG pictures need a folder, give its name with -o")
+    if kind == "pictures" and not any(path.iterdir()):
+        return
+    if not overwrite:
+        raise OutputError(f"{path}: exists already; --overwrite replaces it")
+    if kind == "pictures" and any(not (f.suffix == ".png" and f.stem.isdecimal()) for f in path.iterdir()):
+        raise OutputError(f"{path}: holds other files than numbered PNG pictures, so it is not replaced; give another")
