@@ -1,0 +1,140 @@
+"""Score restorers: sharp high-rate video -> inputs by a protocol -> each method's frames -> a score a frame.
+
+Our network is evaluated through the same `Restorer` that users call, so what is measured is what they get. Videos are
+looked at one after the other and restored in parts, so memory depends on the longest video only.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from fractions import Fraction
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from alanet.errors import DataError, InputError, TimeError
+from alanet.evaluation.baselines import Method
+from alanet.evaluation.footage import Footage
+from alanet.evaluation.metrics import Picture, psnr, ssim
+from alanet.evaluation.protocols import Protocol, Trial, trials
+from alanet.evaluation.result import Result, Score, Subject
+from alanet.frames.frame import Frame
+from alanet.frames.timing import Factor
+from alanet.model.alanet import ALANet
+from alanet.runner import Runner, pick_device
+from alanet.stream import stream
+
+if TYPE_CHECKING:
+    from alanet.evaluation.perceptual import Lpips
+    from alanet.restore import Restorer
+
+__all__ = ["evaluate", "of_model", "of_restorer"]
+
+
+def of_restorer(restorer: Restorer, name: str = "ours", *, weights: str | None = None) -> Method:
+    """Our network as a method, through `Restorer.arrays`. `weights`: their SHA-256."""
+
+    def restore(inputs: Sequence[Picture], times: Sequence[Fraction]) -> list[Picture]:
+        restored = restorer.arrays(inputs, rate=_factor(times), tail="drop", cuts=False)
+        return [np.asarray(picture, np.uint8) for picture in restored]
+
+    return Method(name, restore, weights)
+
+
+def of_model(
+    model: ALANet, name: str = "ours", *, device: str = "auto", precision: str = "fp32", weights: str | None = None
+) -> Method:
+    """A model as a method, through the same stream as a Restorer's, on machines without PyAV."""
+    runner = Runner(model, pick_device(device), precision)
+
+    def restore(inputs: Sequence[Picture], times: Sequence[Fraction]) -> list[Picture]:
+        if not model.continuous_time and any(not model.can_restore(time % 1) for time in times):
+            raise TimeError(f"{_factor(times)} needs frames between the halves; this model restores x2")
+        frames = ((Frame(picture, Fraction(i), Fraction(1)), False) for i, picture in enumerate(inputs))
+        restored = stream(frames, runner, _factor(times), window=model.config.window, tail="drop")
+        return [np.asarray(frame.pixels, np.uint8) for frame in restored]
+
+    return Method(name, restore, weights)
+
+
+def _factor(times: Sequence[Fraction]) -> Factor:
+    """A trial's times are 0, 1/n, 2/n ... to the last input: the factor n."""
+    return Factor(max(time.denominator for time in times))
+
+
+def evaluate(
+    methods: Sequence[Method],
+    videos: Iterable[Footage],
+    protocol: Protocol,
+    *,
+    lpips: Lpips | None = None,
+    on_progress: Callable[[str, str, int], None] | None = None,
+) -> Result:
+    """Restore every video with every method, and score each restored frame.
+
+    `videos` may be a generator: one is held at a time. `on_progress` gets (video, method, frames scored so far).
+    A method that refuses its times or pictures (an InputError) is left out, with its reason in `refused`. Raises
+    DataError for two videos of a name, for none, and for a video too short to give two inputs.
+    """
+    subjects: list[Subject] = []
+    scores: list[Score] = []
+    refused: dict[str, str] = {}
+    for video in videos:
+        if any(video.subject.name == other.name for other in subjects):
+            raise DataError(f"two videos are named {video.subject.name}; rename one, tables go by name")
+        subjects.append(video.subject)
+        for trial in trials(video.subject.name, video.frames, protocol):
+            for method in methods:
+                if method.name in refused:
+                    continue
+                try:
+                    restored = method.restore(trial.inputs, trial.times)
+                except InputError as error:
+                    refused[method.name] = str(error)
+                    continue
+                scores += _scores(method.name, video.subject.name, trial, restored, lpips)
+                if on_progress is not None:
+                    on_progress(video.subject.name, method.name, len(scores))
+    if not subjects:
+        raise DataError("no video to evaluate on; give files, folders of images, or .npy arrays")
+    return Result(
+        protocol=protocol.name,
+        description=protocol.describe(),
+        seed=protocol.seed,
+        subjects=tuple(subjects),
+        methods=tuple((method.name, method.weights) for method in methods if method.name not in refused),
+        scores=tuple(score for score in scores if score.method not in refused),
+        versions=_versions(),
+        refused=tuple(refused.items()),
+    )
+
+
+def _scores(method: str, video: str, trial: Trial, restored: Sequence[Picture], lpips: Lpips | None) -> Iterator[Score]:
+    if len(restored) != len(trial.times):
+        raise DataError(f"{method} gave {len(restored)} frames for {len(trial.times)} times; it must give one for each")
+    for ours, truth, time, scored in zip(restored, trial.truth, trial.times, trial.scored, strict=True):
+        if scored:
+            before = int(time // 1)
+            neighbours = trial.blurred[before : before + (2 if time % 1 else 1)]
+            apart = None if lpips is None else _lpips(lpips, ours, truth)
+            yield Score(method, video, trial.first + time, sum(neighbours), psnr(ours, truth), ssim(ours, truth), apart)
+
+
+def _lpips(lpips: Lpips, ours: Picture, truth: Picture) -> float:
+    device = next(lpips.buffers()).device
+    pair = [torch.from_numpy(x.copy()).to(device).permute(2, 0, 1)[None] / 255 for x in (ours, truth)]  # 1 3 h w
+    return float(lpips(*pair))
+
+
+def _versions() -> tuple[tuple[str, str], ...]:
+    """What a result may depend on besides data and weights."""
+    found = [("python", platform.python_version())]
+    for package in ("torch", "numpy", "av", "pillow"):
+        try:
+            found.append((package, metadata.version(package)))
+        except metadata.PackageNotFoundError:
+            continue
+    return tuple(found)

@@ -1,0 +1,116 @@
+"""Videos to evaluate on: decoded, brought to the size that is scored, held in memory, with hashes that name them.
+
+Frames are t h w 3 uint8. Small arrays that were decoded before (`.npy`) need no PyAV, for machines that have none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from alanet.errors import DataError
+from alanet.evaluation.metrics import Picture
+from alanet.evaluation.result import Subject
+from alanet.frames.color import to_float, to_integer
+from alanet.frames.frame import Pixels
+from alanet.notes import Notes
+
+__all__ = ["Footage", "Size", "load_footage", "scored_size"]
+
+Size = Literal["paper", "native"]
+LONGER_SIDE = 640  # pixels
+LOWEST_RATE = 120  # frames a second; below it, the mean of 11 frames stands for more blur than a camera would make
+
+
+@dataclass(frozen=True, eq=False)
+class Footage:
+    """A sharp high-rate video in memory, at the size that is scored."""
+
+    frames: npt.NDArray[np.uint8]  # t h w 3
+    subject: Subject
+
+    @classmethod
+    def of(
+        cls, name: str, frames: npt.NDArray[np.uint8], *, rate: Fraction | None = None, file: str | None = None
+    ) -> Footage:
+        """Raises DataError for anything but t h w 3 uint8."""
+        if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3:
+            raise DataError(f"{name}: an array of {frames.dtype} {frames.shape}; frames are t h w 3 of uint8")
+        digest = hashlib.sha256(np.ascontiguousarray(frames).data).hexdigest()
+        count, height, width, _ = frames.shape
+        return cls(frames, Subject(name, width, height, count, str(rate) if rate else None, file, digest))
+
+
+def scored_size(width: int, height: int, size: Size = "paper") -> tuple[int, int]:
+    """The (width, height) that a video is resized to: 640x352, or 352x640 for portrait video.
+
+    "native" keeps the aspect for clips of another shape: the longer side is 640, the other one even.
+    """
+    if size == "paper":
+        return (LONGER_SIDE, 352) if width >= height else (352, LONGER_SIDE)
+    scale = Fraction(LONGER_SIDE, max(width, height))
+    return (max(2, 2 * round(width * scale / 2)), max(2, 2 * round(height * scale / 2)))
+
+
+def load_footage(
+    path: str | Path, *, size: Size = "paper", limit: int | None = None, notes: Notes | None = None
+) -> Footage:
+    """The first `limit` frames of a video file, a folder of images, or an array in a .npy file (taken as it is).
+
+    Raises DataError or MediaError for what cannot be used. Frames are resized whole, by a triangle filter as wide as
+    the reduction (PIL's bilinear), and scored at 8 bits.
+    """
+    path = Path(path)
+    if path.suffix.lower() == ".npy":
+        return _load_array(path, limit)
+    from alanet.video.decode import decode  # only here: a machine without PyAV evaluates arrays
+    from alanet.video.probe import probe
+
+    folder = path.is_dir()
+    info = probe(path, input_rate=Fraction(240) if folder else None)
+    if not folder and info.rate < LOWEST_RATE and notes is not None:
+        notes.warn(
+            f"{path.name}: {float(info.rate):g} fps; such frames stand for sharp high-rate ones only where motion is "
+            "small, and its scores cannot be compared with those of 240 fps video"
+        )
+    frames: list[Picture] = []
+    for frame in decode(info, notes=notes):
+        if limit is not None and len(frames) == limit:
+            break
+        frames.append(_scaled(frame.pixels, size))
+    if not frames:
+        raise DataError(f"{path}: no frame in it can be decoded; leave it out")
+    return Footage.of(
+        path.stem, np.stack(frames), rate=None if folder else info.rate, file=None if folder else _digest(path)
+    )
+
+
+def _load_array(path: Path, limit: int | None) -> Footage:
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: not a plain numpy array ({error}); frames are t h w 3 of uint8") from error
+    return Footage.of(path.stem, np.asarray(array[:limit]), file=_digest(path))
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _scaled(pixels: Pixels, size: Size) -> Picture:
+    from PIL import Image
+
+    rgb = pixels[..., :3]
+    if rgb.dtype != np.uint8:
+        rgb = to_integer(to_float(rgb), depth=8)
+    width, height = scored_size(rgb.shape[1], rgb.shape[0], size)
+    if (height, width) == rgb.shape[:2]:
+        return np.asarray(rgb, dtype=np.uint8)
+    return np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.BILINEAR))

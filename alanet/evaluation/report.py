@@ -1,0 +1,208 @@
+"""Results as tables for people (Markdown), for spreadsheets (CSV) and for programs (JSON).
+
+All three carry the protocol, the data's hashes and the weights' hashes. In Markdown a cell is "PSNR / SSIM", with LPIPS
+as a third number where it was measured; frames restored exactly are left out of the means and shown as "(+n exact)".
+Published numbers are rows in italics that say so; they were measured by others on other data.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from alanet.errors import OutputError
+from alanet.evaluation.published import QUOTED, QUOTED_ABLATION, Quoted
+from alanet.evaluation.result import Kind, Mean, Result, mean_of, to_json
+
+__all__ = ["as_csv", "as_markdown", "table2", "table3", "write_report"]
+
+NONE = "–"
+KINDS: tuple[Kind, Kind] = ("deblurred", "interpolated")
+
+
+def write_report(results: Sequence[Result], base: str | Path, *, overwrite: bool = False) -> tuple[Path, Path, Path]:
+    """Writes `base`.md, .csv and .json, each whole or not at all, and returns their paths.
+
+    Raises OutputError where one of them exists (unless `overwrite`) or cannot be written.
+    """
+    base = Path(base)
+    texts = {".md": as_markdown(results), ".csv": as_csv(results), ".json": to_json(results)}
+    paths = {suffix: base.with_name(base.name + suffix) for suffix in texts}
+    for path in paths.values():
+        if path.exists() and not overwrite:
+            raise OutputError(f"{path} exists; choose another name or say that it may be overwritten")
+    for suffix, path in paths.items():
+        unfinished = path.with_name(f".{path.name}.part")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            unfinished.write_text(texts[suffix], encoding="utf-8", newline="")
+            os.replace(unfinished, path)
+        except OSError as error:
+            raise OutputError(f"{path} cannot be written ({error.strerror}); choose another folder") from error
+    return paths[".md"], paths[".csv"], paths[".json"]
+
+
+def as_csv(results: Sequence[Result]) -> str:
+    """A line a restored frame; exact frames have a PSNR of `inf`."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    fields = ("time", "blurry_inputs", "psnr", "ssim", "lpips")
+    writer.writerow(["protocol", "definition", "method", "weights_sha256", "video", "pixels_sha256", "kind", *fields])
+    for result in results:
+        weights = dict(result.methods)
+        pixels = {subject.name: subject.pixels for subject in result.subjects}
+        for score in result.scores:
+            front = [result.protocol, result.description, score.method, weights[score.method]]
+            values = [getattr(score, field) for field in fields]
+            writer.writerow([*front, score.video, pixels[score.video], score.kind, *values])
+    return text.getvalue()
+
+
+def as_markdown(results: Sequence[Result]) -> str:
+    """Every result with its tables, the published numbers, and what it takes to repeat it."""
+    parts = [] if len(results) < 2 else [_overview(results)]
+    for result in results:
+        parts += [f"## {result.protocol}", *_tables(result), _foot(result)]
+    return "\n\n".join(parts) + "\n"
+
+
+def table2(result: Result, quoted: Sequence[Quoted] = QUOTED) -> str:
+    """All methods at hand (means over images), and under them what others have published."""
+    rows = [[name, *_three(result, name)] for name, _ in result.methods]
+    for row in quoted:
+        values = [_quoted(pair) for pair in (row.deblurred, row.interpolated, row.joint)]
+        remark = f" ({row.remark})" if row.remark else ""
+        rows.append([f"*{row.name}, as published{remark}*", *(f"*{value}*" for value in values)])
+    return _table(["method", "deblurred", "interpolated", "joint"], rows)
+
+
+def table3(runs: Mapping[str, Sequence[Result]], method: str = "ours") -> str:
+    """The ablation: a row a kind of attention, the mean and the sample standard deviation over its runs (seeds).
+
+    runs: "only self", "only cross", "both" (or any other names) -> one result a seed.
+    """
+    rows = []
+    for name, results in runs.items():
+        rows.append([name, *(_over_runs(results, method, kind) for kind in KINDS), str(len(results))])
+    for row in QUOTED_ABLATION:
+        values = [_quoted(pair) for pair in (row.deblurred, row.interpolated)]
+        rows.append([f"*{row.name}, as published (Adobe240)*", *(f"*{value}*" for value in values), NONE])
+    return _table(["attention", "deblurred, dB", "interpolated, dB", "runs"], rows)
+
+
+def _over_runs(results: Sequence[Result], method: str, kind: Kind) -> str:
+    values = [mean.psnr for result in results if (mean := result.over_images(method, kind)).psnr is not None]
+    if not values:
+        return NONE
+    spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
+    return f"{statistics.fmean(values):.2f}{spread}"
+
+
+# --- the parts of a page ----------------------------------------------------------------------------------------------
+
+
+def _overview(results: Sequence[Result]) -> str:
+    """Methods down, protocols across: what an exposure sweep is read from."""
+    names = list(dict.fromkeys(name for result in results for name, _ in result.methods))
+    rows = []
+    for name in names:
+        pairs = [[result.over_images(name, kind).psnr for kind in KINDS] for result in results]
+        rows.append([name, *(" / ".join(NONE if x is None else f"{x:.2f}" for x in pair) for pair in pairs)])
+    table = _table(["method", *(result.protocol for result in results)], rows)
+    return f"## Overview\n\nPSNR in dB, deblurred / interpolated, means over images.\n\n{table}"
+
+
+def _tables(result: Result) -> list[str]:
+    methods = [name for name, _ in result.methods]
+    columns = ["method", "deblurred", "interpolated", "joint"]
+    parts = [f"Means over images.\n\n{_table(columns, [[name, *_three(result, name)] for name in methods])}"]
+    if len(result.subjects) > 1:
+        rows = [[name, *_three(result, name, result.over_videos)] for name in methods]
+        parts.append(f"Means over videos.\n\n{_table(columns, rows)}")
+        parts.append(_per_video(result, methods))
+    parts += _by_inputs(result, methods) + _by_time(result, methods)
+    return parts
+
+
+def _three(result: Result, name: str, over: Callable[[str, Kind], Mean] | None = None) -> list[str]:
+    return [*(_cell((over or result.over_images)(name, kind)) for kind in KINDS), _cell(result.joint(name, over))]
+
+
+def _per_video(result: Result, methods: Sequence[str]) -> str:
+    rows = []
+    for subject in result.subjects:
+        for name in methods:
+            means = [mean_of(result.of(name, kind, subject.name)) for kind in KINDS]
+            rows.append([subject.name, name, *map(_cell, means)])
+    return f"Each video.\n\n{_table(['video', 'method', *KINDS], rows)}"
+
+
+def _by_inputs(result: Result, methods: Sequence[str]) -> list[str]:
+    """Blurry and sharp inputs apart, where a protocol has both."""
+    columns: dict[str, tuple[Kind, int]] = {
+        "deblurred, sharp input": ("deblurred", 0),
+        "deblurred, blurry input": ("deblurred", 1),
+        "interpolated, both sharp": ("interpolated", 0),
+        "one blurry": ("interpolated", 1),
+        "both blurry": ("interpolated", 2),
+    }
+    present = {(score.kind, score.blurry_inputs) for score in result.scores}
+    columns = {title: key for title, key in columns.items() if key in present}
+    if len(columns) <= 2:
+        return []
+    rows = [[name, *(_cell(result.by_inputs(name, kind)[n]) for kind, n in columns.values())] for name in methods]
+    return [f"By inputs.\n\n{_table(['method', *columns], rows)}"]
+
+
+def _by_time(result: Result, methods: Sequence[str]) -> list[str]:
+    """PSNR a time, where more than the midpoint was restored."""
+    phases = sorted({score.time % 1 for score in result.scores})
+    if len(phases) <= 2:
+        return []
+    rows = []
+    for name in methods:
+        means, spread = result.by_phase(name), result.spread(name)
+        values = [means[phase].psnr for phase in phases]
+        rows.append([name, *(NONE if v is None else f"{v:.2f}" for v in (*values, spread))])
+    table = _table(["method", *(f"t = {phase}" for phase in phases), "spread"], rows)
+    return [f"PSNR in dB by time; the spread is the best less the worst time in between.\n\n{table}"]
+
+
+def _foot(result: Result) -> str:
+    lines = [
+        f"Protocol: {result.description}.",
+        "Numbers: PSNR in dB and SSIM (11x11 Gaussian, sigma 1.5, per channel) on 8-bit RGB; "
+        "frames restored exactly are counted and left out of the means.",
+    ]
+    for subject in result.subjects:
+        rate = f", {subject.rate} fps" if subject.rate else ""
+        file = f", file {subject.file}" if subject.file else ""
+        size = f"{subject.frames} sharp frames of {subject.width}x{subject.height}{rate}"
+        lines.append(f"Data: {subject.name}, {size}; SHA-256: pixels {subject.pixels}{file}.")
+    lines += [f"Weights: {name}, SHA-256 {digest}." for name, digest in result.methods if digest]
+    lines += [f"Left out: {name}: {reason}" for name, reason in result.refused]
+    lines.append("Made with " + ", ".join(f"{package} {version}" for package, version in result.versions) + ".")
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _cell(mean: Mean) -> str:
+    exact = f"(+{mean.exact} exact)" if mean.exact else ""
+    if mean.psnr is None:
+        return exact or NONE
+    numbers = [f"{mean.psnr:.2f}", *(f"{x:.4f}" for x in (mean.ssim, mean.lpips) if x is not None)]
+    return f"{' / '.join(numbers)} {exact}".rstrip()
+
+
+def _quoted(pair: tuple[float, float | None] | None) -> str:
+    if pair is None:
+        return NONE
+    return f"{pair[0]:.2f}" if pair[1] is None else f"{pair[0]:.2f} / {pair[1]:.4f}"
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [list(columns), ["---"] * len(columns), *(list(row) for row in rows)]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
