@@ -93,6 +93,18 @@ def test_every_scene_is_used_before_any_is_used_again(bank: Bank) -> None:
     assert [clips._scene(k) for k in range(6)] != [clips._scene(k) for k in range(6, 12)]
 
 
+def test_motion_grows_with_training_where_asked(bank: Bank, folder: Path) -> None:
+    calm = dataclasses.replace(CLEAN, growth=100)
+    scenes = SceneClips(Stills(find_stills(folder)), SCENES, calm, longest=7)
+    for sampler in (BankClips(bank, calm), scenes):
+        motions = []
+        for k in (0, 100):
+            flow = sampler.batch(k, size=6, crop=32).flow
+            assert flow is not None
+            motions.append(float(flow.square().mean()))
+        assert 3 * motions[0] < motions[1]
+
+
 def test_sharp_inputs_are_the_truth_at_their_times(bank: Bank) -> None:
     clips = BankClips(bank, dataclasses.replace(SHARP, deblurred=5, between=0, ends=1.0))
     for k in range(6):  # among them reversed, mirrored and recoloured ones

@@ -17,7 +17,7 @@ import multiprocessing
 import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -82,6 +82,11 @@ class Bank:
         """t 2 h/4 w/4, float16"""
         return self._sweep[scene // SHARD][scene % SHARD]
 
+    def calmest(self) -> list[int]:
+        """The scenes in the order of their mean motion."""
+        motion = torch.cat([sweep.float().square().mean(dim=(1, 2, 3, 4)) for sweep in self._sweep])
+        return [int(scene) for scene in motion.argsort(stable=True)]
+
 
 KINDS = ("sharp", "flow", "sweep")
 
@@ -129,7 +134,7 @@ def render_bank(
     }
     folder.mkdir(parents=True, exist_ok=True)
     _check_same(folder, about)
-    work = partial(_render_shard, paths, folder, options, seed, exposure, scenes)
+    work = partial(_render_shard, _Job(paths, folder, options, seed, exposure, scenes))
     shards = range(-(-scenes // SHARD))
     for done, _ in enumerate(_each(work, shards, workers), 1):
         if on_progress:
@@ -163,24 +168,34 @@ def _each(work: Callable[[int], int], shards: range, workers: int) -> Any:
             yield future.result()
 
 
-def _render_shard(
-    paths: tuple[Path, ...], folder: Path, options: SceneOptions, seed: int, exposure: Exposure, scenes: int, shard: int
-) -> int:
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What a worker has to know."""
+
+    paths: tuple[Path, ...]
+    folder: Path
+    options: SceneOptions
+    seed: int
+    exposure: Exposure
+    scenes: int
+
+
+def _render_shard(job: _Job, shard: int) -> int:
     """Render one file of each kind, unless it is there and whole. The last shard may be short."""
-    indices = range(shard * SHARD, min((shard + 1) * SHARD, scenes))
-    if all(_length(shard_path(folder, kind, shard)) == len(indices) for kind in KINDS):
+    indices = range(shard * SHARD, min((shard + 1) * SHARD, job.scenes))
+    if all(_length(shard_path(job.folder, kind, shard)) == len(indices) for kind in KINDS):
         return shard
-    stills = _stills(paths)
+    stills = _stills(job.paths)
     parts: dict[str, list[npt.NDArray[Any]]] = {kind: [] for kind in KINDS}
     for index in indices:
-        scene = draw_scene(options, seed, index)
+        scene = draw_scene(job.options, job.seed, index)
         frames = (render(scene, stills) * 255).round_().to(torch.uint8)
-        motion = scene_motion(scene, exposure)
+        motion = scene_motion(scene, job.exposure)
         parts["sharp"].append(frames.permute(0, 2, 3, 1).numpy())
         parts["flow"].append(motion.flow.astype(np.float16))
         parts["sweep"].append(motion.sweep.astype(np.float16))
     for kind in KINDS:
-        path = shard_path(folder, kind, shard)
+        path = shard_path(job.folder, kind, shard)
         unfinished = path.with_suffix(f".{os.getpid()}.part")
         with unfinished.open("wb") as file:
             np.save(file, np.stack(parts[kind]))

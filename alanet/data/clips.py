@@ -8,6 +8,7 @@ first frame.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -59,6 +60,7 @@ class ClipOptions:
     ends: float = 0.25  # chance that a batch's times may lie at the clip's ends, where windows are cut short
     mix: ExposureMix = field(default_factory=ExposureMix)
     faults: Degradation = field(default_factory=Degradation)
+    growth: int = 0  # so many batches begin with calm scenes: the calmest quarter at first, then more and more of them
     turns: bool = True
     motion: bool = False  # give flow and sweep
 
@@ -86,6 +88,11 @@ def draw_times(rng: np.random.Generator, options: ClipOptions) -> tuple[Fraction
     return tuple(sorted(chosen))
 
 
+def calm_share(index: int, options: ClipOptions) -> float:
+    """How much of all motion batch `index` may have, 1/4 to 1: fast scenes leave small crops before much is learned."""
+    return 1.0 if index >= options.growth else 0.25 + 0.75 * index / options.growth
+
+
 class BankClips:
     """Clips cut out of a bank. Every scene is used once before any is used again."""
 
@@ -99,20 +106,21 @@ class BankClips:
                 f"factor {options.factor} with a period of {bank.options.period} frames; allowed: its divisors"
             )
         self.bank, self.options, self.seed = bank, options, seed
+        self._calmest = bank.calmest() if options.growth else []
 
     def batch(self, index: int, *, size: int, crop: int) -> Batch:
         """Batch `index`: `size` clips of crop x crop pixels (0: whole frames), on the CPU."""
         rng = _rng(self.seed, index)
         times = draw_times(rng, self.options)
-        samples = [self._sample(np.random.Generator(stream), index * size + j, crop, times)
+        share = calm_share(index, self.options)
+        samples = [self._sample(np.random.Generator(stream), self._scene(index * size + j, share), crop, times)
                    for j, stream in enumerate(rng.bit_generator.spawn(size))]  # fmt: skip
         return _collate(samples, times, rng, self.options)
 
     def _sample(
-        self, rng: np.random.Generator, position: int, crop: int, times: tuple[Fraction, ...]
+        self, rng: np.random.Generator, scene: int, crop: int, times: tuple[Fraction, ...]
     ) -> dict[str, Tensor]:
         options, bank = self.options, self.bank
-        scene = self._scene(position)
         start = int(rng.integers(bank.t - options.t + 1))
         rows, columns = _place(rng, bank.options.height, crop), _place(rng, bank.options.width, crop)
         turn = draw_turn(rng) if options.turns else Turn()
@@ -132,8 +140,10 @@ class BankClips:
             sample["flow"], sample["sweep"] = turn_motion(flow[cells].float(), sweep[cells].float(), turn)
         return sample
 
-    def _scene(self, position: int) -> int:
-        """The scene at this place of the endless sequence: a new order each time through the bank."""
+    def _scene(self, position: int, share: float = 1.0) -> int:
+        """The scene at this place of the endless sequence: a new order each time through the bank, or any calm one."""
+        if share < 1:
+            return self._calmest[int(_rng(self.seed, position, 3).integers(math.ceil(share * len(self.bank))))]
         epoch, place = divmod(position, len(self.bank))
         return int(_rng(self.seed, epoch, 1).permutation(len(self.bank))[place])
 
@@ -163,6 +173,8 @@ class SceneClips:
         rng = _rng(self.seed, index)
         times = draw_times(rng, self.options)
         scenes = replace(self.scenes, height=crop, width=crop) if crop else self.scenes
+        displacement = scenes.max_displacement * calm_share(index, self.options)
+        scenes = replace(scenes, max_displacement=displacement)
         samples = [self._sample(np.random.Generator(stream), scenes, index * size + j, times)
                    for j, stream in enumerate(rng.bit_generator.spawn(size))]  # fmt: skip
         return _collate(samples, times, rng, self.options)

@@ -139,9 +139,8 @@ def _waves(rng: np.random.Generator, moment: Floats, frequencies: Floats) -> Flo
     return np.asarray((size[:, None, :] * np.sin(angle)).sum(axis=0))
 
 
-def homographies(path: Floats, reach: float, at: tuple[float, float] = (0.0, 0.0)) -> Floats:
-    """Plane -> frame (frames 3 3) of a path (frames 6) around the point `at` of the frame; `reach` is half its
-    diagonal."""
+def homographies(path: Floats, reach: float) -> Floats:
+    """Plane -> frame (frames 3 3) of a path (frames 6), whose turn, zoom and tilt are the pixels moved at `reach`."""
     right, down, turn, zoom, tilt_x, tilt_y = path.T
     # Zoom stays within a quarter and tilt within a tenth, so that a still is neither minified far nor folded.
     zoom, turn = _limited(zoom / reach, 0.22), turn / reach
@@ -151,8 +150,8 @@ def homographies(path: Floats, reach: float, at: tuple[float, float] = (0.0, 0.0
     h[:, 0, 0] = h[:, 1, 1] = grow * np.cos(turn)
     h[:, 1, 0] = grow * np.sin(turn)
     h[:, 0, 1] = -h[:, 1, 0]
-    h[:, 0, 2], h[:, 1, 2], h[:, 2, 2] = right + at[0], down + at[1], 1.0
-    # The point `at` moves by (right, down) whatever the tilt: the offset is added after the division.
+    h[:, 0, 2], h[:, 1, 2], h[:, 2, 2] = right, down, 1.0
+    # The plane's origin moves by (right, down) whatever the tilt: the offset is added after the division.
     tilt = np.zeros_like(h)
     tilt[:, [0, 1, 2], [0, 1, 2]] = 1.0
     tilt[:, 2, 0], tilt[:, 2, 1] = tilt_x / reach, tilt_y / reach
