@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import pairwise
 
 import pytest
 
@@ -58,7 +59,7 @@ def test_every_frame_comes_out_once_and_in_order() -> None:
     times: list[Fraction | None] = [F(1), None, F(1), F(0), *([None] * 11), F(5), F(5), None]
     out = list(rising([(i, t) for i, t in enumerate(times)], PERIOD, F(0), Repairs()))
     assert [item for item, _ in out] == list(range(len(times)))
-    assert all(a[1] < b[1] for a, b in zip(out, out[1:], strict=False))
+    assert all(a[1] < b[1] for a, b in pairwise(out))
 
 
 def test_few_frames_are_held_back() -> None:

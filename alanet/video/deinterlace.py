@@ -16,9 +16,7 @@ import av
 
 __all__ = ["ALWAYS_PROGRESSIVE", "deinterlaced", "judge", "seen_interlaced"]
 
-ALWAYS_PROGRESSIVE = frozenset(
-    {"vp8", "vp9", "av1", "libdav1d", "libvpx", "libvpx-vp9", "gif", "flv1", "theora", "vvc"}
-)
+ALWAYS_PROGRESSIVE = frozenset({"vp8", "vp9", "av1", "flv1", "theora", "vvc"})
 SURE = 8  # frames that must agree before the picture overrules the flags
 
 

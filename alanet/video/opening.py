@@ -17,7 +17,7 @@ import av
 
 from alanet.errors import MediaError
 
-__all__ = ["Limits", "decoder_for", "open_media", "picture_of"]
+__all__ = ["Limits", "check_file", "codec_name", "decoder_for", "open_media", "picture_of"]
 
 READERS = (  # FFmpeg's demuxers for files that hold video, each self-contained
     "asf,av1,avi,dirac,dnxhd,dv,flv,gxf,h261,h263,h264,hevc,ivf,m4v,matroska,mjpeg,mov,mpeg,mpegts,mpegvideo,mxf,nsv,"
@@ -83,7 +83,7 @@ def picture_of(container: Any, path: Path) -> Any:
     """The stream that holds the moving picture: the first marked default, or the first; cover art is none."""
     moving = [stream for stream in container.streams.video if not _is_cover(stream)]
     if not moving:
-        kinds = sorted({f"{stream.type} ({_codec_name(stream)})" for stream in container.streams})
+        kinds = sorted({f"{stream.type} ({codec_name(stream)})" for stream in container.streams})
         raise MediaError(f"{path}: holds no moving picture, only {', '.join(kinds) or 'nothing'}; give a video")
     default = [stream for stream in moving if stream.disposition & 1]
     stream = (default or moving)[0]
@@ -96,8 +96,9 @@ def _is_cover(stream: Any) -> bool:
     return bool(stream.disposition & (av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails))
 
 
-def _codec_name(stream: Any) -> str:
-    return stream.codec_context.name if stream.codec_context is not None else "unknown"
+def codec_name(stream: Any) -> str:
+    """The codec's name, not its decoder's ("av1", not "libdav1d")."""
+    return stream.codec_context.codec.canonical_name if stream.codec_context is not None else "unknown"
 
 
 def decoder_for(stream: Any, path: Path, pixel_limit: int, threads: int) -> Any:

@@ -21,7 +21,7 @@ from alanet.video import animation, images, y4m
 from alanet.video.convert import depth_of, has_alpha, to_rgb
 from alanet.video.decode import decoded_frames
 from alanet.video.deinterlace import ALWAYS_PROGRESSIVE, judge, seen_interlaced
-from alanet.video.opening import Limits, check_file, decoder_for, open_media, picture_of
+from alanet.video.opening import Limits, check_file, codec_name, decoder_for, open_media, picture_of
 from alanet.video.tags import color_of, side_data_of, stated_duration
 
 __all__ = ["Limits", "probe"]
@@ -69,7 +69,7 @@ def _probe_video(container: Any, path: Path, limits: Limits) -> VideoInfo:
     return VideoInfo(
         path=path,
         container=container.format.name,
-        codec=stream.codec_context.name,
+        codec=codec_name(stream),
         width=first.width,
         height=first.height,
         rate=next(Fraction(rate) for rate in rates if rate),
@@ -106,7 +106,7 @@ def _interlacing(stream: Any, first: Any, frames: Iterator[Any], limits: Limits)
     """Looks at the first frames, fewer of large ones; codecs and sizes that are never interlaced are not looked at."""
     stated = FIELD_ORDERS.get(stream.codec_context.field_order)
     flagged = bool(first.interlaced_frame) or stated in ("tff", "bff")
-    if stream.codec_context.name in ALWAYS_PROGRESSIVE or (first.height > 1200 and not flagged):
+    if codec_name(stream) in ALWAYS_PROGRESSIVE or (first.height > 1200 and not flagged):
         return False, None
     look = max(LEAST, min(limits.look, LOOK_PIXELS // (first.width * first.height)))
     seen = seen_interlaced(islice(chain([first], frames), look), stream.time_base)
@@ -138,7 +138,7 @@ def _stream_info(stream: Any) -> StreamInfo:
     return StreamInfo(
         index=stream.index,
         kind=stream.type,
-        codec=context.name if context is not None else None,
+        codec=codec_name(stream) if context is not None else None,
         language=stream.language if stream.language != "und" else None,
         detail=detail,
     )
