@@ -2,11 +2,15 @@
 
 import itertools
 import math
+import subprocess
 from fractions import Fraction
 
 import numpy as np
 import pytest
 import torch
+from media import make_video, number_of, picture
+from PIL import Image
+from witness import program
 
 from alanet.errors import DataError, InputError, MediaError, OptionError, TimeError
 from alanet.evaluation.baselines import BASELINES, Method, blend, copy
@@ -190,31 +194,39 @@ def test_arrays_decoded_before_are_taken_as_they_are(tmp_path):
             load_footage(tmp_path / f"{name}.npy")
 
 
-def write_video(path, frames, rate):
-    import av
-
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264rgb", rate=rate, options={"crf": "0"})
-        stream.height, stream.width = frames.shape[1:3]
-        stream.pix_fmt = "rgb24"
-        for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode(None))
-
-
 def test_videos_are_decoded_resized_and_their_rate_is_judged(tmp_path):
-    wide = np.repeat(np.repeat(textured(4, 36, 64), 2, axis=1), 2, axis=2)
-    write_video(tmp_path / "fast.mkv", wide, 240)
-    write_video(tmp_path / "slow.mkv", wide, 30)
+    make_video(tmp_path / "fast.mp4", frames=4, rate=240)
+    make_video(tmp_path / "slow.mp4", frames=4, rate=30)
+    make_video(tmp_path / "deep.mp4", frames=4, rate=240, pix_fmt="yuv420p10le")
     notes = Notes()
-    fast = load_footage(tmp_path / "fast.mkv", limit=3, notes=notes)
-    assert fast.frames.shape == (3, 352, 640, 3)
-    assert fast.subject.rate == "240"
-    assert notes.warnings == []
-    load_footage(tmp_path / "slow.mkv", size="native", notes=notes)
-    assert any("slow.mkv: 30 fps" in line for line in notes.warnings)
-    with pytest.raises((DataError, MediaError)):
-        load_footage(tmp_path / "none.mkv")
+    for name in ("fast", "deep"):
+        video = load_footage(tmp_path / f"{name}.mp4", limit=3, notes=notes)
+        assert (video.frames.shape, video.frames.dtype) == ((3, 352, 640, 3), np.uint8)
+        assert [number_of(frame) for frame in video.frames] == [0, 1, 2]
+        assert video.subject.rate == "240"
+    assert not any("fps" in line for line in notes.warnings)
+    slow = load_footage(tmp_path / "slow.mp4", size="native", notes=notes)
+    assert slow.frames.shape == (4, 480, 640, 3)
+    assert any("slow.mp4: 30 fps" in line for line in notes.warnings)
+    with pytest.raises(MediaError):
+        load_footage(tmp_path / "none.mp4")
+
+
+def test_a_folder_of_images_is_a_video_too(tmp_path):
+    for i in range(3):
+        Image.fromarray(picture(i, 640, 352)).save(tmp_path / f"{i:04d}.png")
+    assert np.array_equal(load_footage(tmp_path).frames, [picture(i, 640, 352) for i in range(3)])
+
+
+@pytest.mark.parametrize("rotation", [90, 180, -90])
+def test_turned_video_is_scored_as_a_player_shows_it(tmp_path, rotation):
+    lossless = {"qp": "0"}
+    path = make_video(tmp_path / "a.mp4", frames=1, size=(640, 352), rotation=rotation, options=lossless)
+    shown = ["-v", "error", "-i", str(path), "-pix_fmt", "rgb24", "-f", "rawvideo", "-"]
+    raw = subprocess.run([program("ffmpeg"), *shown], capture_output=True, check=True).stdout  # it turns by itself
+    frame = load_footage(path).frames[0]
+    assert frame.shape == ((352, 640, 3) if rotation == 180 else (640, 352, 3))
+    assert np.abs(frame.astype(int) - np.frombuffer(raw, np.uint8).reshape(frame.shape)).mean() < 3
 
 
 def test_what_cannot_be_evaluated_is_refused_in_one_line():

@@ -83,7 +83,8 @@ def load_footage(
     for frame in decode(info, notes=notes):
         if limit is not None and len(frames) == limit:
             break
-        frames.append(_scaled(frame.pixels, size))
+        upright = np.rot90(frame.pixels, info.rotation // 90)  # as a player shows it: portrait stays portrait
+        frames.append(_scaled(upright, size))
     if not frames:
         raise DataError(f"{path}: no frame in it can be decoded; leave it out")
     return Footage.of(
@@ -112,5 +113,5 @@ def _scaled(pixels: Pixels, size: Size) -> Picture:
         rgb = to_integer(to_float(rgb), depth=8)
     width, height = scored_size(rgb.shape[1], rgb.shape[0], size)
     if (height, width) == rgb.shape[:2]:
-        return np.asarray(rgb, dtype=np.uint8)
-    return np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.BILINEAR))
+        return np.ascontiguousarray(rgb, dtype=np.uint8)
+    return np.asarray(Image.fromarray(np.ascontiguousarray(rgb)).resize((width, height), Image.Resampling.BILINEAR))

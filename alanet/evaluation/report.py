@@ -63,7 +63,7 @@ def as_csv(results: Sequence[Result]) -> str:
 
 
 def as_markdown(results: Sequence[Result]) -> str:
-    """Every result with its tables, the published numbers, and what it takes to repeat it."""
+    """Every result with its tables and what it takes to repeat it."""
     parts = [] if len(results) < 2 else [_overview(results)]
     for result in results:
         parts += [f"## {result.protocol}", *_tables(result), _foot(result)]
