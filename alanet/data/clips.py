@@ -110,30 +110,21 @@ class BankClips:
 
     def batch(self, index: int, *, size: int, crop: int) -> Batch:
         """Batch `index`: `size` clips of crop x crop pixels (0: whole frames), on the CPU."""
-        rng = _rng(self.seed, index)
+        rng = rng_of(self.seed, index)
         times = draw_times(rng, self.options)
         share = calm_share(index, self.options)
         samples = [self._sample(np.random.Generator(stream), self._scene(index * size + j, share), crop, times)
                    for j, stream in enumerate(rng.bit_generator.spawn(size))]  # fmt: skip
-        return _collate(samples, times, rng, self.options)
+        return collate(samples, times, rng, self.options)
 
     def _sample(
         self, rng: np.random.Generator, scene: int, crop: int, times: tuple[Fraction, ...]
     ) -> dict[str, Tensor]:
         options, bank = self.options, self.bank
         start = int(rng.integers(bank.t - options.t + 1))
-        rows, columns = _place(rng, bank.options.height, crop), _place(rng, bank.options.width, crop)
-        turn = draw_turn(rng) if options.turns else Turn()
-        if rows.stop - rows.start != columns.stop - columns.start:
-            turn = replace(turn, transpose=False)
         first = start * bank.options.period
-        sharp = bank.sharp(scene)[first : first + bank.exposure.needed(options.t), rows, columns]
-        # Turned after averaging, which is much less to turn; the clip read backwards has its times from the other end.
-        asked = tuple(options.t - 1 - time for time in times) if turn.reverse else times
-        sample = _exposed(sharp.permute(0, 3, 1, 2), bank.exposure, asked, rng, options)
-        if turn.reverse:
-            sample["clip"], sample["exposure"] = sample["clip"].flip(0), sample["exposure"].flip(0)
-        sample["clip"], sample["truth"] = turn_pictures(sample["clip"], turn), turn_pictures(sample["truth"], turn)
+        sharp = bank.sharp(scene)[first : first + bank.exposure.needed(options.t)]
+        sample, turn, (rows, columns) = cut_clip(rng, sharp, bank.exposure, times, crop, options)
         if options.motion:
             cells = (..., _cells(rows), _cells(columns))
             flow, sweep = bank.flow(scene)[start : start + options.t - 1], bank.sweep(scene)[start : start + options.t]
@@ -143,9 +134,9 @@ class BankClips:
     def _scene(self, position: int, share: float = 1.0) -> int:
         """The scene at this place of the endless sequence: a new order each time through the bank, or any calm one."""
         if share < 1:
-            return self._calmest[int(_rng(self.seed, position, 3).integers(math.ceil(share * len(self.bank))))]
-        epoch, place = divmod(position, len(self.bank))
-        return int(_rng(self.seed, epoch, 1).permutation(len(self.bank))[place])
+            return self._calmest[int(rng_of(self.seed, position, 3).integers(math.ceil(share * len(self.bank))))]
+        epoch, at = divmod(position, len(self.bank))
+        return int(rng_of(self.seed, epoch, 1).permutation(len(self.bank))[at])
 
 
 class SceneClips:
@@ -170,21 +161,21 @@ class SceneClips:
 
     def batch(self, index: int, *, size: int, crop: int) -> Batch:
         """Batch `index`: `size` clips of crop x crop pixels (0: as `scenes` says), on the device of the stills."""
-        rng = _rng(self.seed, index)
+        rng = rng_of(self.seed, index)
         times = draw_times(rng, self.options)
         scenes = replace(self.scenes, height=crop, width=crop) if crop else self.scenes
         displacement = scenes.max_displacement * calm_share(index, self.options)
         scenes = replace(scenes, max_displacement=displacement)
         samples = [self._sample(np.random.Generator(stream), scenes, index * size + j, times)
                    for j, stream in enumerate(rng.bit_generator.spawn(size))]  # fmt: skip
-        return _collate(samples, times, rng, self.options)
+        return collate(samples, times, rng, self.options)
 
     def _sample(
         self, rng: np.random.Generator, scenes: SceneOptions, position: int, times: tuple[Fraction, ...]
     ) -> dict[str, Tensor]:
         scene = draw_scene(scenes, self.seed, position)
         sharp = to_eight_bits(render(scene, self.stills))
-        sample = _exposed(sharp, self.exposure, times, rng, self.options)
+        sample = exposed(sharp, self.exposure, times, rng, self.options)
         if self.options.motion:
             motion, t = scene_motion(scene, self.exposure), self.options.t
             sample["flow"] = torch.from_numpy(motion.flow[: t - 1]).to(sharp.device)
@@ -214,7 +205,7 @@ def validation_batches(
     for scene in range(len(bank)):
         sharp = bank.sharp(scene)[first:].permute(0, 3, 1, 2).float() / 255
         made = expose(
-            sharp, exposure, draw_blurred(_rng(seed, scene, 2), bank.t, probability), factor=factor, linear=linear
+            sharp, exposure, draw_blurred(rng_of(seed, scene, 2), bank.t, probability), factor=factor, linear=linear
         )
         yield Batch(
             clip=made.clip[None],
@@ -226,11 +217,37 @@ def validation_batches(
         )
 
 
-def _rng(*seed: int) -> np.random.Generator:
+def rng_of(*seed: int) -> np.random.Generator:
+    """Random numbers that depend on these integers only."""
     return np.random.Generator(np.random.Philox(np.random.SeedSequence(seed)))
 
 
-def _place(rng: np.random.Generator, length: int, crop: int) -> slice:
+def cut_clip(
+    rng: np.random.Generator,
+    sharp: Tensor,
+    exposure: Exposure,
+    times: tuple[Fraction, ...],
+    crop: int,
+    options: ClipOptions,
+) -> tuple[dict[str, Tensor], Turn, tuple[slice, slice]]:
+    """One clip out of the sharp frames it needs (f h w c, uint8): cropped, blurred and turned at random.
+
+    -> clip (t c h w), truth (n c h w) at `times` and exposure (t); the turn; and the rows and columns of the crop.
+    """
+    rows, columns = place(rng, sharp.shape[1], crop), place(rng, sharp.shape[2], crop)
+    turn = draw_turn(rng) if options.turns else Turn()
+    if rows.stop - rows.start != columns.stop - columns.start:
+        turn = replace(turn, transpose=False)
+    # Turned after averaging, which is much less to turn; the clip read backwards has its times from the other end.
+    asked = tuple(options.t - 1 - time for time in times) if turn.reverse else times
+    sample = exposed(sharp[:, rows, columns].permute(0, 3, 1, 2), exposure, asked, rng, options)
+    if turn.reverse:
+        sample["clip"], sample["exposure"] = sample["clip"].flip(0), sample["exposure"].flip(0)
+    sample["clip"], sample["truth"] = turn_pictures(sample["clip"], turn), turn_pictures(sample["truth"], turn)
+    return sample, turn, (rows, columns)
+
+
+def place(rng: np.random.Generator, length: int, crop: int) -> slice:
     """A random stretch of `crop` pixels on whole cells (the motion is known by cells); all of it for 0."""
     crop = crop or length
     if crop > length or crop % CELL:
@@ -243,7 +260,7 @@ def _cells(pixels: slice) -> slice:
     return slice(pixels.start // CELL, pixels.stop // CELL)
 
 
-def _exposed(
+def exposed(
     sharp: Tensor, exposure: Exposure, times: tuple[Fraction, ...], rng: np.random.Generator, options: ClipOptions
 ) -> dict[str, Tensor]:
     """Sub-frames (f c h w, float or uint8) to clip (t c h w), truth (n c h w), exposure (t)."""
@@ -259,7 +276,7 @@ def _float(pixels: Tensor) -> Tensor:
     return pixels.float().div_(255) if pixels.dtype == torch.uint8 else pixels
 
 
-def _collate(
+def collate(
     samples: list[dict[str, Tensor]], times: tuple[Fraction, ...], rng: np.random.Generator, options: ClipOptions
 ) -> Batch:
     parts = {key: torch.stack([sample[key] for sample in samples]).contiguous() for key in samples[0]}
