@@ -14,11 +14,8 @@ Nothing here imports torch, av or numpy before a verb runs: `--help` is instant.
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
-from types import FrameType
-from typing import Any
 
 from cyclopts import App, CycloptsError
 from cyclopts.exceptions import UnusedCliTokensError
@@ -26,6 +23,7 @@ from cyclopts.exceptions import UnusedCliTokensError
 from alanet import __version__
 from alanet.cli.doctor import doctor
 from alanet.cli.info import info
+from alanet.cli.interrupts import Terminated, raise_signals
 from alanet.cli.models import models
 from alanet.cli.preview import preview
 from alanet.cli.restore import restore
@@ -47,19 +45,16 @@ app = App(
     help_epilogue=EXIT_CODES,
     version=__version__,
     result_action="return_value",
+    suppress_keyboard_interrupt=False,
 )
 for order, verb in enumerate(VERBS):
     takes = "[VIDEO] [OPTIONS]" if verb in (restore, info, preview) else "[OPTIONS]"
     app.command(verb, sort_key=order, usage=f"Usage: alanet {verb.__name__} {takes}")
 
 
-class Terminated(BaseException):
-    """SIGTERM: unwinds like Ctrl-C, so that nothing half-written is left behind."""
-
-
 def main() -> None:
     """The program `alanet`."""
-    signal.signal(signal.SIGTERM, _terminate)
+    raise_signals()
     show_logging(Screen(), verbose=_is_verbose(sys.argv[1:]))
     sys.exit(run(sys.argv[1:]))
 
@@ -124,7 +119,3 @@ def told(error: BaseException) -> tuple[str, int]:
 
 def _is_verbose(arguments: Sequence[str]) -> bool:
     return any(word in ("-v", "--verbose") for word in arguments)
-
-
-def _terminate(number: int, frame: FrameType | None) -> Any:
-    raise Terminated

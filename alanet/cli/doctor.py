@@ -8,10 +8,10 @@ import platform
 import shutil
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -140,19 +140,33 @@ def _folder() -> list[Finding]:
 
 def _self_test() -> list[Finding]:
     """Self test."""
-    import numpy as np
-
     from alanet.restore import Restorer
 
     restorer = Restorer()
-    ramp = np.linspace(0, 255, 64, dtype=np.uint8)
-    frames = [np.repeat(np.roll(ramp, step)[None, :, None], 64, axis=0).repeat(3, axis=2) for step in range(3)]
-    begun = time.monotonic()
-    restored = restorer.arrays(frames)
-    took = duration(time.monotonic() - begun)
-    good = len(restored) == 5 and all(frame.shape == (64, 64, 3) and frame.std() > 1 for frame in restored)
-    where = f"{restorer.model_name} on {restorer.device}, {restorer.precision}"
-    return [Finding("self test", f"3 frames in, {len(restored)} out with {where}, {took}", good=good)]
+    with tempfile.TemporaryDirectory(prefix="alanet-") as folder:
+        source = Path(folder) / "ramp.mp4"
+        _write_ramp(source)
+        report = restorer.restore(source, Path(folder) / "restored.mp4")
+        good = (report.frames_in, report.frames_out) == (3, 6) and report.output.stat().st_size > 0
+    where = f"{report.model} on {report.device}, {report.precision}"
+    return [
+        Finding("self test", f"3 frames in, {report.frames_out} out, {where}, {duration(report.seconds)}", good=good)
+    ]
+
+
+def _write_ramp(path: Path) -> None:
+    """A video of three frames: a grey ramp that moves to the right."""
+    import av
+    import numpy as np
+
+    ramp = np.linspace(16, 235, 96, dtype=np.uint8)
+    with av.open(f"file:{path}", "w") as out:
+        stream: Any = out.add_stream(ENCODERS[NEEDED_ENCODER], rate=25)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        for step in range(3):
+            picture = np.broadcast_to(np.roll(ramp, 4 * step)[None, :, None], (64, 96, 3))
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), "rgb24")))
+        out.mux(stream.encode(None))
 
 
 LOOKS = (_versions, _devices, _encoders, _folder, _self_test)

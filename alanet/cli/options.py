@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Group, Parameter
 
-from alanet.cli.values import parse_moment, parse_ratio
+from alanet.cli.values import parse_memory, parse_moment, parse_ratio
 from alanet.errors import OptionError
 
 if TYPE_CHECKING:
     from alanet.restore import RestoreOptions, Restorer
-    from alanet.video.plan import EncodeOptions
+    from alanet.video.encode import EncodeOptions
 
 __all__ = ["Encoding", "Network", "Output", "Reading", "Report", "Source", "Telling", "Timing", "flag", "source_path"]
 
@@ -69,7 +69,7 @@ class Encoding:
     overwrite: Annotated[bool, flag(["--overwrite"], "Replace an existing result.")] = False
 
     def options(self, threads: int | None) -> EncodeOptions:
-        from alanet.video.plan import EncodeOptions
+        from alanet.video.encode import EncodeOptions
 
         return EncodeOptions(
             codec=self.codec,
@@ -145,6 +145,15 @@ class Network:
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], Parameter(help="Where the network runs.")] = "auto"
     precision: Annotated[Literal["auto", "fp32", "bf16"], Parameter(help="auto takes what is faster here.")] = "auto"
     threads: Annotated[int | None, Parameter(metavar="N", help="CPU threads; by default all cores.")] = None
+    memory: Annotated[
+        str | None, Parameter(metavar="SIZE", help="Most memory to take, such as 4G; by default most of what is free.")
+    ] = None
+    tile_mode: Annotated[
+        Literal["exact", "feather"],
+        Parameter(
+            help="For frames too large for the memory: tiles that change nothing, or cheaper ones that nearly do not."
+        ),
+    ] = "exact"
 
     def restorer(self) -> Restorer:
         from alanet.restore import Restorer
@@ -155,6 +164,8 @@ class Network:
             device=self.device,
             precision=self.precision,
             threads=self.threads,
+            memory=None if self.memory is None else parse_memory(self.memory),
+            tile_mode=self.tile_mode,
         )
 
 

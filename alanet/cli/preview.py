@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from alanet.cli.interrupts import gently
 from alanet.cli.options import RESULT, Network, Reading, Source, Telling, flag, source_path
 from alanet.cli.screen import Screen
 from alanet.cli.values import parse_moment
@@ -170,8 +171,7 @@ def _video(
     from alanet.cli.sheet import shown_pixels, side_by_side
     from alanet.frames.frame import Frame
     from alanet.notes import Notes
-    from alanet.video.plan import EncodeOptions, plan_output
-    from alanet.video.writer import open_writer
+    from alanet.video.encode import EncodeOptions, open_writer, plan_output
 
     end = at + Fraction(sheet.seconds)
     pairs = _pairs(restorer, info, at, end, reading)
@@ -186,9 +186,10 @@ def _video(
     opening = joined(first)
     wide = _plain(info, opening)
     plan = plan_output(wide, target, EncodeOptions(compatible=True, overwrite=sheet.overwrite), Notes())
-    with open_writer(plan, start=at, end=end, notes=Notes()) as writer:
+    with gently() as safe_place, open_writer(plan, start=at, end=end, notes=Notes()) as writer:
         for frame in chain([opening], map(joined, pairs)):
             writer.write(frame)
+            safe_place()
         writer.finish()
     return [("moment", f"{float(at):.3f} s to {float(end):.3f} s")]
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from alanet.cli.interrupts import gently
 from alanet.cli.options import Encoding, Network, Output, Reading, Source, Telling, Timing, source_path
 from alanet.cli.screen import Screen
 from alanet.cli.show import count, duration, rate, size
@@ -13,7 +14,7 @@ from alanet.errors import OptionError
 
 if TYPE_CHECKING:
     from alanet.frames.frame import VideoInfo
-    from alanet.restore import RestorePlan, RestoreReport
+    from alanet.restore import Progress, RestorePlan, RestoreReport
 
 __all__ = ["closing_rows", "describe", "estimate", "opening_rows", "restore"]
 
@@ -45,7 +46,12 @@ def restore(
         plan = restorer.plan(path, output, options)
     screen.heading(f"{path} → {plan.output.path}")
     screen.rows(opening_rows(plan, f"{restorer.model_name} on {restorer.device}, {restorer.precision}"))
-    with screen.progress() as on_progress:
+    with gently() as safe_place, screen.progress() as show:
+
+        def on_progress(progress: Progress) -> None:
+            show(progress)
+            safe_place()
+
         report = restorer.run(plan, on_progress=on_progress)
     screen.rows(closing_rows(report))
     if telling.json:
@@ -79,12 +85,10 @@ def estimate(seconds: float | None, frames: int | None) -> str:
 
 
 def opening_rows(plan: RestorePlan, network: str) -> list[tuple[str, str]]:
-    return [
-        ("input", describe(plan.info)),
-        ("output", rate(plan.rate)),
-        ("network", network),
-        ("estimate", estimate(plan.seconds, plan.frames_in)),
-    ]
+    rows = [("input", describe(plan.info)), ("output", rate(plan.rate)), ("network", network)]
+    if len(plan.tiles) > 1:
+        rows.append(("tiles", f"{len(plan.tiles)} a frame, to stay within the memory"))
+    return [*rows, ("estimate", estimate(plan.seconds, plan.frames_in))]
 
 
 def closing_rows(report: RestoreReport) -> list[tuple[str, str]]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Screen", "is_plain", "page", "progress_line", "show_logging", "time_left"]
 
 SECONDS_A_LINE = 5.0
+INDENT = 13  # of a row's text
 STYLES = {"warning": "yellow", "left out": "yellow", "result": "bold green"}
 
 
@@ -86,15 +87,14 @@ class Screen:
 def page(rows: list[tuple[str, str]], console: Console) -> Text:
     """Lines of a name and a text; a name that repeats is shown once. Long texts are wrapped for a terminal's eyes, but
     not a result's path, which is there to be copied, and nothing that goes to a file."""
-    indent = 4 + max(len(name) for name, _ in rows)
     text, before = Text(), ""
     for name, said in rows:
         lines = [safe(said)]
-        if console.is_terminal and name != "result" and indent + len(lines[0]) > console.width:
-            width = max(console.width - indent, 20)
+        if console.is_terminal and name != "result" and INDENT + len(lines[0]) > console.width:
+            width = max(console.width - INDENT, 20)
             lines = textwrap.wrap(lines[0], width, break_long_words=False, break_on_hyphens=False) or [""]
         for number, line in enumerate(lines):
-            text.append(f"  {'' if name == before or number else name}".ljust(indent), "cyan")
+            text.append(f"  {'' if name == before or number else name}".ljust(INDENT), "cyan")
             text.append(f"{line}\n", STYLES.get(name, ""))
         before = name
     text.rstrip()
