@@ -202,7 +202,7 @@ def encoder_options(codec: Codec, *, crf: float | None, preset: str | None, thre
     if codec.name == "av1":
         options["svtav1-params"] = f"lp={threads}" + (f":{hdr}" if hdr else "")
     if codec.name == "ffv1":
-        options |= {"level": "3", "slices": "4", "slicecrc": "1", "g": "1"}
+        options |= {"level": "3", "slicecrc": "1", "g": "1"}
     return options
 
 

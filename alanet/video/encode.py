@@ -193,7 +193,6 @@ def open_writer(
         lock = _begin(folder, plan.path)
     if plan.kind == "pictures":
         return VideoWriter(plan, PictureSink(plan, folder), lock)
-    os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 writes to stderr unless told to keep to errors
     sink = SegmentSink(plan, notes or Notes(), start=start, end=end, segment_seconds=Fraction(segment_seconds))
     return VideoWriter(plan, sink, lock)
 

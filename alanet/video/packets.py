@@ -75,10 +75,9 @@ class Cut:
             return True
         begin, end = stamp * base, (stamp + (packet.duration or 0)) * base
         text = packet.stream.type == "subtitle"
-        if self.start is not None and begin < self.origin:
-            if end <= self.origin or not (text or self._within_packet):
-                return False
-            begin = self.origin if text else begin
+        if self.start is not None and begin < self.origin and not self._reaches(begin, end, text):
+            return False
+        begin = max(begin, self.origin) if text and self.start is not None else begin
         if self.end is not None:
             if begin >= self.end:
                 return False
@@ -86,6 +85,13 @@ class Cut:
         end = _stated_end(packet, begin, end)
         self._place(packet, base, begin, end)
         return True
+
+    def _reaches(self, begin: Fraction, end: Fraction, text: bool) -> bool:
+        """Whether a packet from before the cut belongs to it. One of sound may end where the cut begins: it warms the
+        decoder up and is not heard."""
+        if text or not self._within_packet:
+            return text and end > self.origin
+        return end + (end - begin) > self.origin
 
     def past(self, packet: Any) -> bool:
         """Whether nothing that meets the cut can follow."""

@@ -245,6 +245,7 @@ def _tick(info: VideoInfo, schedule: Schedule, notes: Notes) -> Fraction:
 
 def _try_encoder(plan: OutputPlan) -> None:
     """Open the encoder once where its limits are near: very small and very large pictures."""
+    os.environ.setdefault("SVT_LOG", "0")  # SVT-AV1 writes to stderr unless told to keep to what is fatal
     if min(plan.size) >= 64 and max(plan.size) <= 4096:
         return
     try:
@@ -256,4 +257,6 @@ def _try_encoder(plan: OutputPlan) -> None:
         context.open()
     except av.FFmpegError:
         size = f"{plan.size[0]}x{plan.size[1]}"
-        raise OutputError(f"{plan.codec.name} cannot encode pictures of {size}; choose --codec ffv1 or png") from None
+        raise OutputError(
+            f"{plan.codec.name} cannot encode pictures of {size}; choose another --codec, x264 or png"
+        ) from None

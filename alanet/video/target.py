@@ -31,7 +31,7 @@ def container_for(info: VideoInfo, given: Path | None, codec: Codec, streams: li
         raise OutputError(f"{given.name}: cannot write '{given.suffix}' files; choose one of {endings}")
     own = _own_container(info)
     choices = [own] if own is not None and codec.name in own.codecs else []
-    choices += [CONTAINERS[name] for name in _others_for(info, codec) if CONTAINERS[name] not in choices]
+    choices += [CONTAINERS[name] for name in _others_for(codec, streams) if CONTAINERS[name] not in choices]
     missing = [lacking(streams, info.stream_index, container) for container in choices]
     best = min(range(len(choices)), key=lambda i: len(missing[i]))
     if choices[best] is not own and own is not None:
@@ -42,12 +42,11 @@ def container_for(info: VideoInfo, given: Path | None, codec: Codec, streams: li
     return choices[best]
 
 
-def _others_for(info: VideoInfo, codec: Codec) -> tuple[str, ...]:
-    """Containers to fall back on; pictures and animations have none of their own and become MP4 where that can be."""
+def _others_for(codec: Codec, streams: list[Any]) -> tuple[str, ...]:
+    """Containers to fall back on; pictures and animations (no streams) have none of their own and become MP4."""
     if codec.name == "prores":
         return ("MOV", "MKV")
-    animated = _own_container(info) is None and not info.streams and codec.name in CONTAINERS["MP4"].codecs
-    return ("MP4",) if animated else ("MKV",)
+    return ("MP4",) if not streams and codec.name in CONTAINERS["MP4"].codecs else ("MKV",)
 
 
 def _holding(container: Container, codec: Codec, given: Path) -> Container:
