@@ -54,6 +54,14 @@ class RestoreOptions:
     input_rate: Fraction | None = None  # frames a second, for a folder of images
     encode: EncodeOptions = field(default_factory=EncodeOptions)
 
+    def __post_init__(self) -> None:
+        if self.tail not in ("hold", "drop"):
+            raise OptionError(f"tail {self.tail!r} is not one of hold, drop")
+        if self.deinterlace not in ("auto", "on", "off"):
+            raise OptionError(f"deinterlace {self.deinterlace!r} is not one of auto, on, off")
+        if self.start is not None and self.end is not None and self.start >= self.end:
+            raise OptionError(f"start {float(self.start):g} s is not before end {float(self.end):g} s")
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -154,7 +162,7 @@ class Restorer:
         options = options or RestoreOptions()
         notes = Notes()
         info = probe(source, input_rate=options.input_rate)
-        self._check(options, info)
+        self._check_times(options.rate, info.rate)
         output = None if output is None else Path(output)
         target = plan_output(info, output, options.encode, notes, suffix=_suffix(options.rate), schedule=options.rate)
         tiles = plan_tiles_for(self.runner, info, self.memory, self.tile_mode)
@@ -174,6 +182,8 @@ class Restorer:
                     reported = counts.frames_in
                     elapsed = time.perf_counter() - began
                     on_progress(Progress(reported, plan.frames_in, counts.frames_out, elapsed, frame.time))
+            if not counts.frames_in:
+                raise OptionError(_nothing_shown(plan))
             path = writer.finish()
         return RestoreReport(
             path,
@@ -205,7 +215,7 @@ class Restorer:
         """The restored frames of a video file with their exact times, as they are made."""
         options = options or RestoreOptions()
         info = probe(source, input_rate=options.input_rate)
-        self._check(options, info)
+        self._check_times(options.rate, info.rate)
         tiles = plan_tiles_for(self.runner, info, self.memory, self.tile_mode)
         return self._restored(info, options, tiles, Notes() if notes is None else notes, Counts())
 
@@ -226,8 +236,10 @@ class Restorer:
         >>> [frame.shape for frame in Restorer().arrays(clip)]
         [(48, 64, 3), (48, 64, 3), (48, 64, 3), (48, 64, 3), (48, 64, 3)]
         """
-        if len({(frame.shape, frame.dtype) for frame in frames}) > 1:
-            raise OptionError("the frames differ in size or type; give arrays h w 3 of one size, uint8 or uint16")
+        kinds = {(frame.shape, str(frame.dtype)) for frame in frames}
+        if len(kinds) > 1 or any(len(size) != 3 or size[2] != 3 or t not in ("uint8", "uint16") for size, t in kinds):
+            given = ", ".join(sorted(f"{'x'.join(map(str, size))} {t}" for size, t in kinds))
+            raise OptionError(f"frames of {given} were given; give arrays h w 3 of one size, all uint8 or all uint16")
         self._check_times(rate, Fraction(1))
         given = (Frame(pixels, Fraction(i), Fraction(1)) for i, pixels in enumerate(frames))
         return [frame.pixels for frame in self._stream(given, self.runner, rate, tail, cuts, Counts())]
@@ -253,11 +265,6 @@ class Restorer:
         finally:
             ahead.close()
 
-    def _check(self, options: RestoreOptions, info: VideoInfo) -> None:
-        if options.start is not None and options.end is not None and options.start >= options.end:
-            raise OptionError(f"start {options.start} s is not before end {options.end} s")
-        self._check_times(options.rate, info.rate)
-
     def _check_times(self, rate: Schedule, input_rate: Fraction) -> None:
         """A model that knows half times only is not asked for others: refused before work starts."""
         if self.model.continuous_time or all(self.model.can_restore(phase) for phase in phases(rate, input_rate)):
@@ -279,6 +286,15 @@ class Restorer:
 
 def _suffix(rate: Schedule) -> str:
     return f"_{rate}" if isinstance(rate, Factor) else f"_{float(rate.rate):g}fps"
+
+
+def _nothing_shown(plan: RestorePlan) -> str:
+    start, end = plan.options.start, plan.options.end
+    begin = "the beginning" if start is None else f"{float(start):g} s"
+    stop = "the end" if end is None else f"{float(end):g} s"
+    first, length = plan.info.start, plan.info.duration
+    where = f"the video begins at {float(first):g} s" + ("" if length is None else f" and lasts {float(length):g} s")
+    return f"{plan.info.path}: no frame is shown from {begin} to {stop}; {where}"
 
 
 def _stated_frames(info: VideoInfo, options: RestoreOptions) -> int | None:
