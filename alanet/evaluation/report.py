@@ -76,7 +76,7 @@ def table2(result: Result, quoted: Sequence[Quoted] = QUOTED) -> str:
     for row in quoted:
         values = [_quoted(pair) for pair in (row.deblurred, row.interpolated, row.joint)]
         remark = f" ({row.remark})" if row.remark else ""
-        rows.append([f"*{row.name}, as published{remark}*", *(f"*{value}*" for value in values)])
+        rows.append([f"*{row.name}, as published on Adobe240{remark}*", *(f"*{value}*" for value in values)])
     return _table(["method", "deblurred", "interpolated", "joint"], rows)
 
 
@@ -90,7 +90,7 @@ def table3(runs: Mapping[str, Sequence[Result]], method: str = "ours") -> str:
         rows.append([name, *(_over_runs(results, method, kind) for kind in KINDS), str(len(results))])
     for row in QUOTED_ABLATION:
         values = [_quoted(pair) for pair in (row.deblurred, row.interpolated)]
-        rows.append([f"*{row.name}, as published (Adobe240)*", *(f"*{value}*" for value in values), NONE])
+        rows.append([f"*{row.name}, as published on Adobe240*", *(f"*{value}*" for value in values), NONE])
     return _table(["attention", "deblurred, dB", "interpolated, dB", "runs"], rows)
 
 
