@@ -52,6 +52,13 @@ def test_thirtieths_of_a_second_in_apng_are_exact(tmp_path: Path) -> None:
     assert [frame.time for frame in decode(probe(path))] == [F(0), F(1, 30), F(2, 30)]
 
 
+def test_the_still_picture_of_an_apng_is_not_a_frame(tmp_path: Path) -> None:
+    images = [Image.fromarray(picture(i)) for i in range(3)]
+    images[0].save(tmp_path / "a.png", save_all=True, append_images=images[1:], duration=[40, 80], default_image=True)
+    frames = list(decode(probe(tmp_path / "a.png")))
+    assert [(number_of(f.pixels), f.duration) for f in frames] == [(1, F(40, 1000)), (2, F(80, 1000))]
+
+
 def test_a_gif_without_durations_is_shown_as_players_do(tmp_path: Path) -> None:
     assert {frame.duration for frame in decode(probe(animation(tmp_path / "a.gif", [0, 0, 10])))} == {F(1, 10)}
 

@@ -129,7 +129,7 @@ def _opened(work: _Work, damage: Damage) -> tuple[Any, Any, Iterator[Any]]:
     info, start = work.info, work.start
     targets = [start - step for step in STEPS_BACK if start - step > info.start] if start is not None else []
     for target in [*targets, None]:
-        container = open_media(info.path)
+        container = open_media(info.path, info.pixel_limit)
         stream = container.streams[info.stream_index]
         context = decoder_for(stream, info.path, info.pixel_limit, work.threads)
         if target is None:

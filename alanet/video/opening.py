@@ -23,6 +23,7 @@ READERS = (  # FFmpeg's demuxers for files that hold video, each self-contained
     "asf,av1,avi,dirac,dnxhd,dv,flv,gxf,h261,h263,h264,hevc,ivf,m4v,matroska,mjpeg,mov,mpeg,mpegts,mpegvideo,mxf,nsv,"
     "nut,obu,ogg,rm,roq,vc1,vc1test,vvc,webm,wtv,yuv4mpegpipe"
 )
+PIXELS = 2**27  # 16384 x 8192
 IMAGES = (b"\x89PNG", b"\xff\xd8\xff", b"BM", b"II*\x00", b"MM\x00*", b"P5", b"P6", b"SDPX", b"XPDS", b"qoif")
 SCRIPTS = (b"ffconcat", b"#EXTM3U", b"<?xml", b"<MPD", b"[playlist]", b"v=0", b"<ASX", b"<asx", b"<smil", b"#!")
 
@@ -31,19 +32,20 @@ SCRIPTS = (b"ffconcat", b"#EXTM3U", b"<?xml", b"<MPD", b"[playlist]", b"v=0", b"
 class Limits:
     """What a single input may ask of this machine."""
 
-    pixels: int = 2**27  # of one picture: 16384 x 8192
+    pixels: int = PIXELS  # of one picture
     look: int = 40  # frames decoded at most while looking whether a video is interlaced
 
 
-def open_media(path: Path) -> Any:
+def open_media(path: Path, pixel_limit: int = PIXELS) -> Any:
     """The container (an `av` InputContainer, to be closed by the caller) of one regular file.
 
     Raises MediaError, one line: no such file, not a regular file, empty, unreadable, a playlist or script, not a video.
     """
     path = check_file(path)
-    options = {"format_whitelist": READERS, "protocol_whitelist": "file"}
+    safe = {"format_whitelist": READERS, "protocol_whitelist": "file"}
+    ahead = {"max_pixels": str(pixel_limit)}  # for the decoders that FFmpeg opens to look at the streams
     try:
-        return av.open(f"file:{path}", container_options=options, metadata_errors="replace")
+        return av.open(f"file:{path}", options=ahead, container_options=safe, metadata_errors="replace")
     except (av.FFmpegError, ValueError, OSError) as error:
         raise MediaError(f"{path}: {_why_not(path)}") from error
 

@@ -49,7 +49,7 @@ def probe(path: str | Path, *, input_rate: Fraction | None = None, limits: Limit
     given = check_file(given)
     if animation.is_animation(given):
         return animation.probe_animation(given, limits)
-    with open_media(given) as container:
+    with open_media(given, limits.pixels) as container:
         return _probe_video(container, given, limits)
 
 
