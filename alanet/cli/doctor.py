@@ -19,7 +19,7 @@ from rich.text import Text
 
 from alanet import __version__
 from alanet.cli.options import Report
-from alanet.cli.show import duration, safe, size
+from alanet.cli.show import count, duration, safe, size
 from alanet.errors import ResourceError
 
 __all__ = ["Finding", "doctor", "examine"]
@@ -76,13 +76,13 @@ def _versions() -> list[Finding]:
     import numpy
     import torch
 
-    ffmpeg = ".".join(map(str, av.library_versions["libavcodec"]))
+    ffmpeg = getattr(av, "ffmpeg_version_info", None) or ".".join(map(str, av.library_versions["libavcodec"]))
     system = f"{platform.system()} {platform.release()} {platform.machine()}"
     return [
         Finding("alanet", __version__),
         Finding("python", f"{platform.python_version()}, {sys.executable}"),
         Finding("libraries", f"torch {torch.__version__}, numpy {numpy.__version__}, av {av.__version__}"),
-        Finding("ffmpeg", f"libavcodec {ffmpeg}, inside av"),
+        Finding("ffmpeg", f"{ffmpeg}, inside av"),
         Finding("system", system),
     ]
 
@@ -91,7 +91,12 @@ def _devices() -> list[Finding]:
     """Devices."""
     import torch
 
-    found = [Finding("cpu", f"{os.cpu_count()} cores, {torch.get_num_threads()} threads, {_cpu_bf16()}")]
+    threads = count(torch.get_num_threads(), "thread")
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    found = [
+        Finding("cpu", f"{count(os.cpu_count() or 1, 'core')}, {threads}, {_cpu_bf16()}"),
+        Finding("memory", size(memory)),
+    ]
     if torch.cuda.is_available():
         for index in range(torch.cuda.device_count()):
             card = torch.cuda.get_device_properties(index)
