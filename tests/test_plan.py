@@ -49,7 +49,8 @@ REFUSED: list[tuple[type[AlanetError], str, str | None, dict[str, Any]]] = [
     (OutputError, "MP4 cannot hold ffv1; choose --codec x264 or x265 or av1, or a name", "b.mp4", {"codec": "ffv1"}),
     (OutputError, "WebM cannot hold x264; choose --codec av1", "b.webm", {}),
     (OptionError, "--codec divx is unknown; choose x264, x265", "b.mp4", {"codec": "divx"}),
-    (OptionError, "--crf 99 is out of range", "b.mp4", {"crf": 99}),
+    (OptionError, "--crf 52 is out of range; give 0 (best) to 51 (worst), 18 is usual", "b.mp4", {"crf": 52}),
+    (OptionError, "--crf goes with x264, x265 and av1; prores has none", "b.mov", {"codec": "prores", "crf": 1}),
     (OptionError, "8-bit 4:2:0, which ffv1 is not for", "b.mkv", {"codec": "ffv1", "compatible": True}),
     (OutputError, "is a file; PNG pictures need a folder", "there.mp4", {"codec": "png"}),
 ]  # fmt: skip

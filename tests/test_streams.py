@@ -7,6 +7,7 @@ import re
 import struct
 import subprocess
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -275,6 +276,47 @@ def test_a_cut_from_before_the_picture_keeps_the_sound_before_it(tmp_path: Path)
     assert times(out)[0] == Fraction(1, 2)
     assert packets(out) == packets(source)[: len(packets(out))]
     assert Fraction(3, 5) - packets(out)[-1][0] < Fraction(1024, 48000)
+
+
+def test_two_recordings_in_one_file_play_on(tmp_path: Path) -> None:
+    """The clock of a transport stream begins anew in the middle."""
+    for name, tone in (("1", 440.0), ("2", 880.0)):
+        part = make_video(tmp_path / f"{name}.mp4", frames=50, rate=25, audio=Track(codec="mp2", seconds=2, tone=tone))
+        ffmpeg("-i", str(part), "-c", "copy", str(tmp_path / f"{name}.ts"))
+    source = tmp_path / "a.ts"
+    source.write_bytes((tmp_path / "1.ts").read_bytes() + (tmp_path / "2.ts").read_bytes())
+    out, _ = restored(source, tmp_path / "b.mp4")
+    sound, picture = packets(out), times(out)
+    assert len(picture) == 200
+    assert [data for _, data in sound] == [data for _, data in packets(source)]
+    assert all(a[0] < b[0] for a, b in pairwise(sound))
+    assert abs((sound[-1][0] - picture[-1]) - (packets(tmp_path / "2.ts")[-1][0] - times(tmp_path / "2.ts")[-1])) < 0.1
+
+
+def test_subtitles_shown_together_go_to_mp4(tmp_path: Path) -> None:
+    together = ((0.1, 0.3, "one"), (0.1, 0.3, "two"))
+    out, _ = restored(make_video(tmp_path / "a.mkv", frames=12, subtitles=[Subtitle(together)]), tmp_path / "b.mp4")
+    assert [text for _, _, text in words(out)] == ["one", "two"]
+
+
+@pytest.mark.parametrize(("rate", "kept"), [(25, True), (17, False)])
+def test_time_code(tmp_path: Path, rate: int, kept: bool) -> None:
+    """MP4 takes a time code at the usual rates only; 34 frames a second are not one."""
+    pattern = f"testsrc=size=64x48:rate={rate}:duration=0.3"
+    ffmpeg("-f", "lavfi", "-i", pattern, "-timecode", "01:00:00:00", "-pix_fmt", "yuv420p", str(tmp_path / "a.mkv"))
+    out, _ = restored(tmp_path / "a.mkv", tmp_path / "b.mov")
+    codes = [s["tags"].get("timecode") for s in streams(out)]
+    assert ("01:00:00:00" in codes) == kept
+
+
+def test_a_second_picture_comes_along(tmp_path: Path) -> None:
+    first, second = ("testsrc=size=64x48:rate=25:duration=0.4", "testsrc2=size=32x32:rate=30:duration=0.4")
+    made = ["-f", "lavfi", "-i", first, "-f", "lavfi", "-i", second, "-map", "0", "-map", "1", "-pix_fmt", "yuv420p"]
+    ffmpeg(*made, str(tmp_path / "a.mp4"))
+    out, notes = restored(tmp_path / "a.mp4")
+    assert [(s["width"], s["nb_frames"]) for s in streams(out, "video")] == [(64, "20"), (32, "12")]
+    assert packets(out, "v:1") == packets(tmp_path / "a.mp4", "v:1")
+    assert "video 1 (h264): packets copied" in notes.kept
 
 
 def test_damaged_sound_does_not_stop_the_picture(tmp_path: Path) -> None:

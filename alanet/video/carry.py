@@ -24,7 +24,7 @@ from alanet.video.codecs import Container
 __all__ = ["Carried", "carried", "codec_of", "lacking", "name_of"]
 
 TEXT = {"subrip", "mov_text", "webvtt", "ass", "ssa", "text"}  # subtitles that are text
-REMADE = {"bin_data", "tmcd", "text"}  # data that the muxer writes from chapters and the time code tag
+REMADE = {"bin_data", "text"}  # the track of chapter titles, which the muxer writes anew as it does the time code
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ def _is_cover(stream: Any) -> bool:
 
 
 def _remade(stream: Any) -> bool:
-    return stream.type == "data" and (getattr(stream, "name", None) in REMADE or stream.codec_tag in REMADE)
+    return stream.type == "data" and (stream.name in REMADE or "timecode" in stream.metadata)
 
 
 def _can_hold(stream: Any, container: Container) -> bool:

@@ -38,6 +38,7 @@ class Codec:
     name: str
     encoder: str
     crf: float | None = None  # default quality; None: the codec has no such scale
+    worst_crf: int = 51
     preset: str | None = None
     subsampled_odd: bool = True  # writes odd sizes in 4:2:0 and 4:2:2
     alpha: bool = False
@@ -50,7 +51,7 @@ CODECS = {
     for codec in (
         Codec("x264", "libx264", crf=18, preset="medium", subsampled_odd=False),
         Codec("x265", "libx265", crf=20, preset="medium", subsampled_odd=False),
-        Codec("av1", "libsvtav1", crf=24, preset="8"),
+        Codec("av1", "libsvtav1", crf=24, worst_crf=63, preset="8"),
         Codec("prores", "prores_ks", alpha=True, segment="mov"),
         Codec("ffv1", "ffv1", alpha=True, rgb="kept", segment="nut"),
         Codec("png", "png", alpha=True, rgb="always", segment=""),

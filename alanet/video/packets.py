@@ -19,6 +19,7 @@ from alanet.video.carry import codec_of, name_of
 
 __all__ = ["Copy", "Cut", "Retext", "interleave"]
 
+JUMP = Fraction(1)  # seconds back that are a new clock
 SEEK_MARGIN = 30  # seconds before a cut from where its packets are looked for, and after it until where
 
 
@@ -66,6 +67,7 @@ class Cut:
     def __init__(self, origin: Fraction, start: Fraction | None, end: Fraction | None, *, within_packet: bool) -> None:
         self.origin, self.start, self.end = origin, start, end
         self._within_packet = within_packet  # the container can begin to play in the middle of a packet
+        self._clocks: dict[int, _Clock] = {}
 
     def keeps(self, packet: Any) -> bool:
         """Whether the packet meets the cut; if so, it is moved. Subtitles are shortened to the cut, sound is not."""
@@ -73,7 +75,9 @@ class Cut:
         stamp = packet.pts if packet.pts is not None else packet.dts
         if stamp is None:
             return True
-        begin, end = stamp * base, (stamp + (packet.duration or 0)) * base
+        length = (packet.duration or 0) * base
+        begin = self._clocks.setdefault(packet.stream_index, _Clock()).steady(stamp * base, length)
+        end = begin + length
         text = packet.stream.type == "subtitle"
         if self.start is not None and begin < self.origin and not self._reaches(begin, end, text):
             return False
@@ -108,6 +112,21 @@ class Cut:
         packet.duration = round((end - begin) / fine)
 
 
+class _Clock:
+    """Times of one stream. A clock that jumps back (recordings joined) goes on where it was, as the picture's does."""
+
+    def __init__(self) -> None:
+        self._shift, self._end = Fraction(0), Fraction(-(10**9))
+
+    def steady(self, begin: Fraction, length: Fraction) -> Fraction:
+        """The time made steady, seconds."""
+        if self._end - begin - self._shift >= JUMP:
+            self._shift = self._end - begin
+        begin += self._shift
+        self._end = max(self._end, begin + length)
+        return begin
+
+
 def _stated_end(packet: Any, begin: Fraction, end: Fraction) -> Fraction:
     """MP4 states where a track ends; its last packet may be longer (MP3's padding), and would be heard in full."""
     stream = packet.stream
@@ -128,8 +147,8 @@ def interleave(
 ) -> None:
     """Interleave by decoding time."""
     with closing(_others(source, others, cut, notes)) as sounds:  # type: ignore[type-var]
+        out.start_encoding()  # from here on the streams' time bases are the container's
         waiting = next(sounds, None)
-        out.start_encoding()  # from here on the stream's time base is the container's
         for picture in pictures:
             now = picture.dts * picture.time_base
             while waiting is not None and waiting[0] <= now:
@@ -152,6 +171,20 @@ def _to_ticks(packet: Any, base: Fraction) -> None:
     packet.duration = round(end / base) - packet.pts
 
 
+def _after(packet: Any, latest: int | None) -> int | None:
+    """Move a packet behind the one before it where the container would refuse it; returns its time in ticks."""
+    base = Fraction(packet.stream.time_base)
+    if packet.dts is None:
+        return latest
+    ticks = round(packet.dts * packet.time_base / base)
+    if latest is None or ticks > latest:
+        return ticks
+    later, length = latest + 1, round((packet.duration or 0) * packet.time_base / base)
+    shown = later if packet.pts is None else max(later, round(packet.pts * packet.time_base / base))
+    packet.time_base, packet.dts, packet.pts, packet.duration = base, later, shown, length
+    return later
+
+
 def _others(source: Any, others: dict[int, Any], cut: Cut, notes: Notes) -> Iterator[tuple[Fraction, Any]]:
     """(time, packet) of the carried streams, as the input stores them. A damaged input ends them with a warning."""
     if not others:
@@ -162,6 +195,7 @@ def _others(source: Any, others: dict[int, Any], cut: Cut, notes: Notes) -> Iter
     if cut.start is not None and cut.start > 2 * SEEK_MARGIN:
         source.seek(int((cut.start - SEEK_MARGIN) * av.time_base))
     time = Fraction(0)
+    latest: dict[int, int | None] = {}
     try:
         for packet in source.demux([source.streams[i] for i in others]):
             if not packet.size:
@@ -171,6 +205,7 @@ def _others(source: Any, others: dict[int, Any], cut: Cut, notes: Notes) -> Iter
             writer = others[packet.stream.index]
             if cut.keeps(packet):
                 for written in writer.packets(packet):
+                    latest[packet.stream_index] = _after(written, latest.get(packet.stream_index))
                     stamp = written.dts if written.dts is not None else written.pts
                     time = time if stamp is None else stamp * Fraction(written.time_base)
                     yield time, written

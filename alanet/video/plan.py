@@ -142,9 +142,13 @@ def _open_source(info: VideoInfo) -> Any:
 def _codec(options: EncodeOptions) -> Codec:
     if options.codec not in CODECS:
         raise OptionError(f"--codec {options.codec} is unknown; choose {', '.join(CODECS)}")
-    if options.crf is not None and not 0 <= options.crf <= 63:
-        raise OptionError(f"--crf {options.crf:g} is out of range; give 0 (best) to 51 (63 for av1), 18 is usual")
-    return CODECS[options.codec]
+    codec = CODECS[options.codec]
+    if options.crf is not None and codec.crf is None:
+        raise OptionError(f"--crf goes with x264, x265 and av1; {codec.name} has none, leave it out")
+    if options.crf is not None and not 0 <= options.crf <= codec.worst_crf:
+        usual = f"{codec.crf:g} is usual"
+        raise OptionError(f"--crf {options.crf:g} is out of range; give 0 (best) to {codec.worst_crf} (worst), {usual}")
+    return codec
 
 
 def _described(
@@ -174,6 +178,8 @@ def _described(
         notes.warn(f"players: many do not play {shape} H.264; --compatible writes 8-bit 4:2:0")
     if container is not None and not container.rotation and info.rotation:
         notes.leave_out(f"rotation: {container.name} has no place for it; a name ending in .mp4 keeps it")
+    if options.compatible and info.color.transfer in ("smpte2084", "arib-std-b67"):
+        notes.warn("colour: HDR is written in 8 bits as asked, and looks banded; without --compatible it does not")
     tags, color = _colors(info, written)
     return OutputPlan(
         info=info,

@@ -17,7 +17,7 @@ import av
 from alanet.notes import Notes
 from alanet.video.carry import codec_of
 from alanet.video.mp4flags import hide_subtitles
-from alanet.video.opening import open_media, picture_of
+from alanet.video.opening import open_media
 from alanet.video.packets import Copy, Cut, Retext, interleave
 from alanet.video.plan import OutputPlan
 from alanet.video.segments import Segment, joined
@@ -33,7 +33,7 @@ ITUNES = {  # tags that MP4 keeps by itself; any other needs its general list of
     "lyrics", "description", "synopsis", "show", "episode_id", "network", "keywords", "encoder", "track", "disc",
     "creation_time", "location", "timecode",
 }  # fmt: skip
-TIMECODE_RATES = {24, 25, 30, 48, 50, 60, 100, 120}
+TIMECODE_RATES = {24, 25, 30, 48, 50, 60, 100, 120}  # frames a second; at others MP4 refuses a time code
 
 
 def mux(
@@ -54,7 +54,7 @@ def mux(
         with av.open(
             f"file:{target}", "w", format=plan.container.format, container_options=_muxing(plan, source)
         ) as out:
-            video, others = _add_streams(plan, out, source, folder / segments[0].name, notes)
+            video, others = _add_streams(plan, out, source, folder / segments[0].name)
             if source is not None:
                 _add_globals(plan, out, source, origin, (start, end), notes)
             cut = Cut(origin, start, end, within_packet=plan.container.format in ("mp4", "mov"))
@@ -75,11 +75,9 @@ def _open_source(plan: OutputPlan) -> Any:
 
 
 def _muxing(plan: OutputPlan, source: Any) -> dict[str, str]:
-    options = {
-        # Sound may begin before 0 (AAC's first packet only warms the decoder up): nothing is shifted for its sake.
-        "matroska": {"default_mode": "passthrough", "avoid_negative_ts": "disabled"},
-        "mpegts": {"mpegts_copyts": "1"},
-    }
+    # Sound may begin before 0 (AAC's first packet only warms the decoder up): nothing is shifted for its sake.
+    matroska = {"default_mode": "passthrough", "avoid_negative_ts": "disabled"}
+    options = {"matroska": matroska, "webm": matroska, "mpegts": {"mpegts_copyts": "1"}}
     own = dict(options.get(plan.container.format if plan.container else "", {}))
     if plan.container and plan.container.format in ("mp4", "mov"):
         own["movie_timescale"] = str(_movie_ticks(plan, source))
@@ -117,11 +115,11 @@ def _origin(plan: OutputPlan, segments: Sequence[Segment], source: Any, start: F
     return min(first, Fraction(0))
 
 
-def _add_streams(plan: OutputPlan, out: Any, source: Any, segment: Path, notes: Notes) -> tuple[Any, dict[int, Any]]:
+def _add_streams(plan: OutputPlan, out: Any, source: Any, segment: Path) -> tuple[Any, dict[int, Any]]:
     """The picture's stream, and the writer of each carried stream by its index in the input, in the input's order."""
     if source is None:
         return _add_video(plan, out, None, segment), {}
-    picture = picture_of(source, plan.info.path)
+    picture = source.streams[plan.info.stream_index]
     how = {entry.index: entry.how for entry in plan.carried}
     others: dict[int, Any] = {}
     video = None
@@ -149,10 +147,10 @@ def _add_video(plan: OutputPlan, out: Any, picture: Any, segment: Path) -> Any:
     if matrix is not None:
         stream.set_display_matrix(matrix)
     if picture is not None:
-        stream.metadata.update(_stream_tags(plan, picture))
+        refused = plan.container.format in ("mp4", "mov") and round(plan.rate) not in TIMECODE_RATES
+        tags = _stream_tags(plan, picture).items()
+        stream.metadata.update({key: value for key, value in tags if not (refused and key.lower() == "timecode")})
         stream.disposition = picture.disposition
-        if round(plan.rate) not in TIMECODE_RATES:
-            stream.metadata.pop("timecode", None)  # the muxer would refuse the file
     return stream
 
 
