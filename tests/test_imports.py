@@ -19,6 +19,7 @@ BARE = (  # run on a machine that has torch and numpy and little else
     "frames/exposure.py",
     "data/scenes.py",
     "data/clips.py",
+    "data/sets.py",
     "data/augment.py",
     "training/loss.py",
     "training/checkpoint.py",

@@ -21,6 +21,7 @@ from cyclopts import App, CycloptsError
 from cyclopts.exceptions import UnusedCliTokensError
 
 from alanet import __version__
+from alanet.cli.data import data
 from alanet.cli.doctor import doctor
 from alanet.cli.info import info
 from alanet.cli.interrupts import Terminated, raise_signals
@@ -50,6 +51,7 @@ app = App(
 for order, verb in enumerate(VERBS):
     takes = "[VIDEO] [OPTIONS]" if verb in (restore, info, preview) else "[OPTIONS]"
     app.command(verb, sort_key=order, usage=f"Usage: alanet {verb.__name__} {takes}")
+app.command(data)
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from alanet.errors import OptionError
 
-__all__ = ["parse_memory", "parse_moment", "parse_ratio"]
+__all__ = ["parse_memory", "parse_moment", "parse_ratio", "parse_size"]
 
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
@@ -42,3 +42,15 @@ def parse_ratio(text: str) -> Fraction:
     if found is None or Fraction(found[1]) == 0 or (found[2] is not None and int(found[2]) == 0):
         raise OptionError(f"rate {text!r} is not a number of frames a second; write it as 24, 23.976 or 24000/1001")
     return Fraction(found[1]) / int(found[2] or 1)
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """(width, height) of "640x352".
+
+    >>> parse_size("640x352")
+    (640, 352)
+    """
+    found = re.fullmatch(r"(\d{1,5})\s*[xX×]\s*(\d{1,5})", text.strip())
+    if found is None or not int(found[1]) or not int(found[2]):
+        raise OptionError(f"size {text!r} is not a width and a height in pixels; write it as 640x352")
+    return int(found[1]), int(found[2])

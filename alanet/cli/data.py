@@ -1,0 +1,335 @@
+"""`alanet data`: real high-rate videos into a training set, a poor video with its truth to show, scenes from stills."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import App, Group, Parameter
+from rich.progress import BarColumn, TextColumn
+from rich.progress import Progress as Bar
+from rich.text import Text
+
+from alanet.cli.options import Encoding, Telling, flag
+from alanet.cli.screen import SECONDS_A_LINE, Screen
+from alanet.cli.show import clock, count, duration, rate, size
+from alanet.cli.values import parse_ratio, parse_size
+
+if TYPE_CHECKING:
+    from alanet.data.build import BuildPlan, BuildReport
+    from alanet.data.plan import BuildOptions
+    from alanet.data.videos import SplitOptions
+
+__all__ = ["data"]
+
+STORED = Group("What is stored", sort_key=1)
+SPLIT = Group("Split", sort_key=2)
+BLUR = Group("Blur", sort_key=1)
+SCENES = Group("Scenes", sort_key=1)
+MANY = 12  # skipped videos shown; the manifest has all
+
+data = App(
+    name="data",
+    help="Make training data: from high-rate videos, or from stills; or a poor video to show.",
+    sort_key=10,
+    result_action="return_value",
+)
+
+Folder = Annotated[Path, Parameter(name="FOLDER", help="High-rate videos, or folders of their frames, however deep.")]
+Out = Annotated[Path, Parameter(name=["--output", "-o"], help="The folder to make, or to go on with.")]
+AssumeRate = Annotated[
+    str | None,
+    Parameter(metavar="RATE", help="What sources below 120 fps stand for, 240 say; without it they are refused."),
+]
+
+
+@Parameter(name="*", group=STORED)
+@dataclass(frozen=True)
+class Storing:
+    """What is stored."""
+
+    size: Annotated[
+        str, Parameter(metavar="WxH", help="Frames are resized to it, not cropped; exchanged for portrait video.")
+    ] = "640x352"
+    keep_aspect: Annotated[
+        bool, flag(["--keep-aspect"], "Only the longer side as --size says, the other by the video's shape.")
+    ] = False
+    assume_rate: AssumeRate = None
+    cuts: Annotated[Literal["auto", "off"], Parameter(help="Look for cuts, which no clip spans.")] = "auto"
+    shortest: Annotated[int, Parameter(metavar="N", help="Sharp frames in a row that are worth keeping.")] = 29
+
+
+@Parameter(name="*", group=SPLIT)
+@dataclass(frozen=True)
+class Splitting:
+    """Which videos are held out, where the data set's own layout does not say."""
+
+    test: Annotated[float, Parameter(metavar="SHARE", help="Share of the videos held out for testing.")] = 0.1
+    val: Annotated[float, Parameter(metavar="SHARE", help="Share of the videos held out for validation.")] = 0.0
+    seed: Annotated[int, Parameter(metavar="N", help="Of the draw.")] = 0
+    test_list: Annotated[Path | None, Parameter(metavar="FILE", help="Names of the test videos, one a line.")] = None
+    val_list: Annotated[Path | None, Parameter(metavar="FILE", help="Names of the validation videos.")] = None
+
+    def options(self) -> SplitOptions:
+        from alanet.data.videos import SplitOptions, read_list
+
+        files = {"test": self.test_list, "val": self.val_list}
+        lists = {kind: read_list(path) for kind, path in files.items() if path is not None}
+        return SplitOptions(seed=self.seed, test=self.test, val=self.val, lists=lists)
+
+
+@data.command
+def build(
+    folder: Folder,
+    /,
+    *,
+    output: Out,
+    storing: Storing = Storing(),
+    splitting: Splitting = Splitting(),
+    telling: Telling = Telling(),
+) -> int:
+    """Turn a folder of high-rate videos into a training set. Run again, it goes on where it was interrupted."""
+    from alanet.data.build import plan_build, run_build
+    from alanet.notes import Notes
+
+    options, notes, screen = _build_options(storing, splitting), Notes(), Screen(quiet=telling.quiet)
+    with screen.waiting("looking into every video"):
+        plan = plan_build(folder, output, options, notes)
+    screen.heading(f"{folder} → {output}")
+    screen.rows(_planned_rows(plan))
+    with _working(screen, "building") as show:
+        report = run_build(
+            plan,
+            notes,
+            on_progress=lambda p: show(p.frames, p.frames_total, f"video {p.videos + 1} of {p.videos_total}: {p.name}"),
+        )
+    screen.rows(_built_rows(report))
+    if telling.json:
+        print(json.dumps(_as_json(report)))
+    return 3 if report.manifest.skipped else 0
+
+
+def _build_options(storing: Storing, splitting: Splitting) -> BuildOptions:
+    from alanet.data.plan import BuildOptions
+
+    return BuildOptions(
+        size=parse_size(storing.size),
+        keep_aspect=storing.keep_aspect,
+        assume_rate=None if storing.assume_rate is None else parse_ratio(storing.assume_rate),
+        cuts=storing.cuts == "auto",
+        shortest=storing.shortest,
+        split=splitting.options(),
+    )
+
+
+def _planned_rows(plan: BuildPlan) -> list[tuple[str, str]]:
+    rows = [("layout", f"{plan.layout}, {count(len(plan.footage), 'usable video')}"), ("split", _split(plan.split))]
+    if plan.done:
+        rows.append(("there", f"{count(len(plan.done), 'video')} verified, not done again"))
+    frames = sum(one.frames for one in plan.footage if one.source.name not in plan.done)
+    return [*rows, ("estimate", f"{count(frames, 'frame')}, about {size(plan.bytes_needed)} on disk")]
+
+
+def _split(split: dict[str, str]) -> str:
+    kinds = list(split.values())
+    return ", ".join(f"{kinds.count(kind)} {kind}" for kind in ("train", "val", "test") if kind in kinds)
+
+
+def _built_rows(report: BuildReport) -> list[tuple[str, str]]:
+    videos = report.manifest.videos
+    runs = [run for video in videos for run in video.runs]
+    frames, cuts = sum(run.frames for run in runs), sum(len(video.cuts) for video in videos)
+    done = f"{count(frames, 'frame')} in {count(len(runs), 'run')} of {count(len(videos), 'video')}"
+    rows = [("done", f"{done}, {count(cuts, 'cut')}, in {duration(report.seconds)}")]
+    rows.append(("split", _split({video.name: video.split for video in videos})))
+    for video in videos:
+        if Fraction(video.stated_rate or 0) != Fraction(video.rate):
+            stated = "unknown rate" if video.stated_rate is None else rate(Fraction(video.stated_rate))
+            rows.append(("assumed", f"{video.name}: {stated} taken as {rate(Fraction(video.rate))}"))
+    rows += [("warning", line) for line in report.notes.warnings]
+    skipped = report.manifest.skipped
+    rows += [("skipped", f"{one.name}: {one.reason}") for one in skipped[:MANY]]
+    if len(skipped) > MANY:
+        rows.append(("skipped", f"and {len(skipped) - MANY} more, named in data.json"))
+    return [*rows, ("look at", str(report.sheet.absolute())), ("result", str(report.folder.absolute()))]
+
+
+def _as_json(report: BuildReport) -> dict[str, object]:
+    videos = report.manifest.videos
+    return {
+        "folder": str(report.folder),
+        "sheet": str(report.sheet),
+        "layout": report.manifest.layout,
+        "videos": {video.name: video.split for video in videos},
+        "frames": sum(run.frames for video in videos for run in video.runs),
+        "runs": sum(len(video.runs) for video in videos),
+        "reused": report.reused,
+        "skipped": {one.name: one.reason for one in report.manifest.skipped},
+        "warnings": report.notes.warnings,
+        "seconds": report.seconds,
+    }
+
+
+@Parameter(name="*", group=BLUR)
+@dataclass(frozen=True)
+class Blurring:
+    """How the poor video comes about."""
+
+    exposure: Annotated[int, Parameter(metavar="N", help="Sharp frames a blurry one is the mean of; odd.")] = 11
+    period: Annotated[int, Parameter(metavar="N", help="Sharp frames from one poor frame to the next; even.")] = 8
+    probability: Annotated[float, Parameter(metavar="P", help="Chance of a poor frame to be blurry.")] = 0.5
+    seed: Annotated[int, Parameter(metavar="N", help="Of the draw.")] = 0
+    linear: Annotated[bool, flag(["--linear"], "Average light, as a camera does, instead of pixel values.")] = False
+    truth: Annotated[int, Parameter(metavar="N", help="Frames of truth for every poor frame.")] = 2
+    assume_rate: Annotated[
+        str | None, Parameter(metavar="RATE", help="What a source below 120 fps is taken for; by default 240.")
+    ] = None
+
+
+@data.command
+def blur(
+    video: Annotated[Path, Parameter(name="VIDEO", help="A sharp video of 120 fps or more, or a folder of frames.")],
+    /,
+    *,
+    output: Annotated[
+        Path | None, Parameter(name=["--output", "-o"], help="The poor video; by default NAME_poor beside the source.")
+    ] = None,
+    blurring: Blurring = Blurring(),
+    encoding: Encoding = Encoding(),
+    telling: Telling = Telling(),
+) -> int:
+    """Make a poor low-rate video out of a sharp high-rate one, with its truth and a list of its blurry frames."""
+    from alanet.data.demo import BlurOptions, plan_blur, run_blur
+    from alanet.frames.exposure import Exposure
+    from alanet.notes import Notes
+
+    assumed = None if blurring.assume_rate is None else parse_ratio(blurring.assume_rate)
+    options = BlurOptions(
+        Exposure(blurring.exposure, blurring.period), blurring.probability, blurring.seed, blurring.linear,
+        blurring.truth, assumed,
+    )  # fmt: skip
+    notes, screen = Notes(), Screen(quiet=telling.quiet)
+    plan = plan_blur(video, output, options, encoding.options(None), notes)
+    screen.heading(f"{video} → {plan.poor.path}")
+    screen.rows([("rate", f"{rate(plan.rate)} → {rate(plan.poor.rate)}, truth {rate(plan.truth.rate)}")])
+    with _working(screen, "blurring") as show:
+        report = run_blur(plan, notes, on_progress=lambda done: show(done, plan.info.frame_count, ""))
+    rows = [("done", f"{count(report.frames, 'poor frame')}, {report.blurred} of them blurry; "
+                     f"{count(report.truth_frames, 'frame')} of truth")]  # fmt: skip
+    rows += [("kept", line) for line in notes.kept]
+    rows += [("left out", line) for line in notes.left_out]
+    rows += [("warning", line) for line in notes.warnings]
+    rows += [("truth", str(report.truth)), ("list", str(report.list)), ("result", str(report.poor))]
+    screen.rows(rows)
+    if telling.json:
+        print(json.dumps({
+            "poor": str(report.poor), "truth": str(report.truth), "list": str(report.list), "frames": report.frames,
+            "blurred": report.blurred, "truth_frames": report.truth_frames, "warnings": notes.warnings,
+        }))  # fmt: skip
+    return 0
+
+
+@Parameter(name="*", group=SCENES)
+@dataclass(frozen=True)
+class Rendering:
+    """What is rendered."""
+
+    scenes: Annotated[int, Parameter(metavar="N", help="How many; a bank that is there is extended to it.")] = 2500
+    size: Annotated[str, Parameter(metavar="WxH", help="Of the pictures; multiples of 4.")] = "128x128"
+    t: Annotated[int, Parameter(metavar="N", help="Input frames of a clip.")] = 5
+    period: Annotated[int, Parameter(metavar="N", help="Sharp frames from one input frame to the next; even.")] = 8
+    longest: Annotated[int, Parameter(metavar="N", help="Longest exposure in sharp frames; odd.")] = 15
+    displacement: Annotated[float, Parameter(metavar="PX", help="Largest motion in a period, pixels.")] = 24.0
+    seed: Annotated[int, Parameter(metavar="N", help="Of the scenes.")] = 0
+    held_out: Annotated[bool, flag(["--held-out"], "From the stills that are held out, a tenth of all.")] = False
+    workers: Annotated[int | None, Parameter(metavar="N", help="Processes; by default one a core.")] = None
+
+
+@data.command
+def scenes(
+    stills: Annotated[Path, Parameter(name="STILLS", help="A folder of sharp photographs.")],
+    /,
+    *,
+    output: Out,
+    rendering: Rendering = Rendering(),
+    telling: Telling = Telling(),
+) -> int:
+    """Render moving scenes out of photographs into a bank to train from. Run again, it goes on or adds scenes."""
+    from alanet.data.bank import render_bank
+    from alanet.data.clips import BankClips, ClipOptions
+    from alanet.data.plan import check_room
+    from alanet.data.scenes import SceneOptions
+    from alanet.data.sheet import contact_sheet
+    from alanet.frames.exposure import Exposure
+
+    began, screen = time.monotonic(), Screen(quiet=telling.quiet)
+    width, height = parse_size(rendering.size)
+    frames = Exposure(rendering.longest, rendering.period).needed(rendering.t)
+    options = SceneOptions(height, width, frames, rendering.period, rendering.displacement)
+    needed = rendering.scenes * frames * height * width * 3
+    there = sum(file.stat().st_size for file in output.glob("*.npy")) if output.is_dir() else 0
+    check_room(output, max(0, needed - there), "render fewer or smaller --scenes")
+    screen.heading(f"{stills} → {output}")
+    screen.rows([("estimate", f"{count(rendering.scenes, 'scene')} of {frames} frames, about {size(needed)} on disk")])
+    with _working(screen, "rendering") as show:
+        bank = render_bank(
+            stills, output, rendering.scenes, options, seed=rendering.seed, longest=rendering.longest,
+            held_out=rendering.held_out, workers=rendering.workers or os.cpu_count() or 1,
+            on_progress=lambda done: show(done, rendering.scenes, "scenes"),
+        )  # fmt: skip
+    sheet = output / "sheet.png"
+    contact_sheet(BankClips(bank, ClipOptions(t=min(bank.t, 5))).batch(0, size=min(10, len(bank)), crop=0), sheet)
+    seconds = time.monotonic() - began
+    screen.rows([
+        ("done", f"{count(len(bank), 'scene')} in {duration(seconds)}"),
+        ("look at", str(sheet.absolute())),
+        ("result", str(output.absolute())),
+    ])  # fmt: skip
+    if telling.json:
+        print(json.dumps({"folder": str(output), "sheet": str(sheet), "scenes": len(bank), "seconds": seconds}))
+    return 0
+
+
+Show = Callable[[int, int | None, str], None]
+
+
+@contextmanager
+def _working(screen: Screen, what: str) -> Iterator[Show]:
+    """Inside it, what is called with (done, of how many, what is at work) shows it: a bar on a terminal, else lines."""
+    began = time.monotonic()
+    if screen.quiet:
+        yield lambda done, total, text: None
+    elif screen.console.is_terminal:
+        columns = (TextColumn("  {task.description}"), BarColumn(40), TextColumn("{task.fields[line]}"))
+        with Bar(*columns, console=screen.console, transient=True) as bar:
+            task = bar.add_task(what, total=None, line="")
+            yield lambda done, total, text: bar.update(
+                task, completed=done, total=total, line=_line(done, total, text, time.monotonic() - began)
+            )
+    else:
+        last = began
+
+        def tell(done: int, total: int | None, text: str) -> None:
+            nonlocal last
+            if time.monotonic() - last >= SECONDS_A_LINE:
+                last = time.monotonic()
+                screen.console.print(Text(f"  {what}: {_line(done, total, text, last - began)}"))
+
+        yield tell
+
+
+def _line(done: int, total: int | None, text: str, seconds: float) -> str:
+    """ "1,200 of 9,000   80.0 a second   1:37 left   video 2 of 12: a.mp4"; totals that files state may be wrong."""
+    parts = [f"{done:,} of {total:,}" if total and done <= total else f"{done:,}"]
+    if seconds > 0 and done:
+        parts.append(f"{done / seconds:.1f} a second")
+        if total and done <= total:
+            parts.append(f"{clock(seconds / done * (total - done))} left")
+    return "   ".join(filter(None, [*parts, text]))
