@@ -7,8 +7,10 @@ from dataclasses import asdict
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from alanet.cli.options import Report
+from alanet.cli.screen import page
 from alanet.cli.show import size
 
 __all__ = ["models"]
@@ -23,19 +25,23 @@ def models(*, report: Report = Report()) -> int:
         rows = [{**asdict(card), "path": str(card.path), "bytes": card.path.stat().st_size} for card in cards]
         print(json.dumps({"models": rows}))
         return 0
+    console = Console(highlight=False)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name, justify in (("name", "left"), ("for", "left"), ("parameters", "right"), ("GMACs a frame", "right")):
-        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
-    table.add_column("file", justify="right", no_wrap=True)
-    table.add_column("scores", overflow="fold")
+    table.add_column("name", no_wrap=True)
+    table.add_column("for", overflow="fold")
+    for name in ("parameters", "GMACs", "file"):
+        table.add_column(name, justify="right", no_wrap=True)
     for card in cards:
         name = f"{card.name} (default)" if card.default else card.name
-        scores = ", ".join(f"{what} {score}" for what, score in card.scores.items())
         weight = size(card.path.stat().st_size)
-        table.add_row(name, card.purpose, f"{card.parameters / 1e6:.1f} M", f"{card.gmacs:.1f}", weight, scores)
-    console = Console(highlight=False)
+        table.add_row(name, card.purpose, f"{card.parameters / 1e6:.1f} M", f"{card.gmacs:.1f}", weight)
     console.print(table)
     for card in cards:
-        console.print(f"\n{card.name}: SHA-256 {card.sha256}, {card.license}", markup=False, soft_wrap=True)
-    console.print("\nGMACs: a restored frame at 640x352, x2. A weights file of your own: --model PATH.", style="dim")
+        facts = [("scores", f"{what} {score}") for what, score in card.scores.items()]
+        facts += [("sha256", card.sha256), ("license", card.license)]
+        console.print(Text(f"\n{card.name}", style="bold"))
+        console.print(page(facts, console), soft_wrap=True)
+    console.print(
+        "\nGMACs: a restored frame at 640x352, x2. Weights of your own: --model PATH.", style="dim", soft_wrap=True
+    )
     return 0
