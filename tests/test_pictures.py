@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from doubling import restored, run
+from doubling import doubled, planned, restored, run
 from media import Track, make_video, make_y4m, picture
 from PIL import Image
 from witness import ffprobe, times
 
 from alanet.errors import OutputError
+from alanet.video.encode import open_writer
 
 
 def video(path: Path) -> dict[str, Any]:
@@ -41,6 +42,17 @@ def test_a_folder_with_other_files_is_not_replaced(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="other files than numbered PNG"):
         restored(source, tmp_path / "photos", codec="png", overwrite=True)
     assert (tmp_path / "photos" / "holiday.png").read_bytes() == b"dear"
+
+
+def test_pictures_that_came_meanwhile_are_not_replaced(tmp_path: Path) -> None:
+    made, _ = planned(make_video(tmp_path / "a.mp4", frames=1), tmp_path / "out", codec="png")
+    with open_writer(made) as writer:
+        writer.write(next(doubled(made.info)))
+        made.path.mkdir()
+        (made.path / "holiday.png").write_bytes(b"dear")
+        with pytest.raises(OutputError, match="has come to exist meanwhile"):
+            writer.finish()
+    assert (made.path / "holiday.png").read_bytes() == b"dear"
 
 
 def test_animations_become_mp4_and_keep_their_times(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ from alanet.video.pictures import PictureSink, Y4mSink
 from alanet.video.plan import EncodeOptions, OutputPlan, plan_output
 from alanet.video.segments import Segment, SegmentWriter, record
 from alanet.video.streams import mux
-from alanet.video.target import work_folder
+from alanet.video.target import only_pictures, work_folder
 
 try:
     import fcntl
@@ -191,8 +191,8 @@ def open_writer(
     folder = work_folder(plan.path)
     with writing(plan.path):
         lock = _begin(folder, plan.path)
-    if plan.kind == "pictures":
-        return VideoWriter(plan, PictureSink(plan, folder), lock)
+        if plan.kind == "pictures":
+            return VideoWriter(plan, PictureSink(plan, folder), lock)
     sink = SegmentSink(plan, notes or Notes(), start=start, end=end, segment_seconds=Fraction(segment_seconds))
     return VideoWriter(plan, sink, lock)
 
@@ -232,13 +232,14 @@ def writing(path: Path) -> Iterator[None]:
 
 def _put_in_place(made: Path, plan: OutputPlan) -> None:
     """Onto the disk, then under the final name in one step."""
-    if made.is_dir():
-        if plan.path.exists():
-            shutil.rmtree(plan.path)  # only numbered pictures, or nothing: the plan looked
-    else:
+    if made.is_file():
         with open(made, "rb+") as file:
             os.fsync(file.fileno())
-    if plan.path.exists() and not plan.options.overwrite:
+    if plan.path.is_dir() and made.is_dir() and (plan.options.overwrite or not any(plan.path.iterdir())):
+        if not only_pictures(plan.path):
+            raise OutputError(f"{plan.path}: has come to hold other files meanwhile; give another name")
+        shutil.rmtree(plan.path)
+    elif plan.path.exists() and not plan.options.overwrite:
         raise OutputError(f"{plan.path}: has come to exist meanwhile; --overwrite replaces it")
     os.replace(made, plan.path)
     with suppress(OSError):  # not every system lets a folder be opened

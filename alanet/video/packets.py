@@ -7,7 +7,7 @@ time of the output    0 = origin (the first frame of a cut, else the input's own
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from fractions import Fraction
 from math import lcm
 from typing import Any
@@ -176,10 +176,11 @@ def _after(packet: Any, latest: int | None) -> int | None:
     base = Fraction(packet.stream.time_base)
     if packet.dts is None:
         return latest
-    ticks = round(packet.dts * packet.time_base / base)
+    ticks: int = round(packet.dts * packet.time_base / base)
     if latest is None or ticks > latest:
         return ticks
-    later, length = latest + 1, round((packet.duration or 0) * packet.time_base / base)
+    later = latest + 1
+    length = round((packet.duration or 0) * packet.time_base / base)
     shown = later if packet.pts is None else max(later, round(packet.pts * packet.time_base / base))
     packet.time_base, packet.dts, packet.pts, packet.duration = base, later, shown, length
     return later
@@ -193,7 +194,8 @@ def _others(source: Any, others: dict[int, Any], cut: Cut, notes: Notes) -> Iter
         if stream.index not in others:
             stream.discard = av.stream.Discard.all
     if cut.start is not None and cut.start > 2 * SEEK_MARGIN:
-        source.seek(int((cut.start - SEEK_MARGIN) * av.time_base))
+        with suppress(av.FFmpegError):  # read from the beginning then
+            source.seek(int((cut.start - SEEK_MARGIN) * av.time_base))
     time = Fraction(0)
     latest: dict[int, int | None] = {}
     try:

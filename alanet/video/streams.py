@@ -33,7 +33,6 @@ ITUNES = {  # tags that MP4 keeps by itself; any other needs its general list of
     "lyrics", "description", "synopsis", "show", "episode_id", "network", "keywords", "encoder", "track", "disc",
     "creation_time", "location", "timecode",
 }  # fmt: skip
-TIMECODE_RATES = {24, 25, 30, 48, 50, 60, 100, 120}  # frames a second; at others MP4 refuses a time code
 
 
 def mux(
@@ -147,9 +146,7 @@ def _add_video(plan: OutputPlan, out: Any, picture: Any, segment: Path) -> Any:
     if matrix is not None:
         stream.set_display_matrix(matrix)
     if picture is not None:
-        refused = plan.container.format in ("mp4", "mov") and round(plan.rate) not in TIMECODE_RATES
-        tags = _stream_tags(plan, picture).items()
-        stream.metadata.update({key: value for key, value in tags if not (refused and key.lower() == "timecode")})
+        stream.metadata.update(_stream_tags(plan, picture))
         stream.disposition = picture.disposition
     return stream
 
@@ -220,7 +217,7 @@ def _add_globals(
 def _miss(source: Any, target: Path, notes: Notes) -> None:
     """A note for the tags that did not come through."""
     with av.open(f"file:{target}") as made:
-        there = {key.lower() for key in made.metadata}
+        there = {key.lower() for holder in (made, *made.streams) for key in holder.metadata}
     lost = [key for key in _tags(source.metadata) if key.lower() not in there]
     if lost:
         notes.leave_out(f"tags: {', '.join(lost)}: the container has no place for them")

@@ -16,7 +16,7 @@ from alanet.notes import Notes
 from alanet.video.carry import lacking
 from alanet.video.codecs import CONTAINERS, Codec, Container
 
-__all__ = ["STDOUT", "beside", "check_target", "container_for", "ending_of", "work_folder"]
+__all__ = ["STDOUT", "beside", "check_target", "container_for", "ending_of", "only_pictures", "work_folder"]
 
 STDOUT = Path("-")
 
@@ -116,5 +116,10 @@ def _check_existing(path: Path, kind: str, overwrite: bool) -> None:
         return
     if not overwrite:
         raise OutputError(f"{path}: exists already; --overwrite replaces it")
-    if kind == "pictures" and any(not (f.suffix == ".png" and f.stem.isdecimal()) for f in path.iterdir()):
+    if kind == "pictures" and not only_pictures(path):
         raise OutputError(f"{path}: holds other files than numbered PNG pictures, so it is not replaced; give another")
+
+
+def only_pictures(folder: Path) -> bool:
+    """Whether a folder holds nothing but numbered PNG pictures, and so may be replaced."""
+    return all(file.suffix == ".png" and file.stem.isdecimal() for file in folder.iterdir())
