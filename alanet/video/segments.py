@@ -40,7 +40,7 @@ class Segment:
     frames: int
     start: Fraction  # of its first frame
     end: Fraction  # when its last frame has been shown
-    shortest: Fraction  # least time between two of its frames
+    shortest: Fraction  # least time that one of its frames is shown
     delay: int  # frames that coding order runs ahead of showing order
 
 
@@ -77,8 +77,8 @@ class SegmentWriter:
         self._container.close()
         with open(self._path, "rb+") as file:
             os.fsync(file.fileno())
-        steps = [b - a for a, b in zip(self._shown, self._shown[1:], strict=False)]
-        shortest = min(steps) * self._plan.tick if steps else self._end - self.start
+        ends = [*self._shown[1:], round((self._end - self.start) / self._plan.tick)]
+        shortest = min(max(1, b - a) for a, b in zip(self._shown, ends, strict=True)) * self._plan.tick
         rank = {ticks: i for i, ticks in enumerate(self._shown)}
         delay = max(n - rank[ticks] for n, ticks in enumerate(self._coded))
         return Segment(self._name, len(self._shown), self.start, self._end, shortest, delay)
