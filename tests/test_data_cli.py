@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import signal
 import subprocess
 import sys
 from fractions import Fraction
@@ -13,10 +15,13 @@ import numpy as np
 import pytest
 from media import Track, make_video
 from PIL import Image
+from rich.console import Console
 from witness import ffprobe
 
 from alanet.cli import run
+from alanet.cli.screen import Screen
 from alanet.cli.values import parse_size
+from alanet.cli.working import counting_line, working
 from alanet.data.demo import BlurOptions, blur_video
 from alanet.errors import AlanetError, DataError, OptionError, OutputError
 from alanet.frames.exposure import Exposure, expose
@@ -181,6 +186,34 @@ def test_build_tells_what_it_did_and_what_it_skipped(tmp_path, capsys):
     assert "2 videos verified, not done again" in err
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_build_says_that_it_goes_on(number, code, tmp_path):
+    (tmp_path / "in").mkdir()
+    for k in range(2):
+        sharp_video(tmp_path / f"in/{k}.mkv", pan(40, k))
+    # Stands in for a person: a signal once the first video is in the manifest.
+    program = f"""
+import os, signal, sys
+import alanet.data.build as build
+from alanet.cli import main
+store = build._store
+def interrupted(one, *rest):
+    if one.source.name == "1.mkv":
+        os.kill(os.getpid(), {int(number)})
+    return store(one, *rest)
+build._store = interrupted
+sys.argv = ["alanet", "data", "build", "in", "-o", "out", "--size", "64x32", "-q"]
+main()
+"""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True,
+                          text=True, timeout=120)  # fmt: skip
+    assert done.returncode == code, done.stderr
+    assert done.stderr == "alanet: stopped; what is finished is kept, and the same command goes on with it\n"
+    assert [one["name"] for one in json.loads((tmp_path / "out/data.json").read_text())["videos"]] == ["0.mkv"]
+    assert [path.name[:5] for path in (tmp_path / "out/runs").iterdir()] == ["0.mkv"]
+
+
 def test_build_takes_lists(tmp_path, capsys):
     (tmp_path / "in").mkdir()
     for k in range(3):
@@ -254,6 +287,18 @@ def test_the_group_shows_its_verbs_and_is_instant():
     assert done.returncode == 0, done.stderr
     for word in ("--assume-rate", "--size", "--test-list", "FOLDER"):
         assert word in done.stdout
+
+
+def test_progress_is_shown_with_the_time_left_and_any_name():
+    assert counting_line(1200, 9000, "a.mp4", 15.0) == "1,200 of 9,000   80.0 a second   1:38 left   a.mp4"
+    assert counting_line(12, 9, "", 2.0) == "12   6.0 a second", "files may state too few frames"
+    assert counting_line(0, None, "a\n.mp4", 0.0) == "0   a\\n.mp4"
+    for terminal in (True, False):
+        page = io.StringIO()
+        screen = Screen(console=Console(file=page, force_terminal=terminal, width=120))
+        with working(screen, "building") as show:
+            show(1, 2, "[/red] [bold]x")
+        assert not terminal or "[/red] [bold]x" in page.getvalue()
 
 
 def test_a_size_is_a_width_and_a_height():

@@ -314,6 +314,17 @@ def test_bad_files_are_skipped_and_named(tmp_path):
     assert str(tmp_path) not in (tmp_path / "out/data.json").read_text()
 
 
+def test_names_of_every_kind_are_taken(tmp_path):
+    names = ("Größe 日本.mkv", "-x.mkv", "a b;rm.mkv", os.fsdecode(b"bad\xff.mkv"))
+    for k, name in enumerate(names):
+        made = video(tmp_path / "made.mkv", texture(60 + k))
+        (tmp_path / "in").mkdir(exist_ok=True)
+        made.rename(tmp_path / "in" / name)
+    report = build_set(tmp_path / "in", tmp_path / "out", SMALL)
+    assert {one.name for one in report.manifest.videos} == set(names)
+    assert build_set(tmp_path / "in", tmp_path / "out", SMALL).reused == 4
+
+
 def test_a_damaged_file_gives_what_can_be_decoded(tmp_path):
     whole = make_video(tmp_path / "whole.mp4", frames=texture(16, count=80), rate=240, gop=10)
     (tmp_path / "in").mkdir()

@@ -110,9 +110,9 @@ def told(error: BaseException) -> tuple[str, int]:
                 return f"one video at a time; there is no place for: {spare}", OptionError.exit_code
             return f"{' '.join(str(error).split())} See alanet --help.", OptionError.exit_code
         case KeyboardInterrupt():
-            return "interrupted; nothing was left behind", 130
+            return str(error) or "interrupted; nothing was left behind", 130
         case Terminated():
-            return "terminated; nothing was left behind", 143
+            return str(error) or "terminated; nothing was left behind", 143
         case MemoryError():
             return "out of memory; give a bound that is below what is free, such as --memory 2G", 5
     text = " ".join(str(error).split())

@@ -5,25 +5,22 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Group, Parameter
-from rich.progress import BarColumn, TextColumn
-from rich.progress import Progress as Bar
-from rich.text import Text
 
+from alanet.cli.interrupts import gently
 from alanet.cli.options import Encoding, Telling, flag
-from alanet.cli.screen import SECONDS_A_LINE, Screen
-from alanet.cli.show import clock, count, duration, rate, size
+from alanet.cli.screen import Screen
+from alanet.cli.show import count, duration, rate, size
 from alanet.cli.values import parse_ratio, parse_size
+from alanet.cli.working import resumable, working
 
 if TYPE_CHECKING:
-    from alanet.data.build import BuildPlan, BuildReport
+    from alanet.data.build import BuildPlan, BuildProgress, BuildReport
     from alanet.data.plan import BuildOptions
     from alanet.data.videos import SplitOptions
 
@@ -104,12 +101,13 @@ def build(
         plan = plan_build(folder, output, options, notes)
     screen.heading(f"{folder} → {output}")
     screen.rows(_planned_rows(plan))
-    with _working(screen, "building") as show:
-        report = run_build(
-            plan,
-            notes,
-            on_progress=lambda p: show(p.frames, p.frames_total, f"video {p.videos + 1} of {p.videos_total}: {p.name}"),
-        )
+    with resumable() as safe_place, working(screen, "building") as show:
+
+        def on_progress(now: BuildProgress) -> None:
+            show(now.frames, now.frames_total, f"video {now.videos + 1} of {now.videos_total}: {now.name}")
+            safe_place()
+
+        report = run_build(plan, notes, on_progress=on_progress)
     screen.rows(_built_rows(report))
     if telling.json:
         print(json.dumps(_as_json(report)))
@@ -219,8 +217,13 @@ def blur(
     plan = plan_blur(video, output, options, encoding.options(None), notes)
     screen.heading(f"{video} → {plan.poor.path}")
     screen.rows([("rate", f"{rate(plan.rate)} → {rate(plan.poor.rate)}, truth {rate(plan.truth.rate)}")])
-    with _working(screen, "blurring") as show:
-        report = run_blur(plan, notes, on_progress=lambda done: show(done, plan.info.frame_count, ""))
+    with gently() as safe_place, working(screen, "blurring") as show:
+
+        def on_progress(done: int) -> None:
+            show(done, plan.info.frame_count, "")
+            safe_place()
+
+        report = run_blur(plan, notes, on_progress=on_progress)
     rows = [("done", f"{count(report.frames, 'poor frame')}, {report.blurred} of them blurry; "
                      f"{count(report.truth_frames, 'frame')} of truth")]  # fmt: skip
     rows += [("kept", line) for line in notes.kept]
@@ -278,7 +281,7 @@ def scenes(
     check_room(output, max(0, needed - there), "render fewer or smaller --scenes")
     screen.heading(f"{stills} → {output}")
     screen.rows([("estimate", f"{count(rendering.scenes, 'scene')} of {frames} frames, about {size(needed)} on disk")])
-    with _working(screen, "rendering") as show:
+    with resumable(), working(screen, "rendering") as show:
         bank = render_bank(
             stills, output, rendering.scenes, options, seed=rendering.seed, longest=rendering.longest,
             held_out=rendering.held_out, workers=rendering.workers or os.cpu_count() or 1,
@@ -295,41 +298,3 @@ def scenes(
     if telling.json:
         print(json.dumps({"folder": str(output), "sheet": str(sheet), "scenes": len(bank), "seconds": seconds}))
     return 0
-
-
-Show = Callable[[int, int | None, str], None]
-
-
-@contextmanager
-def _working(screen: Screen, what: str) -> Iterator[Show]:
-    """Inside it, what is called with (done, of how many, what is at work) shows it: a bar on a terminal, else lines."""
-    began = time.monotonic()
-    if screen.quiet:
-        yield lambda done, total, text: None
-    elif screen.console.is_terminal:
-        columns = (TextColumn("  {task.description}"), BarColumn(40), TextColumn("{task.fields[line]}"))
-        with Bar(*columns, console=screen.console, transient=True) as bar:
-            task = bar.add_task(what, total=None, line="")
-            yield lambda done, total, text: bar.update(
-                task, completed=done, total=total, line=_line(done, total, text, time.monotonic() - began)
-            )
-    else:
-        last = began
-
-        def tell(done: int, total: int | None, text: str) -> None:
-            nonlocal last
-            if time.monotonic() - last >= SECONDS_A_LINE:
-                last = time.monotonic()
-                screen.console.print(Text(f"  {what}: {_line(done, total, text, last - began)}"))
-
-        yield tell
-
-
-def _line(done: int, total: int | None, text: str, seconds: float) -> str:
-    """ "1,200 of 9,000   80.0 a second   1:37 left   video 2 of 12: a.mp4"; totals that files state may be wrong."""
-    parts = [f"{done:,} of {total:,}" if total and done <= total else f"{done:,}"]
-    if seconds > 0 and done:
-        parts.append(f"{done / seconds:.1f} a second")
-        if total and done <= total:
-            parts.append(f"{clock(seconds / done * (total - done))} left")
-    return "   ".join(filter(None, [*parts, text]))

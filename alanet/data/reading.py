@@ -141,7 +141,7 @@ def digest(source: Source) -> str:
         return _digest(source.path)
     total = hashlib.sha256()
     for path in source.pictures:
-        total.update(f"{path.name}\0{_digest(path)}\n".encode())
+        total.update(f"{path.name}\0{_digest(path)}\n".encode("utf-8", "surrogateescape"))
     return total.hexdigest()
 
 

@@ -176,7 +176,7 @@ def read_list(path: Path) -> tuple[str, ...]:
 
 def _draw(seed: int, name: str) -> str:
     """A place in a random order that does not depend on which other videos there are."""
-    return hashlib.sha256(f"{seed}:{name}".encode()).hexdigest()
+    return hashlib.sha256(f"{seed}:{name}".encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _by_lists(sources: Sequence[Source], lists: Mapping[str, Sequence[str]]) -> dict[str, str]:
