@@ -85,6 +85,21 @@ def test_a_slip_of_the_keyboard_is_one_line_and_exit_code_2(words, said, capsys)
     assert said in err
 
 
+def test_a_terminal_is_not_sent_a_video(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert run(["restore", "a.mp4", "-o", "-"]) == 2
+    assert "standard output is a terminal" in capsys.readouterr().err
+
+
+def test_a_report_that_nobody_reads_is_no_traceback():
+    command = [sys.executable, "-m", "alanet", "models"]
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, cwd=ROOT)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (4, b"")
+
+
 def test_every_failure_has_its_exit_code():
     codes = {OptionError: 2, OutputError: 4, ResourceError: 5, AlanetError: 1, KeyboardInterrupt: 130, MemoryError: 5}
     assert {kind: told(kind("x"))[1] for kind in codes} == codes

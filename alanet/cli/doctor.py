@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from alanet import __version__
 from alanet.cli.options import Report
+from alanet.cli.screen import Paper
 from alanet.cli.show import count, duration, safe, size
 from alanet.errors import ResourceError
 
@@ -185,4 +185,4 @@ def _show(findings: list[Finding]) -> None:
         name = "" if finding.name == before else finding.name
         table.add_row(signs[finding.good], Text(name, style="cyan"), Text(safe(finding.text)))
         before = finding.name
-    Console(highlight=False, soft_wrap=True).print(table)
+    Paper().print(table, soft_wrap=True)

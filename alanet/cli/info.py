@@ -10,12 +10,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from rich.console import Console
 from rich.text import Text
 
 from alanet.cli.options import Network, Reading, Report, Source, flag, source_path
 from alanet.cli.restore import describe, estimate
-from alanet.cli.screen import Screen, is_plain, page
+from alanet.cli.screen import Paper, Screen, is_plain, page
 from alanet.cli.show import bars, clock, count, marks, rate, ruler, safe, size
 
 if TYPE_CHECKING:
@@ -160,13 +159,13 @@ COLOR_FIELDS = ("matrix", "primaries", "transfer", "range")
 
 
 def _show(video: VideoInfo, found: Analysis | None, seconds: float | None) -> None:
-    console = Console(highlight=False, soft_wrap=True)
+    console = Paper()
     rows = _facts(video)
     if found is not None:
         rows += _findings(found, plain=is_plain(console))
         rows.append(("estimate", estimate(seconds, found.frames)))
-    console.print(Text(safe(video.path), style="bold"))
-    console.print(page(rows, console))
+    console.print(Text(safe(video.path), style="bold"), soft_wrap=True)
+    console.print(page(rows, console), soft_wrap=True)
 
 
 def _facts(video: VideoInfo) -> list[tuple[str, str]]:

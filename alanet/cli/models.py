@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from alanet.cli.options import Report
-from alanet.cli.screen import page
+from alanet.cli.screen import Paper, page
 from alanet.cli.show import size
 
 __all__ = ["models"]
@@ -25,7 +24,7 @@ def models(*, report: Report = Report()) -> int:
         rows = [{**asdict(card), "path": str(card.path), "bytes": card.path.stat().st_size} for card in cards]
         print(json.dumps({"models": rows}))
         return 0
-    console = Console(highlight=False)
+    console = Paper()
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("name", no_wrap=True)
     table.add_column("for", overflow="fold")

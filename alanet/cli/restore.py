@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,10 @@ def restore(
     """
     if output == Path("-") and telling.json:
         raise OptionError("--json and the output - both need standard output; write the video to a file")
+    if output == Path("-") and sys.stdout.isatty():
+        raise OptionError(
+            "standard output is a terminal, which shows no video; send it on: alanet restore ... -o - | PLAYER -"
+        )
     path = source_path(source)
     if source is None and output is None:
         output = free_path(Path.cwd() / f"{path.stem}_x2{path.suffix}")
@@ -44,7 +49,7 @@ def restore(
     with screen.waiting("loading the network"):
         restorer = network.restorer()
         plan = restorer.plan(path, output, options)
-    screen.heading(f"{path} → {plan.output.path}")
+    screen.heading(f"{_named(path, 'standard input')} → {_named(plan.output.path, 'standard output')}")
     screen.rows(opening_rows(plan, f"{restorer.model_name} on {restorer.device}, {restorer.precision}"))
     with gently() as safe_place, screen.progress() as show:
 
@@ -100,7 +105,10 @@ def closing_rows(report: RestoreReport) -> list[tuple[str, str]]:
     rows += [("kept", line) for line in report.notes.kept]
     rows += [("left out", line) for line in report.notes.left_out]
     rows += [("warning", line) for line in report.notes.warnings]
-    if str(report.output) == "-":
-        return [*rows, ("result", "standard output")]
     weight = f" ({size(report.output.stat().st_size)})" if report.output.is_file() else ""
-    return [*rows, ("result", f"{report.output.absolute()}{weight}")]
+    return [*rows, ("result", f"{_named(report.output, 'standard output')}{weight}")]
+
+
+def _named(path: Path, stream: str) -> str:
+    """A path, or what "-" stands for."""
+    return stream if str(path) == "-" else str(path)

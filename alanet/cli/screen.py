@@ -23,11 +23,21 @@ from alanet.cli.show import clock, count, safe
 if TYPE_CHECKING:
     from alanet.restore import Progress
 
-__all__ = ["Screen", "is_plain", "page", "progress_line", "show_logging", "time_left"]
+__all__ = ["Paper", "Screen", "is_plain", "page", "progress_line", "show_logging", "time_left"]
 
 SECONDS_A_LINE = 5.0
 INDENT = 13  # of a row's text
 STYLES = {"warning": "yellow", "left out": "yellow", "result": "bold green"}
+
+
+class Paper(Console):
+    """Standard output, for what a verb was asked to report. A reader that goes away is not our failure to hide."""
+
+    def __init__(self) -> None:
+        super().__init__(highlight=False)
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
 
 
 class Screen:
@@ -134,7 +144,7 @@ def show_logging(screen: Screen, *, verbose: bool) -> None:
     if not verbose:
         log.addHandler(logging.NullHandler())
         return
-    handler = RichHandler(console=screen.console, show_path=False, markup=False)
+    handler = RichHandler(console=screen.console, show_path=False, markup=False, log_time_format="%X")
     handler.setFormatter(_SafeFormatter("%(message)s"))
     log.addHandler(handler)
     log.setLevel(logging.DEBUG)
