@@ -1,10 +1,12 @@
-"""What a network costs: multiply-accumulates, counted on shapes alone (meta tensors: nothing is computed)."""
+"""What a network costs: parameters, and multiply-accumulates counted while a frame of one stride squared goes through.
+
+A convolution's count grows with the picture's area, a gate's does not; so a tiny frame tells the cost of any other.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from copy import deepcopy
 from typing import Any
 
 import torch
@@ -21,30 +23,33 @@ def count_parameters(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters())
 
 
-def count_macs(model: nn.Module, call: Callable[[], Any]) -> int:
-    """Multiply-accumulates of the convolutions and linear layers that `call` runs through `model`."""
-    total = 0
+def count_macs(model: nn.Module, call: Callable[[], Any], area: float = 1.0) -> float:
+    """Multiply-accumulates of the convolutions and linear layers that `call` runs through `model`, the convolutions'
+    times `area`."""
+    total = 0.0
 
     def add(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         nonlocal total
         weight = module.weight
         assert isinstance(weight, Tensor)
-        per_place = weight[0].numel()  # inputs seen by one output value
-        total += output.numel() * per_place
+        per_value = weight[0].numel()  # inputs seen by one output value
+        total += output.numel() * per_value * (area if isinstance(module, nn.Conv2d) else 1.0)
 
-    with _hooks(model, add):
+    with _hooks(model, add), torch.inference_mode():
         call()
     return total
 
 
 def stream_cost(model: ALANet, height: int = 352, width: int = 640) -> Cost:
-    """GMACs at one size: `encoder` an input frame, `generator` a restored frame, `output` a restored frame at x2 in a
-    stream (half an encoder and one generator)."""
-    meta = deepcopy(model).to("meta")
-    frame = torch.empty(1, 3, height, width, device="meta")
-    features = meta.encode(frame)
-    encoder = count_macs(meta, lambda: meta.encode(frame)) / 1e9
-    generator = count_macs(meta, lambda: meta.generate({0: features, 1: features}, 0.5)) / 1e9
+    """GMACs at one size (multiples of the stride): `encoder` an input frame, `generator` a restored frame, `output` a
+    restored frame at x2 in a stream (half an encoder and one generator)."""
+    weight = next(model.parameters())
+    frame = torch.zeros(1, 3, model.stride, model.stride, device=weight.device, dtype=weight.dtype)
+    area = height * width / model.stride**2
+    with torch.inference_mode():
+        features = model.encode(frame)
+    encoder = count_macs(model, lambda: model.encode(frame), area) / 1e9
+    generator = count_macs(model, lambda: model.generate({0: features, 1: features}, 0.5), area) / 1e9
     return {"encoder": encoder, "generator": generator, "output": encoder / 2 + generator}
 
 
