@@ -33,7 +33,8 @@ class Runner:
     """
 
     def __init__(self, model: ALANet, device: torch.device, precision: str) -> None:
-        self.model = model.to(device, memory_format=torch.channels_last).eval()  # twice as fast on a CPU
+        self.model = model.to(device).eval()
+        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # twice as fast on a CPU
         self.device = device
         self.precision = precision
         self.encodes = 0
@@ -44,7 +45,8 @@ class Runner:
         """E of one frame. `pixels: h w 3` (a fourth channel, alpha, is not looked at)."""
         self.encodes += 1
         with torch.inference_mode(), self.autocast():
-            return self.model.encode(self.to_tensor(pixels))
+            features: Features = self.model.encode(self.to_tensor(pixels))
+            return features
 
     def generate(self, window: Mapping[int, Features], times: Sequence[float], like: Pixels) -> Iterator[Pixels]:
         """The frames at `times` from the features around them, as they are made; size and depth are those of `like`.
