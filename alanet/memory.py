@@ -14,11 +14,13 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
 
+from alanet.errors import ResourceError
 from alanet.frames.cuts import LOOKAHEAD
 from alanet.frames.frame import VideoInfo
 from alanet.frames.tiles import MemoryCost
@@ -27,7 +29,7 @@ from alanet.runner import Runner
 from alanet.video.codecs import shape_of
 from alanet.video.plan import OutputPlan
 
-__all__ = ["DECODER_THREADS", "READ_AHEAD", "free_memory", "memory_cost", "resident_memory"]
+__all__ = ["DECODER_THREADS", "READ_AHEAD", "exhaustion_told", "free_memory", "memory_cost", "resident_memory"]
 
 SHARE = 0.8  # of what is free that is taken when nothing is said
 READ_AHEAD = 2  # decoded frames that wait for the network
@@ -82,7 +84,7 @@ def free_memory(device: torch.device) -> int | None:
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0] * SHARE)
     if device.type == "mps":
-        return int(torch.mps.recommended_max_memory() * SHARE)
+        return int(max(0, torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()) * SHARE)
     free = [amount for amount in (_available(), _container_limit()) if amount is not None]
     if free:
         return resident_memory() + int(min(free) * SHARE)
@@ -110,6 +112,18 @@ def _container_limit(folder: Path = Path("/sys/fs/cgroup")) -> int | None:
         with suppress(OSError, ValueError):  # "max": no limit
             return max(0, int((folder / limit).read_text()) - int((folder / used).read_text()))
     return None
+
+
+@contextmanager
+def exhaustion_told(device: torch.device) -> Iterator[None]:
+    """Running out of memory in spite of the plan (another program took it), as one line."""
+    try:
+        yield
+    except (MemoryError, torch.OutOfMemoryError, RuntimeError) as error:
+        if type(error) is RuntimeError and "allocate memory" not in str(error):  # PyTorch's words on a CPU
+            raise
+        place = "this machine" if device.type == "cpu" else "the GPU"
+        raise ResourceError(f"{place} ran out of memory; allow less with --memory, for smaller tiles") from error
 
 
 def resident_memory() -> int:

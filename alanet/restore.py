@@ -26,7 +26,7 @@ from alanet.frames.cuts import find_cuts
 from alanet.frames.frame import Frame, Pixels, VideoInfo
 from alanet.frames.tiles import Tile, overhead, round_up
 from alanet.frames.timing import Factor, Schedule, Tail, output_rate, phases
-from alanet.memory import DECODER_THREADS, READ_AHEAD
+from alanet.memory import DECODER_THREADS, READ_AHEAD, exhaustion_told
 from alanet.model.alanet import ALANet
 from alanet.model.cost import stream_cost
 from alanet.model.weights import default_model, load_model
@@ -181,7 +181,8 @@ class Restorer:
         """Do what the plan says. On any failure nothing is left behind and the input is untouched."""
         counts, began, reported = Counts(), time.perf_counter(), 0
         options = plan.options
-        with open_writer(plan.output, start=options.start, end=options.end, notes=plan.notes) as writer:
+        opened = open_writer(plan.output, start=options.start, end=options.end, notes=plan.notes)
+        with exhaustion_told(self.device), opened as writer:
             for frame in self._restored(plan.info, options, plan.tiles, plan.notes, counts):
                 writer.write(frame)
                 if on_progress is not None and counts.frames_in > reported:
