@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -180,6 +182,23 @@ def test_real_videos_train_and_validate_on_those_held_out_for_it(videos, tmp_pat
     report = json.loads(printed)
     assert report["step"] == 1, "an epoch of one video of 50 frames is a clip"
     assert math.isfinite(report["scores"]["interpolated"])
+
+
+@pytest.mark.parametrize(("number", "expected"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_a_run_that_then_goes_on(number, expected, bank, tmp_path, monkeypatch, capsys):
+    @contextmanager
+    def interrupting(screen):
+        yield lambda progress: os.kill(os.getpid(), number)
+
+    words = ("train", "--bank", bank, "-o", tmp_path, *TINY, "--steps", 3, "--json")
+    with monkeypatch.context() as patched:
+        patched.setattr(sys.modules["alanet.cli.train"], "following", interrupting)
+        code, out, err = tell(capsys, *words)
+    assert code == expected
+    assert json.loads(out)["step"] < 3
+    assert "the same command goes on from here" in err
+    code, out, _ = tell(capsys, *words)
+    assert (code, json.loads(out)["step"]) == (0, 3)
 
 
 def test_weights_to_start_from_bring_their_network(stills, tmp_path, capsys):
