@@ -64,6 +64,18 @@ def test_means_over_images_and_over_videos_are_what_one_works_out_by_hand():
     assert UNEVEN.joint("ours", UNEVEN.over_videos).psnr == pytest.approx((35.5 + 22) / 2)
 
 
+def test_gain_is_image_by_image_over_what_neither_restores_exactly():
+    """The means alone would say that ours is 12.5 dB better than a copy: the copy's leaves out the still image."""
+    found = result(
+        ("copy", "a", 0, 30.0), ("copy", "b", 0, math.inf), ("blend", "a", HALF, 25.0), ("blend", "b", HALF, 35.0),
+        ("ours", "a", 0, 31.0), ("ours", "b", 0, 54.0), ("ours", "a", HALF, 26.0), ("ours", "b", HALF, 35.5),
+    )  # fmt: skip
+    deblurred, interpolated = found.gain("ours", "copy", "deblurred"), found.gain("ours", "blend", "interpolated")
+    assert (deblurred.psnr, deblurred.images, deblurred.exact) == (pytest.approx(1.0), 1, 1)
+    assert (interpolated.psnr, interpolated.images) == (pytest.approx(0.75), 2)
+    assert "| ours | +1.00 (1 images) | +0.75 (2 images) |" in as_markdown([found])
+
+
 def test_joint_has_no_value_where_one_kind_is_all_exact():
     exact = result(("ours", "a", 0, math.inf), ("ours", "a", HALF, 20.0))
     assert exact.joint("ours").psnr is None

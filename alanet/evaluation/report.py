@@ -135,12 +135,26 @@ def _tables(result: Result) -> list[str]:
         parts.append(f"Means over videos.\n\n{_table(columns, rows)}")
         if len(result.subjects) <= MANY:
             parts.append(_per_video(result, methods))
+    parts += _gains(result, methods)
     parts += _by_inputs(result, methods) + _by_time(result, methods)
     return parts
 
 
 def _three(result: Result, name: str, over: Callable[[str, Kind], Mean] | None = None) -> list[str]:
     return [*(_cell((over or result.over_images)(name, kind)) for kind in KINDS), _cell(result.joint(name, over))]
+
+
+def _gains(result: Result, methods: Sequence[str]) -> list[str]:
+    """Each method image by image against doing nothing: the fair comparison where some images are restored exactly."""
+    if not {"copy", "blend"} <= set(methods):
+        return []
+    pairs: list[tuple[str, Kind]] = [("copy", "deblurred"), ("blend", "interpolated")]
+    rows = []
+    for name in methods:
+        gains = [result.gain(name, over, kind) for over, kind in pairs]
+        rows.append([name, *(NONE if g.psnr is None else f"{g.psnr:+.2f} ({g.images} images)" for g in gains)])
+    table = _table(["method", "deblurred, over copy", "interpolated, over blend"], rows)
+    return [f"Mean gain in dB, image by image, over those that neither of the two restores exactly.\n\n{table}"]
 
 
 def _per_video(result: Result, methods: Sequence[str]) -> str:

@@ -113,6 +113,17 @@ class Result:
         found = self.of(method)
         return {p: mean_of(s for s in found if s.time % 1 == p) for p in sorted({s.time % 1 for s in found})}
 
+    def gain(self, method: str, over: str, kind: Kind) -> Mean:
+        """Mean gain in dB of one method over another, image by image, over those that neither restores exactly.
+
+        Only this compares two methods fairly where one restores many images exactly: their own means leave out other
+        images. `exact` counts those left out here.
+        """
+        theirs = {(score.video, score.time): score.psnr for score in self.of(over, kind)}
+        pairs = [(s.psnr, theirs[s.video, s.time]) for s in self.of(method, kind) if (s.video, s.time) in theirs]
+        gains = [a - b for a, b in pairs if not math.isinf(a) and not math.isinf(b)]
+        return Mean(_mean(gains), None, None, len(gains), len(pairs) - len(gains))
+
     def spread(self, method: str) -> float | None:
         """Best less worst mean PSNR over the times in between, in dB: how flat a method is between its inputs."""
         means = [m.psnr for phase, m in self.by_phase(method).items() if phase and m.psnr is not None]
