@@ -19,6 +19,7 @@ import torch
 from alanet.frames.frame import VideoInfo
 from alanet.frames.tiles import MemoryCost
 from alanet.model.alanet import ALANet
+from alanet.model.alanet_plus import ALANetPlus
 from alanet.runner import Runner
 
 __all__ = ["free_memory", "memory_cost", "resident_memory"]
@@ -39,13 +40,25 @@ def memory_cost(runner: Runner, info: VideoInfo) -> MemoryCost:
     return MemoryCost(per_tile_pixel=network, per_frame_pixel=pictures, fixed=resident_memory() + MARGIN)
 
 
-def _network_bytes(model: ALANet, precision: str) -> float:
+def _network_bytes(model: ALANet | ALANetPlus, precision: str) -> float:
     """Bytes a pixel of a tile: the features of a window and one frame more, and the generator's last scale."""
-    channels = model.config.channels
     value = 2 if precision == "bf16" else 4
-    features = 3 * 4 + value * sum(c / 4**level for level, c in enumerate(channels))
+    if isinstance(model, ALANetPlus):
+        return _plus_bytes(model, value)
+    channels = model.config.channels
+    features: float = 3 * 4 + value * sum(c / 4**level for level, c in enumerate(channels))
     widest = value * (channels[1] + 4 * channels[0]) + 4 * 3 * 4
     return (model.config.window + 2) * features + widest
+
+
+def _plus_bytes(model: ALANetPlus, value: int) -> float:
+    """The same with motion: aligned features of a window at the finest scale, its aligned frames, their flows."""
+    config = model.config
+    held = max(config.window + 1, 2 * config.around + 2)
+    features: float = 3 * 4 + value * sum(c / cell**2 for c, cell in zip(config.channels, config.cells, strict=True))
+    finest = config.channels[0] / config.stem**2
+    aligned = (value + 4) * 2 * finest + 4 * (3 + 3 + 2 + 2 + 1)  # features and weighed ones; frame, part, flow, grid
+    return (held + 1) * features + held * aligned + value * 4 * finest
 
 
 def free_memory(device: torch.device) -> int | None:

@@ -11,6 +11,7 @@ agree with the whole frame exactly, and by how much is measured on the first res
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -20,9 +21,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from alanet.errors import ResourceError
 from alanet.frames.color import to_float, to_integer
 from alanet.frames.frame import Pixels, VideoInfo
 from alanet.frames.tiles import (
+    MemoryCost,
     Tile,
     add,
     crop_back,
@@ -32,10 +35,12 @@ from alanet.frames.tiles import (
     paste,
     plan_for_memory,
     plan_tiles,
+    round_up,
     weights_of,
 )
 from alanet.memory import free_memory, memory_cost
-from alanet.model.alanet import Features
+from alanet.model.alanet import ALANet, Features
+from alanet.model.alanet_plus import ALANetPlus
 from alanet.notes import Notes
 from alanet.runner import Runner
 
@@ -61,7 +66,8 @@ class TiledRunner:
     """
 
     def __init__(self, runner: Runner, tiles: Sequence[Tile], mode: TileMode, notes: Notes) -> None:
-        self.runner, self.tiles, self.mode, self.notes = runner, list(tiles), mode, notes
+        assert isinstance(runner.model, ALANet), "only the paper's network is restored in tiles"
+        self.runner, self.model, self.tiles, self.mode, self.notes = runner, runner.model, list(tiles), mode, notes
         self._compared = mode == "exact"
 
     def encode(self, pixels: Pixels) -> TiledFrame:
@@ -72,7 +78,12 @@ class TiledRunner:
         places = padded.shape[0] * padded.shape[1] // self.runner.model.stride**2
         return TiledFrame(padded, total / places)
 
-    def generate(self, window: Mapping[int, TiledFrame], times: Sequence[float], like: Pixels) -> Iterator[Pixels]:
+    def relate(self, a: TiledFrame, b: TiledFrame) -> None:
+        """The paper's network keeps nothing of a pair."""
+
+    def generate(
+        self, window: Mapping[int, TiledFrame], times: Sequence[float], like: Pixels, relations: object = None
+    ) -> Iterator[Pixels]:
         """The frames at `times`, one after the other, all made from one encoding of each tile of the window."""
         made = self._blended(window, times, like) if self.mode == "feather" else self._exact(window, times, like)
         if not self._compared:
@@ -105,19 +116,19 @@ class TiledRunner:
             features = {i: replace(self._encode(frame.pixels, tile), descriptor=frame.descriptor)
                         for i, frame in window.items()}  # fmt: skip
             for at in times:
-                restored = self.runner.model.generate(features, at)
+                restored = self.model.generate(features, at)
                 yield restored[0].permute(1, 2, 0).float().cpu().numpy()
 
     def _encode(self, padded: Pixels, tile: Tile) -> Features:
         frame = torch.from_numpy(to_float(cut(padded, tile, SPATIAL))).to(self.runner.device)
         frame = frame.permute(2, 0, 1)[None].contiguous(memory_format=torch.channels_last)  # b c h w
         with torch.inference_mode(), self.runner.autocast():
-            return self.runner.model.encode(frame)
+            return self.model.encode(frame)
 
     def _compare(self, made: Pixels, window: Mapping[int, TiledFrame], at: float, like: Pixels) -> None:
         """Note how far feathering is from the exact result, on this frame, with the smallest exact tiles."""
         height, width = next(iter(window.values())).pixels.shape[:2]
-        model = self.runner.model
+        model = self.model
         grid = {"halo": model.receptive_radius, "stride": model.stride}
         allowed = max(least_tile_pixels(height, width, **grid), *(tile.outer.pixels for tile in self.tiles))
         tiles = plan_tiles(height, width, **grid, max_tile_pixels=allowed)
@@ -144,7 +155,22 @@ def plan_tiles_for(runner: Runner, info: VideoInfo, memory: int | None, mode: Ti
     memory None: most of what is free on the device now. Raises ResourceError with the least that would do.
     """
     model = runner.model
-    halo = FEATHER if mode == "feather" else model.receptive_radius
     budget = free_memory(runner.device) if memory is None else memory
     cost = memory_cost(runner, info)
+    if not isinstance(model, ALANet):
+        return _whole(model, info, cost, budget)
+    halo = FEATHER if mode == "feather" else model.receptive_radius
     return plan_for_memory(info.height, info.width, cost, budget, halo=halo, stride=model.stride)
+
+
+def _whole(model: ALANetPlus, info: VideoInfo, cost: MemoryCost, budget: int | None) -> list[Tile]:
+    """The frame as one tile, where it fits. Its motion may reach across the frame, so that no halo would be exact."""
+    height, width = round_up(info.height, model.stride), round_up(info.width, model.stride)
+    needed = cost.fixed + (cost.per_frame_pixel + cost.per_tile_pixel) * height * width
+    if budget is not None and needed > budget:
+        raise ResourceError(
+            f"{info.width}x{info.height} needs {math.ceil(needed / 2**20)} MiB with a network that aligns frames, "
+            f"which cannot work in tiles, and {budget / 2**20:.0f} MiB are allowed; allow as much, take a smaller "
+            "video or the paper's network"
+        )
+    return plan_tiles(height, width, halo=0, stride=model.stride)

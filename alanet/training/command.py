@@ -26,11 +26,14 @@ from alanet.errors import AlanetError, OptionError
 from alanet.evaluation.perceptual import load_stack
 from alanet.frames.exposure import Exposure
 from alanet.model.alanet import ALANet, ALANetConfig
+from alanet.model.alanet_plus import FAST, PLUS, ALANetPlus
 from alanet.model.weights import load_model
 from alanet.training import parallel
 from alanet.training.config import PRESETS, Stage, TrainConfig, preset, steps_of
 from alanet.training.loss import Perceptual, RestorationLoss
+from alanet.training.supervise import plus_objective
 from alanet.training.train import Hooks, Progress, TrainReport, restoration_objective, train
+from alanet.training.trainer import Objective
 from alanet.training.validate import Validation, validator
 
 __all__ = ["main", "parse_stages"]
@@ -64,9 +67,10 @@ def _run(options: argparse.Namespace) -> TrainReport:
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
     config = make_config(options)
     torch.manual_seed(config.seed)
-    model = load_model(options.init) if options.init else ALANet(_model_config(options))
-    sampler, clips = _sampler(options, config, device)
-    hooks = Hooks(_objective(config, options.vgg, device), _validate(options), _printer(options.every))
+    model = load_model(options.init) if options.init else _new_model(options)
+    plus = isinstance(model, ALANetPlus)
+    sampler, clips = _sampler(options, config, device, plus)
+    hooks = Hooks(_objective(config, options, device, plus), _validate(options), _printer(options.every))
     steps = steps_of(config, clips)
     return train(model, config, sampler, options.out, hooks=hooks, device=device, steps=steps)
 
@@ -99,13 +103,19 @@ def parse_stages(text: str) -> tuple[Stage, ...]:
         raise OptionError(f"--stages {text}: give START:CROP:BATCH,..., such as 0:96:8,0.7:128:4") from None
 
 
-def _model_config(options: argparse.Namespace) -> ALANetConfig:
-    return ALANetConfig(options.width, options.window, options.attention, options.shared_gate, options.residual)
+def _new_model(options: argparse.Namespace) -> ALANet | ALANetPlus:
+    match options.model:
+        case "plus":
+            return ALANetPlus(PLUS)
+        case "fast":
+            return ALANetPlus(FAST)
+    return ALANet(ALANetConfig(options.width, options.window, options.attention, options.shared_gate, options.residual))
 
 
-def _sampler(options: argparse.Namespace, config: TrainConfig, device: str) -> tuple[Any, int]:
-    """A source of batches, and how many clips one pass over it has."""
-    clips = ClipOptions(t=options.t, between=options.between)
+def _sampler(options: argparse.Namespace, config: TrainConfig, device: str, plus: bool) -> tuple[Any, int]:
+    """A source of batches, and how many clips one pass over it has. `plus` wants any time, and is told the motion."""
+    factor = 8 if plus else 2
+    clips = ClipOptions(t=options.t, between=options.between, factor=factor, motion=plus, growth=options.growth)
     if options.bank:
         bank = Bank(options.bank)
         return BankClips(bank, clips, seed=config.seed), len(bank)
@@ -120,9 +130,13 @@ def _sampler(options: argparse.Namespace, config: TrainConfig, device: str) -> t
     return SceneClips(stills, scenes, clips, longest=LONGEST, seed=config.seed), EPOCH
 
 
-def _objective(config: TrainConfig, vgg: Path | None, device: str) -> Any:
-    perceptual = Perceptual(load_stack(vgg, "vgg16", stages=2)).to(device) if vgg and config.perceptual else None
-    return restoration_objective(RestorationLoss(config.pixel, config.fourier, config.perceptual, perceptual))
+def _objective(config: TrainConfig, options: argparse.Namespace, device: str, plus: bool) -> Objective:
+    vgg = options.vgg if config.perceptual else None
+    perceptual = Perceptual(load_stack(vgg, "vgg16", stages=2)).to(device) if vgg else None
+    loss = RestorationLoss(config.pixel, config.fourier, config.perceptual, perceptual)
+    if plus:
+        return plus_objective(loss, motion=options.motion, exposure=options.exposure)
+    return restoration_objective(loss)
 
 
 def _validate(options: argparse.Namespace) -> Callable[[nn.Module], Validation] | None:
@@ -167,6 +181,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="any field of TrainConfig")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--init", help="weights to start from, by name or path; they bring their own network")
+    parser.add_argument("--model", default="paper", choices=("paper", "plus", "fast"))
+    parser.add_argument("--motion", type=float, default=0.01, help="weight of the motion's loss (plus, fast)")
+    parser.add_argument("--exposure", type=float, default=0.01, help="weight of the exposure's loss (plus, fast)")
+    parser.add_argument("--growth", type=int, default=0, help="batches that begin with calm scenes")
     parser.add_argument("--width", type=float, default=0.5, help="times the paper's channels")
     parser.add_argument("--window", type=int, default=2)
     parser.add_argument("--attention", default="both", choices=("self", "cross", "both"))
