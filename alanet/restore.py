@@ -263,8 +263,8 @@ class Restorer:
             shots = ((frame, False) for frame in frames)
         ahead = read_ahead(shots, depth=2)
         try:
-            looks = {"window": self.model.config.window, "around": self.runner.around}
-            yield from stream(ahead, runner, rate, **looks, tail=tail, counts=counts)
+            window, around = self.model.config.window, self.runner.around
+            yield from stream(ahead, runner, rate, window=window, around=around, tail=tail, counts=counts)
         finally:
             ahead.close()
 

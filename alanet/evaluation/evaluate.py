@@ -60,8 +60,8 @@ def of_model(
         if not model.continuous_time and any(not model.can_restore(time % 1) for time in times):
             raise TimeError(f"{_factor(times)} needs frames between the halves; this model restores x2")
         frames = ((Frame(picture, Fraction(i), Fraction(1)), False) for i, picture in enumerate(inputs))
-        looks = {"window": model.config.window, "around": runner.around}
-        restored = stream(frames, runner, _factor(times), **looks, tail="drop")
+        window, around = model.config.window, runner.around
+        restored = stream(frames, runner, _factor(times), window=window, around=around, tail="drop")
         return [np.asarray(frame.pixels, np.uint8) for frame in restored]
 
     return Method(name, restore, weights)
