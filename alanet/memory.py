@@ -1,64 +1,95 @@
 """How much memory a video will take, told before starting: on a CPU the kernel kills without asking.
 
-    peak = what the process holds already
-         + pictures under way (read ahead, in the ring, waiting for the encoder, inside the encoder), a frame pixel
-         + the network at work: features of the window and the widest layer, a pixel of the tile in hand
+    peak = the process itself: Python, PyTorch, the weights
+         + pictures under way, a pixel of the frame: decoded, read ahead, in the ring, waiting for the encoder, and
+           inside the encoder, which looks dozens of pictures ahead
+         + the network at work, a pixel of the tile in hand: the features of a window, and the last scale of G
 
-The constants were fitted to peaks of whole runs at 640x352, 1920x1080 and 3840x2160, `scripts/bench memory` measures
-them again.
+Everything is counted from what is held at once, but the insides of the encoders and of PyTorch's convolutions, which
+were measured; `scripts/bench memory` compares the peaks of whole runs with the sums made here.
+On a GPU only the network counts: it is the GPU's memory that is planned.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
 
+from alanet.errors import ResourceError
+from alanet.frames.cuts import LOOKAHEAD
 from alanet.frames.frame import VideoInfo
 from alanet.frames.tiles import MemoryCost
 from alanet.model.alanet import ALANet
 from alanet.model.alanet_plus import ALANetPlus
 from alanet.runner import Runner
+from alanet.video.codecs import shape_of
+from alanet.video.plan import OutputPlan
 
-__all__ = ["free_memory", "memory_cost", "resident_memory"]
+__all__ = ["DECODER_THREADS", "READ_AHEAD", "exhaustion_told", "free_memory", "memory_cost", "resident_memory"]
 
 SHARE = 0.8  # of what is free that is taken when nothing is said
-PICTURES = 14  # frames of RGB and planes under way outside the network
-ENCODER = 100  # bytes a pixel inside x264 at 8 bits: its lookahead of 40 frames, and references
-MARGIN = 200 << 20  # decoder, encoder and allocator, whatever the size
+READ_AHEAD = 2  # decoded frames that wait for the network
+DECODER_THREADS = min(4, os.cpu_count() or 1)  # each holds a frame; four decode faster than any network restores
+DECODED = LOOKAHEAD + 1 + READ_AHEAD + 1 + 3  # frames in find_cuts, read ahead, in the ring
+REFERENCES = 8  # pictures a decoder keeps, beside one a thread
+RESTORED = 4 + 1 + 2  # frames that wait for the encoder, that it converts, that are being made
+PADDED = 3  # frames in the ring once more, padded for tiles
+ENCODERS = {  # bytes inside the encoder, in pictures of its pixel format, at its default preset, 1 to 16 threads
+    "x264": 130,  # it looks 40 frames ahead
+    "x265": 150,
+    "av1": 160,
+    "prores": 8,
+    "ffv1": 30,
+}
+PROCESS = 330 << 20  # bytes once everything is imported; what is held already counts where it is more
+MARGIN = 150 << 20  # allocators, buffers of files, threads: whatever the size
 
 
-def memory_cost(runner: Runner, info: VideoInfo) -> MemoryCost:
-    """Bytes a pixel while videos like `info` are restored whole or in tiles."""
-    depth = 1 if info.depth <= 8 else 2  # bytes a component
-    pictures = PICTURES * (3 + 1.5) * depth + ENCODER * depth
+def memory_cost(runner: Runner, info: VideoInfo, plan: OutputPlan | None = None) -> MemoryCost:
+    """Bytes a pixel while videos like `info` are restored whole or in tiles. plan: how they are written; None: not."""
     network = _network_bytes(runner.model, runner.precision)
-    if runner.device.type != "cpu":  # the frame's memory and the network's are not the same
-        return MemoryCost(per_tile_pixel=network, fixed=256 << 20)
-    return MemoryCost(per_tile_pixel=network, per_frame_pixel=pictures, fixed=resident_memory() + MARGIN)
+    if runner.device.type != "cpu":
+        return MemoryCost(per_tile_pixel=1.5 * network, fixed=256 << 20)  # a half more: workspaces of convolutions
+    rgb = (4 if info.alpha else 3) * (1 if info.depth <= 8 else 2)
+    planes = _bytes_a_pixel(info.pixel_format)
+    pictures = DECODED * (rgb + planes) + (REFERENCES + DECODER_THREADS) * planes + (RESTORED + PADDED) * rgb
+    if plan is not None:
+        pictures += ENCODERS.get(plan.codec.name, 2) * _bytes_a_pixel(plan.pixel_format)
+    weights = sum(p.numel() * p.element_size() for p in runner.model.parameters())
+    return MemoryCost(network, pictures, max(resident_memory(), PROCESS + weights) + MARGIN)
 
 
 def _network_bytes(model: ALANet | ALANetPlus, precision: str) -> float:
-    """Bytes a pixel of a tile: the features of a window and one frame more, and the generator's last scale."""
+    """Bytes a pixel of a tile: the features of a window, and what G and the rounding hold at full size."""
     value = 2 if precision == "bf16" else 4
     if isinstance(model, ALANetPlus):
-        return _plus_bytes(model, value)
+        return _aligned_bytes(model, value)
     channels = model.config.channels
     features: float = 3 * 4 + value * sum(c / 4**level for level, c in enumerate(channels))
-    widest = value * (channels[1] + 4 * channels[0]) + 4 * 3 * 4
-    return (model.config.window + 2) * features + widest
+    last_scale: float = value * (channels[1] + 9 * channels[0]) + 4 * 3 * 4
+    total: float = (model.config.window + 1) * features + last_scale
+    return total
 
 
-def _plus_bytes(model: ALANetPlus, value: int) -> float:
-    """The same with motion: aligned features of a window at the finest scale, its aligned frames, their flows."""
+def _aligned_bytes(model: ALANetPlus, value: int) -> float:
+    """The same for a network that aligns: also each frame of the window aligned, weighed, and in fp32 while moved."""
     config = model.config
     held = max(config.window + 1, 2 * config.around + 2)
     features: float = 3 * 4 + value * sum(c / cell**2 for c, cell in zip(config.channels, config.cells, strict=True))
     finest = config.channels[0] / config.stem**2
-    aligned = (value + 4) * 2 * finest + 4 * (3 + 3 + 2 + 2 + 1)  # features and weighed ones; frame, part, flow, grid
-    return (held + 1) * features + held * aligned + value * 4 * finest
+    aligned = (2 * value + 8) * finest + 4 * (3 + 3 + 2 + 2 + 2)  # features; a frame and its part, flow, grid, shares
+    return (held + 1) * features + held * aligned + 9 * value * finest
+
+
+def _bytes_a_pixel(pixel_format: str) -> float:
+    shape = shape_of(pixel_format)
+    chroma = 0.0 if shape.grey else 2 / 2 ** sum(shape.chroma)
+    return (1 + chroma + shape.alpha) * (1 if shape.depth <= 8 else 2)
 
 
 def free_memory(device: torch.device) -> int | None:
@@ -66,18 +97,46 @@ def free_memory(device: torch.device) -> int | None:
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0] * SHARE)
     if device.type == "mps":
-        return int(torch.mps.recommended_max_memory() * SHARE)
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return resident_memory() + int(int(line.split()[1]) * 1024 * SHARE)
-        return None
-    except OSError:
-        pass
+        return int(max(0, torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()) * SHARE)
+    free = [amount for amount in (_available(), _container_limit()) if amount is not None]
+    if free:
+        return resident_memory() + int(min(free) * SHARE)
     try:
         return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * 0.5)
     except (AttributeError, ValueError, OSError):
         return None
+
+
+def _available() -> int | None:
+    """Bytes that Linux could still give."""
+    with suppress(OSError):
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return None
+
+
+def _container_limit(folder: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """Bytes left below the limit of a container (cgroup version 2, else 1), of which /proc/meminfo knows nothing."""
+    for limit, used in (
+        ("memory.max", "memory.current"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    ):
+        with suppress(OSError, ValueError):  # "max": no limit
+            return max(0, int((folder / limit).read_text()) - int((folder / used).read_text()))
+    return None
+
+
+@contextmanager
+def exhaustion_told(device: torch.device) -> Iterator[None]:
+    """Running out of memory in spite of the plan (another program took it), as one line."""
+    try:
+        yield
+    except (MemoryError, torch.OutOfMemoryError, RuntimeError) as error:
+        if type(error) is RuntimeError and "allocate memory" not in str(error):  # PyTorch's words on a CPU
+            raise
+        place = "this machine" if device.type == "cpu" else "the GPU"
+        raise ResourceError(f"{place} ran out of memory; allow less with --memory, for smaller tiles") from error
 
 
 def resident_memory() -> int:

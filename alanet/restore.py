@@ -17,6 +17,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 
 from alanet.background import read_ahead
@@ -25,6 +26,7 @@ from alanet.frames.cuts import find_cuts
 from alanet.frames.frame import Frame, Pixels, VideoInfo
 from alanet.frames.tiles import Tile, overhead, round_up
 from alanet.frames.timing import Factor, Schedule, Tail, output_rate, phases
+from alanet.memory import DECODER_THREADS, READ_AHEAD, exhaustion_told
 from alanet.model.alanet import ALANet
 from alanet.model.alanet_plus import ALANetPlus
 from alanet.model.cost import stream_cost
@@ -119,8 +121,8 @@ class Restorer:
         device: "auto", "cpu", "cuda" or "mps".
         precision: "auto" (what measures faster), "fp32" or "bf16".
         threads: CPU threads of the network; None leaves PyTorch's choice.
-        memory: bytes the process may take at its peak; frames too large for that are restored in tiles. None: most
-            of what is free when a video is planned.
+        memory: bytes the process may take at its peak (on a GPU: of its memory); frames too large for that are
+            restored in tiles. None: most of what is free when a video is planned.
         tile_mode: "exact" gives the untiled result; "feather" is cheaper and notes how far it is from that.
         sha256: demanded digest of the weights file.
 
@@ -167,7 +169,11 @@ class Restorer:
         self._check_times(options.rate, info.rate)
         output = None if output is None else Path(output)
         target = plan_output(info, output, options.encode, notes, suffix=_suffix(options.rate), schedule=options.rate)
-        tiles = plan_tiles_for(self.runner, info, self.memory, self.tile_mode)
+        tiles = plan_tiles_for(self.runner, info, self.memory, self.tile_mode, target)
+        if (work := overhead(tiles)) > 2 and self.tile_mode == "exact":
+            notes.warn(
+                f"tiles: they compute every pixel {work:.1f} times; more --memory or --tile-mode feather is faster"
+            )
         frames_in = _stated_frames(info, options)
         seconds = None if frames_in is None else frames_in * self._seconds_a_frame(info, options.rate, tiles)
         rate = output_rate(options.rate, info.rate)
@@ -177,7 +183,8 @@ class Restorer:
         """Do what the plan says. On any failure nothing is left behind and the input is untouched."""
         counts, began, reported = Counts(), time.perf_counter(), 0
         options = plan.options
-        with open_writer(plan.output, start=options.start, end=options.end, notes=plan.notes) as writer:
+        opened = open_writer(plan.output, start=options.start, end=options.end, notes=plan.notes)
+        with exhaustion_told(self.device), opened as writer:
             for frame in self._restored(plan.info, options, plan.tiles, plan.notes, counts):
                 writer.write(frame)
                 if on_progress is not None and counts.frames_in > reported:
@@ -238,10 +245,12 @@ class Restorer:
         >>> [frame.shape for frame in Restorer().arrays(clip)]
         [(48, 64, 3), (48, 64, 3), (48, 64, 3), (48, 64, 3), (48, 64, 3)]
         """
-        kinds = {(frame.shape, str(frame.dtype)) for frame in frames}
-        if len(kinds) > 1 or any(len(size) != 3 or size[2] != 3 or t not in ("uint8", "uint16") for size, t in kinds):
-            given = ", ".join(sorted(f"{'x'.join(map(str, size))} {t}" for size, t in kinds))
-            raise OptionError(f"frames of {given} were given; give arrays h w 3 of one size, all uint8 or all uint16")
+        kinds = {f"{frame.shape} {frame.dtype}" for frame in frames}
+        if len(kinds) > 1 or any(
+            f.ndim != 3 or f.shape[2] != 3 or f.dtype not in (np.uint8, np.uint16) for f in frames
+        ):
+            seen = " and ".join(sorted(kinds))
+            raise OptionError(f"frames of {seen} were given; give arrays h w 3 of one size, all uint8 or all uint16")
         self._check_times(rate, Fraction(1))
         given = (Frame(pixels, Fraction(i), Fraction(1)) for i, pixels in enumerate(frames))
         return [frame.pixels for frame in self._stream(given, self.runner, rate, tail, cuts, Counts())]
@@ -250,7 +259,8 @@ class Restorer:
         self, info: VideoInfo, options: RestoreOptions, tiles: Sequence[Tile], notes: Notes, counts: Counts
     ) -> Iterator[Frame]:
         runner = self.runner if len(tiles) == 1 else TiledRunner(self.runner, tiles, self.tile_mode, notes)
-        decoded = decode(info, start=options.start, end=options.end, deinterlace=options.deinterlace, notes=notes)
+        part = {"start": options.start, "end": options.end}
+        decoded = decode(info, **part, deinterlace=options.deinterlace, notes=notes, threads=DECODER_THREADS)
         return self._stream(decoded, runner, options.rate, options.tail, options.cuts, counts)
 
     def _stream(
@@ -261,7 +271,7 @@ class Restorer:
             shots = ((frame, starts) for frame, _, starts in find_cuts(scored(frames)))
         else:
             shots = ((frame, False) for frame in frames)
-        ahead = read_ahead(shots, depth=2)
+        ahead = read_ahead(shots, depth=READ_AHEAD)
         try:
             window, around = self.model.config.window, self.runner.around
             yield from stream(ahead, runner, rate, window=window, around=around, tail=tail, counts=counts)

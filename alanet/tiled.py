@@ -5,8 +5,8 @@ encoded twice: tile by tile when it arrives, keeping only that descriptor; and a
 window, tile by tile when restored frames are made. That is one encoding and then one a frame of the window, instead of
 one in all: the price of memory that depends on the tile and not on the frame.
 
-"exact" tiles have a halo as wide as the receptive field. "feather" is cheaper: a narrow halo, blended; its tiles do not
-agree with the whole frame exactly, and by how much is measured on the first restored frame and noted.
+"exact" tiles have a halo as wide as what the network sees. "feather" is faster: a narrow halo, blended; its tiles do
+not agree with the whole frame exactly, and by how much is measured where four of them meet, and noted.
 """
 
 from __future__ import annotations
@@ -25,16 +25,15 @@ from alanet.errors import ResourceError
 from alanet.frames.color import to_float, to_integer
 from alanet.frames.frame import Pixels, VideoInfo
 from alanet.frames.tiles import (
+    Box,
     MemoryCost,
     Tile,
     add,
     crop_back,
     cut,
-    least_tile_pixels,
     pad_to_multiple,
     paste,
     plan_for_memory,
-    plan_tiles,
     round_up,
     weights_of,
 )
@@ -43,11 +42,15 @@ from alanet.model.alanet import ALANet, Features
 from alanet.model.alanet_plus import ALANetPlus
 from alanet.notes import Notes
 from alanet.runner import Runner
+from alanet.video.plan import OutputPlan
 
-__all__ = ["FEATHER", "TileMode", "TiledFrame", "TiledRunner", "plan_tiles_for"]
+__all__ = ["FEATHER", "TileMode", "TiledFrame", "TiledRunner", "exact_halo", "plan_tiles_for"]
 
 TileMode = Literal["exact", "feather"]
 FEATHER = 64  # px, halo of feathered tiles
+SEEN = 0.9  # of the receptive radius; what is farther counts for nothing. At 224 px of 259 a random network's tiles are
+#             off by 4e-6 (rounding alone: 2.6e-6), at 192 by 7e-4; `scripts/bench tiles` measures any weights
+MOST_WORK = 4.0  # times a frame's pixels; smaller tiles would be nearly all halo
 SPATIAL = (0, 1)  # h w c
 
 
@@ -97,7 +100,7 @@ class TiledRunner:
         for tile in self.tiles:
             for canvas, values in zip(made, self._tile(window, times, tile), strict=True):
                 paste(canvas, to_integer(values, like.dtype.itemsize * 8), tile, SPATIAL)
-        return [crop_back(canvas, *like.shape[:2], SPATIAL) for canvas in made]
+        return [crop_back(canvas, like.shape[0], like.shape[1], SPATIAL) for canvas in made]
 
     def _blended(self, window: Mapping[int, TiledFrame], times: Sequence[float], like: Pixels) -> list[Pixels]:
         shape = next(iter(window.values())).pixels.shape
@@ -106,7 +109,8 @@ class TiledRunner:
             weights = weights_of(tile, *shape[:2])[..., None]
             for canvas, values in zip(sums, self._tile(window, times, tile), strict=True):
                 add(canvas, values * weights, tile, SPATIAL)
-        return [crop_back(to_integer(c, like.dtype.itemsize * 8), *like.shape[:2], SPATIAL) for c in sums]
+        rounded = (to_integer(canvas, like.dtype.itemsize * 8) for canvas in sums)
+        return [crop_back(canvas, like.shape[0], like.shape[1], SPATIAL) for canvas in rounded]
 
     def _tile(
         self, window: Mapping[int, TiledFrame], times: Sequence[float], tile: Tile
@@ -123,22 +127,43 @@ class TiledRunner:
         frame = torch.from_numpy(to_float(cut(padded, tile, SPATIAL))).to(self.runner.device)
         frame = frame.permute(2, 0, 1)[None].contiguous(memory_format=torch.channels_last)  # b c h w
         with torch.inference_mode(), self.runner.autocast():
-            return self.model.encode(frame)
+            features: Features = self.model.encode(frame)
+            return features
 
     def _compare(self, made: Pixels, window: Mapping[int, TiledFrame], at: float, like: Pixels) -> None:
-        """Note how far feathering is from the exact result, on this frame, with the smallest exact tiles."""
+        """Note how far feathering is from the exact result, on this frame, at a corner where tiles meet."""
         height, width = next(iter(window.values())).pixels.shape[:2]
         model = self.model
-        grid = {"halo": model.receptive_radius, "stride": model.stride}
-        allowed = max(least_tile_pixels(height, width, **grid), *(tile.outer.pixels for tile in self.tiles))
-        tiles = plan_tiles(height, width, **grid, max_tile_pixels=allowed)
-        exact = TiledRunner(self.runner, tiles, "exact", self.notes)._exact(window, [at], like)[0]
-        top = float(np.iinfo(like.dtype).max)
-        error = np.abs(made.astype(np.float32) - exact.astype(np.float32)) / top
+        tile = _corner(self.tiles, exact_halo(model), model.stride, height, width)
+        (values,) = self._tile(window, [at], tile)
+        exact = np.zeros((height, width, 3), like.dtype)
+        paste(exact, to_integer(values, like.dtype.itemsize * 8), tile, SPATIAL)
+        core = replace(tile, outer=tile.core)
+        a, b = cut(made, core, SPATIAL), cut(crop_back(exact, like.shape[0], like.shape[1], SPATIAL), core, SPATIAL)
+        error = np.abs(np.subtract(a, b, dtype=np.float32)) / float(np.iinfo(like.dtype).max)
         self.notes.warn(
-            f"feathered tiles: the first restored frame differs from the exact one by {error.max() * 255:.1f} of 255 "
-            f"at most, {error.mean() * 255:.3f} on average"
+            f"feathered tiles: where they meet, the first restored frame differs from the exact one by "
+            f"{error.max() * 255:.1f} of 255 at most, {error.mean() * 255:.3f} on average"
         )
+
+
+def exact_halo(model: ALANet) -> int:
+    """How far the network sees, in pixels, a multiple of its stride."""
+    return round_up(int(model.receptive_radius * SEEN), model.stride)
+
+
+def _corner(tiles: Sequence[Tile], halo: int, stride: int, height: int, width: int) -> Tile:
+    """An exact tile around the end of the middle tile, with a core as large as the memory of a feathered one allows."""
+    middle = tiles[len(tiles) // 2].core
+    most = max(tile.outer.pixels for tile in tiles)
+    reach = max(FEATHER, (math.isqrt(most) - 2 * halo) // 2 // stride * stride)
+
+    def around(end: int, size: int) -> tuple[int, int]:
+        return (max(end - reach, 0), min(end + reach, size)) if end < size else (max(end - 2 * reach, 0), size)
+
+    (top, bottom), (left, right) = around(middle.bottom, height), around(middle.right, width)
+    outer = Box(max(top - halo, 0), max(left - halo, 0), min(bottom + halo, height), min(right + halo, width))
+    return Tile(Box(top, left, bottom, right), outer, halo)
 
 
 def _core_sum(features: Features, tile: Tile, stride: int) -> Tensor:
@@ -149,18 +174,30 @@ def _core_sum(features: Features, tile: Tile, stride: int) -> Tensor:
     return latent.sum(dim=(-2, -1), dtype=torch.float32)
 
 
-def plan_tiles_for(runner: Runner, info: VideoInfo, memory: int | None, mode: TileMode) -> list[Tile]:
-    """The tiles with which frames of this video stay within `memory` bytes; a single one where whole frames do.
+def plan_tiles_for(
+    runner: Runner, info: VideoInfo, memory: int | None, mode: TileMode, output: OutputPlan | None = None
+) -> list[Tile]:
+    """The tiles with which restoring this video stays within `memory` bytes; a single one where whole frames do.
 
-    memory None: most of what is free on the device now. Raises ResourceError with the least that would do.
+    memory: of the process, or of the GPU where the network runs on one; None: most of what is free now. output: how
+    the result is written, None where it is not. Raises ResourceError with the least memory worth working in.
     """
     model = runner.model
     budget = free_memory(runner.device) if memory is None else memory
-    cost = memory_cost(runner, info)
+    cost = memory_cost(runner, info, output)
     if not isinstance(model, ALANet):
         return _whole(model, info, cost, budget)
-    halo = FEATHER if mode == "feather" else model.receptive_radius
-    return plan_for_memory(info.height, info.width, cost, budget, halo=halo, stride=model.stride)
+    if mode == "exact":
+        grid = {"halo": exact_halo(model), "stride": model.stride}
+    else:
+        grid = {
+            "halo": FEATHER,
+            "stride": model.stride,
+            "room": (2 * FEATHER + 2 * exact_halo(model)) ** 2,
+        }  # `_compare`
+        canvases = 2 * 3 * 4 + 3 * 4  # bytes a pixel: two frames of floats, and one while it is rounded
+        cost = replace(cost, per_frame_pixel=cost.per_frame_pixel + canvases)
+    return plan_for_memory(info.height, info.width, cost, budget, **grid, most_work=MOST_WORK)
 
 
 def _whole(model: ALANetPlus, info: VideoInfo, cost: MemoryCost, budget: int | None) -> list[Tile]:
@@ -173,4 +210,4 @@ def _whole(model: ALANetPlus, info: VideoInfo, cost: MemoryCost, budget: int | N
             f"which cannot work in tiles, and {budget / 2**20:.0f} MiB are allowed; allow as much, take a smaller "
             "video or the paper's network"
         )
-    return plan_tiles(height, width, halo=0, stride=model.stride)
+    return plan_for_memory(info.height, info.width, cost, None, halo=0, stride=model.stride)

@@ -8,14 +8,18 @@ import numpy as np
 import pytest
 import torch
 from media import make_video
+from PIL import Image
 from witness import times
 
 from alanet.cli import run
+from alanet.data.bank import render_bank
+from alanet.data.render import is_held_out
+from alanet.data.scenes import SceneOptions
 from alanet.errors import ResourceError
 from alanet.evaluation.evaluate import of_model
 from alanet.frames.timing import Factor
 from alanet.model.alanet_plus import ALANetPlus, ALANetPlusConfig
-from alanet.model.weights import save_weights
+from alanet.model.weights import load_model, save_weights
 from alanet.restore import Restorer
 from alanet.training.command import main
 from alanet.video.decode import decode
@@ -75,22 +79,18 @@ def test_too_large_a_frame_is_refused_in_one_line(tmp_path):
 
 
 def test_the_training_command_trains_it(tmp_path, capsys):
-    from alanet.data.bank import render_bank
-    from alanet.data.render import is_held_out
-    from alanet.data.scenes import SceneOptions
-    from PIL import Image
-
     stills = tmp_path / "stills"
     stills.mkdir()
     for seed, name in enumerate([name for name in (f"{i}.png" for i in range(200)) if not is_held_out(name)][:2]):
         noise = np.random.default_rng(seed).integers(0, 256, (12, 12, 3), np.uint8)
         Image.fromarray(noise).resize((96, 96), Image.Resampling.BICUBIC).save(stills / name)
     render_bank(stills, tmp_path / "bank", 2, SceneOptions(height=32, width=32, max_displacement=4.0))
-    save_weights(ALANetPlus(TINY), tmp_path / "init.safetensors", half=False)
     words = ["--bank", str(tmp_path / "bank"), "--out", str(tmp_path / "run"), "--steps", "3", "--stages", "0:32:2"]
-    words += ["--every", "0", "--set", "precision=fp32", "--set", "log_steps=1"]
-    assert main([*words, "--init", str(tmp_path / "init.safetensors")]) == 0
-    assert "motion" in (tmp_path / "run" / "metrics.jsonl").read_text()
-    with pytest.raises(SystemExit):
-        main([*words, "--model", "huge"])
-    assert "plus" in capsys.readouterr().err
+    words += ["--every", "0", "--set", "precision=fp32", "--set", "log_steps=1", "--set", "plus.size=fast"]
+    words += ["--set", "plus.channels=[8,8,12]", "--set", "plus.encoder=[1,1,1]", "--set", "plus.generator=[1,1,1]"]
+    assert main([*words, "--set", "plus.motion=8"]) == 0
+    assert '"motion"' in (tmp_path / "run" / "metrics.jsonl").read_text()
+    assert load_model(tmp_path / "run" / "last.safetensors").config == TINY
+    assert main([*words, "--config", str(tmp_path / "run" / "config.json")]) == 0  # a run's config is a config
+    assert main([*words[:-10], "--set", "plus.size=huge"]) == 2
+    assert "plus.size is 'huge'; allowed: plus, fast" in capsys.readouterr().err

@@ -415,18 +415,29 @@ def test_a_full_disk(untouched, restorer):
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
-def test_a_failure_of_the_network_leaves_nothing(untouched, restorer, monkeypatch):
-    """Whatever goes wrong in the middle: no half file, no thread that still writes."""
-    source = make_video(untouched / "a.mp4", frames=12)
+@pytest.mark.parametrize(
+    ("failure", "kind", "words"),
+    [
+        (ValueError("our own mistake"), ValueError, "our own mistake"),
+        (RuntimeError("our own mistake"), RuntimeError, "our own mistake"),
+        (MemoryError(), ResourceError, "this machine ran out of memory; allow less with --memory"),
+        (torch.OutOfMemoryError("CUDA"), ResourceError, "ran out of memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), ResourceError, "ran out of memory"),
+    ],
+)
+def test_a_failure_in_the_middle_leaves_nothing(untouched, restorer, monkeypatch, failure, kind, words):
+    """Whatever goes wrong: no half file, no thread that still writes; running out of memory is told."""
+    source = make_video(untouched / "a.mp4", frames=4)
     before = state(untouched)
 
     def fail(*_: Any) -> None:
-        raise RuntimeError("no more")
+        raise failure
 
     monkeypatch.setattr(restorer.runner, "to_pixels", fail)
-    with pytest.raises(RuntimeError, match="no more"):
+    with pytest.raises(kind, match=words):
         restorer.restore(source)
     assert state(untouched) == before
+    assert not any(thread.name.startswith("alanet-") for thread in threading.enumerate())
 
 
 def test_options_that_contradict(untouched, restorer):

@@ -22,9 +22,9 @@ from alanet.model.alanet import ALANet, ALANetConfig
 from alanet.model.weights import load_model
 from alanet.training import parallel
 from alanet.training.checkpoint import latest
-from alanet.training.command import parse_stages
 from alanet.training.config import Stage, config_from, learning_rate, preset, stage_at, steps_of
 from alanet.training.feed import FAR, Feed
+from alanet.training.run import parse_stages
 from alanet.training.train import Hooks, train
 from alanet.training.validate import baseline, psnr8, validator
 

@@ -68,6 +68,8 @@ def test_stills_are_rendered_as_training_goes_from_given_weights(stills, tmp_pat
             "error: training option 'foruier' is unknown (did you mean 'fourier'?)",
         ),
         (["--bank", "BANK", "--set", "fourier"], "error: --set fourier: give NAME=VALUE"),
+        (["--bank", "BANK", "--set", "clip.t=4"], "error: --set clip.t=4: 'clip' is unknown (did you mean 'clips'?)"),
+        (["--preset", "quick"], "error: nothing to train on; give one of data (a set), bank, stills"),
         (["--bank", "BANK", "--preset", "papier"], "error: preset 'papier'; allowed: paper"),
         (["--bank", "BANK", "--preset", "paper"], "error: the perceptual loss has weight 0.2 but no VGG16 weights"),
         (

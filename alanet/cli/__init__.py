@@ -30,6 +30,7 @@ from alanet.cli.preview import preview
 from alanet.cli.restore import restore
 from alanet.cli.screen import Screen, show_logging
 from alanet.cli.show import safe
+from alanet.cli.train import train
 from alanet.errors import AlanetError, OptionError
 
 __all__ = ["app", "main", "run"]
@@ -52,6 +53,7 @@ for order, verb in enumerate(VERBS):
     takes = "[VIDEO] [OPTIONS]" if verb in (restore, info, preview) else "[OPTIONS]"
     app.command(verb, sort_key=order, usage=f"Usage: alanet {verb.__name__} {takes}")
 app.command(data)
+app.command(train)
 
 
 def main() -> None:

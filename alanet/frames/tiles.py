@@ -187,19 +187,33 @@ def plan_tiles(height: int, width: int, *, halo: int, stride: int, max_tile_pixe
     ]
 
 
-def least_tile_pixels(height: int, width: int, *, halo: int, stride: int) -> int:
-    """The pixels of the largest outer box in the finest grid there is."""
+def least_tile_pixels(height: int, width: int, *, halo: int, stride: int, most_work: float = math.inf) -> int:
+    """The least that the largest outer box of a grid can have, in pixels, with an `overhead` of at most `most_work`."""
     halo = round_up(halo, stride)
-    sides = (min(most for most, _ in _splits(size, halo, stride).values()) for size in (height, width))
-    return math.prod(sides)
+    rows, columns = _splits(height, halo, stride).values(), _splits(width, halo, stride).values()
+    return min(
+        row_most * column_most
+        for (row_most, row_sum), (column_most, column_sum) in product(rows, columns)
+        if row_sum * column_sum <= most_work * height * width
+    )
 
 
 def plan_for_memory(
-    height: int, width: int, cost: MemoryCost, budget: int | None, *, halo: int, stride: int
+    height: int,
+    width: int,
+    cost: MemoryCost,
+    budget: int | None,
+    *,
+    halo: int,
+    stride: int,
+    most_work: float = math.inf,
+    room: int = 0,
 ) -> list[Tile]:
     """Tiles with which the network stays within `budget` bytes; one tile, the whole frame, where that fits.
 
     height, width: of the frame as it is; the tiles are those of the frame padded to the stride. budget None: no limit.
+    most_work: the largest `overhead` worth having; in little memory tiles are nearly all halo. room: pixels that must
+    fit into the memory of a tile, whatever the tiles are.
 
     Raises ResourceError, with the least memory that would do.
     """
@@ -208,12 +222,13 @@ def plan_for_memory(
         return plan_tiles(high, wide, halo=halo, stride=stride)
     waiting = cost.fixed + cost.per_frame_pixel * high * wide
     allowed = int((budget - waiting) // cost.per_tile_pixel)
-    least = least_tile_pixels(high, wide, halo=halo, stride=stride)
+    least = least_tile_pixels(high, wide, halo=halo, stride=stride, most_work=most_work)
+    least = max(least, min(room, high * wide))
     if allowed < least:
         mebibytes = math.ceil((waiting + cost.per_tile_pixel * least) / 2**20)
         raise ResourceError(
-            f"{budget / 2**20:.0f} MiB of memory are allowed, and {width}x{height} needs at least {mebibytes} MiB even "
-            f"in the smallest tiles; use --memory {mebibytes}M or more, or a smaller video"
+            f"{budget / 2**20:.0f} MiB of memory can be taken, and {width}x{height} needs at least {mebibytes} MiB "
+            f"even in tiles; use --memory {mebibytes}M or more, or a smaller video"
         )
     return plan_tiles(high, wide, halo=halo, stride=stride, max_tile_pixels=allowed)
 

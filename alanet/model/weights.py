@@ -67,7 +67,10 @@ def available_models() -> dict[str, ModelCard]:
 
 def default_model() -> str:
     """The name of the model used where none is asked for."""
-    return next(card.name for card in available_models().values() if card.default)
+    name = next((card.name for card in available_models().values() if card.default), None)
+    if name is None:
+        raise WeightsError("this build ships no default model; give a safetensors file by --model PATH")
+    return name
 
 
 def load_model(name_or_path: str | Path | None = None, *, sha256: str | None = None) -> ALANet | ALANetPlus:

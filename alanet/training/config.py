@@ -6,13 +6,13 @@ a share of steps; learning rate and crop size are pure functions of it. A step i
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from alanet.errors import OptionError
+from alanet.training.plain import build, hint
 
 __all__ = ["PRESETS", "Stage", "TrainConfig", "config_from", "learning_rate", "preset", "stage_at", "steps_of"]
 
@@ -132,7 +132,7 @@ def preset(name: str, **changes: Any) -> TrainConfig:
     A budget among the changes takes the place of the preset's own. Raises OptionError for an unknown name or field.
     """
     if name not in PRESETS:
-        raise OptionError(f"preset {name!r}; allowed: {', '.join(PRESETS)}{_hint(name, PRESETS)}")
+        raise OptionError(f"preset {name!r}; allowed: {', '.join(PRESETS)}{hint(name, PRESETS)}")
     budget = ("minutes", "steps", "epochs")
     cleared = dict.fromkeys(budget) if any(changes.get(key) is not None for key in budget) else {}
     return config_from({**asdict(PRESETS[name]), **cleared, **changes})
@@ -140,19 +140,7 @@ def preset(name: str, **changes: Any) -> TrainConfig:
 
 def config_from(values: Mapping[str, Any]) -> TrainConfig:
     """Undo of `dataclasses.asdict`, also after JSON, where tuples are lists; OptionError for a key that is no field."""
-    known = [field.name for field in fields(TrainConfig)]
-    for key in values:
-        if key not in known:
-            raise OptionError(f"training option {key!r} is unknown{_hint(key, known)}; allowed: {', '.join(known)}")
-    made: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
-    if "stages" in made:
-        made["stages"] = tuple(s if isinstance(s, Stage) else Stage(**s) for s in made["stages"])
-    return TrainConfig(**made)
-
-
-def _hint(name: str, known: Mapping[str, Any] | list[str]) -> str:
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
+    return build(TrainConfig, values, "training")
 
 
 def steps_of(config: TrainConfig, clips: int) -> int | None:

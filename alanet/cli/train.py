@@ -1,0 +1,269 @@
+"""`alanet train`: clips -> weights, and `alanet train ship`: a run -> the file that others load.
+
+Under `torchrun` every process runs this; only the first tells how it goes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import App, Group, Parameter
+
+from alanet.cli.following import following, warnings_on
+from alanet.cli.options import Telling, flag
+from alanet.cli.screen import Screen
+from alanet.cli.show import count, duration, size
+
+if TYPE_CHECKING:
+    from alanet.training.run import Run
+    from alanet.training.train import TrainReport
+
+__all__ = ["train"]
+
+DATA = Group("Data", sort_key=-1)
+CLIPS = Group("Clips", sort_key=0)
+NETWORK = Group("Network", sort_key=1)
+TRAINING = Group("Training", sort_key=2)
+MACHINE = Group("Machine", sort_key=3)
+
+train = App(
+    name="train",
+    help="Train a network on real videos, rendered scenes or photographs. The same command goes on with a run.",
+    usage="Usage: alanet train --data SET|--bank BANK|--stills FOLDER -o FOLDER [OPTIONS]\n       "
+    "alanet train ship FOLDER [OPTIONS]",
+    sort_key=11,
+    result_action="return_value",
+)
+
+
+@Parameter(name="*", group=DATA)
+@dataclass(frozen=True)
+class Data:
+    """What is trained on; one of the first three."""
+
+    data: Annotated[Path | None, Parameter(metavar="SET", help="Real videos: what `alanet data build` made.")] = None
+    bank: Annotated[Path | None, Parameter(metavar="BANK", help="Scenes: what `alanet data scenes` made.")] = None
+    stills: Annotated[
+        Path | None, Parameter(metavar="FOLDER", help="Photographs: scenes are rendered as training goes.")
+    ] = None
+    held_out: Annotated[
+        Path | None,
+        Parameter(metavar="BANK|SET", help="To validate on; by default the videos of --data that are held out for it."),
+    ] = None
+
+
+@Parameter(name="*", group=CLIPS)
+@dataclass(frozen=True)
+class Clips:
+    """How clips are drawn."""
+
+    t: Annotated[int | None, Parameter(metavar="N", help="Input frames of a clip.")] = None
+    between: Annotated[
+        int | None, Parameter(metavar="N", help="In-between frames restored a clip, beside one deblurred.")
+    ] = None
+    sharp_clips: Annotated[
+        float | None, Parameter(metavar="SHARE", help="Share of the clips without a blurry frame.")
+    ] = None
+    blurry_clips: Annotated[
+        float | None, Parameter(metavar="SHARE", help="Share whose every frame is blurry; in the rest half are.")
+    ] = None
+    growth: Annotated[int | None, Parameter(metavar="N", help="So many batches begin with calm scenes.")] = None
+
+    def table(self) -> dict[str, Any]:
+        mix = _given({"sharp": self.sharp_clips, "blurry": self.blurry_clips})
+        return _given({"t": self.t, "between": self.between, "growth": self.growth}) | ({"mix": mix} if mix else {})
+
+
+@Parameter(name="*", group=NETWORK)
+@dataclass(frozen=True)
+class Shape:
+    """What the network is."""
+
+    width: Annotated[float | None, Parameter(metavar="X", help="Times the paper's channels; by default 1.")] = None
+    residual: Annotated[bool | None, Parameter(help="Predict a correction instead of the picture.")] = None
+    attention: Annotated[
+        Literal["self", "cross", "both"] | None, Parameter(help="The rows of Table 3; by default both.")
+    ] = None
+    shared_gate: Annotated[bool | None, Parameter(help="One F for both, the literal reading.")] = None
+    window: Annotated[int | None, Parameter(metavar="W", help="Frames looked at beside the current one; even.")] = None
+
+
+@Parameter(name="*", group=TRAINING)
+@dataclass(frozen=True)
+class Training:
+    """How it is trained."""
+
+    preset: Annotated[Literal["paper", "scenes", "cpu", "quick"] | None, Parameter(help="By default cpu.")] = None
+    init: Annotated[str | None, Parameter(metavar="NAME|PATH", help="Weights to start from.")] = None
+    minutes: Annotated[float | None, Parameter(metavar="N", help="Budget, the sum over interrupted runs.")] = None
+    steps: Annotated[int | None, Parameter(metavar="N", help="Budget in steps instead.")] = None
+    epochs: Annotated[int | None, Parameter(metavar="N", help="Budget in passes over the data instead.")] = None
+    lr: Annotated[float | None, Parameter(metavar="X", help="The highest learning rate.")] = None
+    stages: Annotated[
+        str | None,
+        Parameter(metavar="START:CROP:BATCH,...", help="Crops that grow, such as 0:96:8,0.7:128:4; crop 0: whole."),
+    ] = None
+    vgg: Annotated[Path | None, Parameter(metavar="PATH", help="VGG16 weights, for the perceptual loss.")] = None
+    seed: Annotated[int | None, Parameter(metavar="N", help="Of the network's first weights and of the clips.")] = None
+    set: Annotated[
+        list[str] | None,
+        Parameter(
+            metavar="NAME=VALUE", negative="", help="Any other name of a config, such as fourier=0, clips.mix.linear=0."
+        ),
+    ] = None
+
+    def tables(self) -> dict[str, Any]:
+        from alanet.training.run import parse_stages
+
+        table = _given({name: getattr(self, name) for name in ("minutes", "steps", "epochs", "lr", "seed")})
+        if self.stages is not None:
+            table["stages"] = parse_stages(self.stages)
+        return _given({name: getattr(self, name) for name in ("preset", "init", "vgg")}) | {"train": table}
+
+
+@Parameter(name="*", group=MACHINE)
+@dataclass(frozen=True)
+class Machine:
+    """Where it is trained; no part of a config."""
+
+    device: Annotated[
+        Literal["cpu", "cuda", "mps"] | None, Parameter(help="By default cuda where there is one, else cpu.")
+    ] = None
+    threads: Annotated[int | None, Parameter(metavar="N", help="CPU threads of a process; by default all cores.")] = (
+        None
+    )
+
+
+@train.default
+def run_training(
+    *,
+    output: Annotated[
+        Path, Parameter(name=["--output", "-o"], metavar="FOLDER", help="Of the run; one there goes on.")
+    ],
+    config: Annotated[
+        Path | None, Parameter(metavar="FILE", help="TOML or JSON file of a run, which the other options override.")
+    ] = None,
+    data: Data = Data(),
+    clips: Clips = Clips(),
+    shape: Shape = Shape(),
+    training: Training = Training(),
+    machine: Machine = Machine(),
+    telling: Telling = Telling(),
+) -> int:
+    """Train a network on real videos, rendered scenes or photographs. The same command goes on with a run."""
+    from alanet.training import parallel
+    from alanet.training.run import joined, parse_setting, prepare, read_config, run_config
+
+    values = _given(asdict(data)) | training.tables() | {"model": _given(asdict(shape)), "clips": clips.table()}
+    for setting in training.set or ():
+        values = joined(values, parse_setting(setting))
+    whole = run_config(joined(read_config(config) if config else {}, values))
+    _use_threads(machine.threads)
+    chief = os.environ.get("RANK", "0") == "0"
+    screen = Screen(quiet=telling.quiet or not chief)
+    try:
+        with warnings_on(screen, telling.verbose):
+            with screen.waiting("opening the data"):
+                run = prepare(whole, machine.device)
+            _announce(screen, run, output)
+            with following(screen) as show:
+                report = run.start(output, show)
+    finally:
+        parallel.leave()
+    if chief:
+        _conclude(screen, report, output, telling.json)
+    return 128 + report.interrupted if report.interrupted else 0
+
+
+@train.command
+def ship(
+    folder: Annotated[Path, Parameter(name="FOLDER", help="Of a run, or one of its checkpoints.")],
+    /,
+    *,
+    output: Annotated[
+        Path | None, Parameter(name=["--output", "-o"], metavar="FILE", help="By default FOLDER.safetensors beside it.")
+    ] = None,
+    full: Annotated[bool, flag(["--full"], "Keep 32-bit values; by default they are rounded to 16 bits.")] = False,
+    overwrite: Annotated[bool, flag(["--overwrite"], "Replace an existing file.")] = False,
+    telling: Telling = Telling(),
+) -> int:
+    """Write the weights of a run (its newest checkpoint, the running mean) as the file that --model takes."""
+    from alanet.errors import OutputError
+    from alanet.training.ship import ship as write
+
+    path = output or folder.absolute().with_suffix("" if folder.is_file() else folder.suffix)
+    path = path if output else path.with_name(f"{path.name}.safetensors")
+    if path.exists() and not overwrite:
+        raise OutputError(f"{path}: exists already; --overwrite replaces it")
+    digest = write(folder, path, half=not full)
+    weight = path.stat().st_size
+    screen = Screen(quiet=telling.quiet)
+    screen.rows([("size", size(weight)), ("sha256", digest), ("result", str(path.absolute()))])
+    if telling.json:
+        print(json.dumps({"weights": str(path), "sha256": digest, "bytes": weight}))
+    return 0
+
+
+# --- what a person sees -----------------------------------------------------------------------------------------------
+
+
+def _announce(screen: Screen, run: Run, output: Path) -> None:
+    config = run.config
+    parameters = sum(p.numel() for p in run.model.parameters()) / 1e6
+    source = next(path for path in (config.data, config.bank, config.stills) if path is not None)
+    screen.heading(f"{source} → {output}")
+    rows = [
+        ("network", f"{type(run.model).__name__}, {_shape(run)}, {parameters:.2f} M parameters"),
+        ("clips", f"{run.clips:,} in an epoch, of {config.clips.t} frames"),
+    ]
+    if run.hooks.validate is None:
+        rows.append(("validation", "none: give --held-out for it"))
+    screen.rows(rows)
+
+
+def _shape(run: Run) -> str:
+    if run.config.plus is not None:
+        return f"channels {' '.join(map(str, run.config.plus.channels))} from 1/{run.config.plus.stem} on"
+    model = run.config.model
+    return f"width {model.width:g}{', residual' if model.residual else ''}, attention {model.attention}"
+
+
+def _conclude(screen: Screen, report: TrainReport, output: Path, as_json: bool) -> None:
+    done = f"{count(report.step, 'step')}, {count(report.samples, 'clip')}, {duration(60 * report.minutes)}"
+    rows = [("stopped" if report.interrupted else "done", done)]
+    if report.skipped:
+        rows.append(("warning", f"{count(report.skipped, 'step')} skipped: not finite"))
+    named = ("deblurred", "deblurred gain", "interpolated", "interpolated gain")
+    scores = [f"{name} {report.scores[name]:.2f} dB" for name in named if name in report.scores]
+    if scores:
+        rows.append(("validation", ", ".join(scores)))
+    if report.interrupted:
+        rows.append(("kept", "the same command goes on from here"))
+    screen.rows(
+        [*rows, ("config", str((output / "config.json").absolute())), ("result", str(report.weights.absolute()))]
+    )
+    if as_json:
+        print(json.dumps({**asdict(report), "weights": str(report.weights)}))
+
+
+# --- values -----------------------------------------------------------------------------------------------------------
+
+
+def _given(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _use_threads(threads: int | None) -> None:
+    from alanet.errors import OptionError
+
+    if threads is None:
+        return
+    if threads < 1:
+        raise OptionError(f"threads {threads} is not a number from 1 up")
+    import torch
+
+    torch.set_num_threads(threads)

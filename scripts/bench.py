@@ -1,0 +1,314 @@
+"""What scripts/bench runs: one Markdown table a subcommand, every ratio from one run.
+
+    speed      the whole way from file to file against the network alone, 640x352, CPU, fp32
+    precision  bf16 against fp32: time, and PSNR between their results
+    memory     growth with length at 320x192, and peaks of whole processes against what was planned
+    tiles      tiled against untiled: difference and cost, by halo
+
+What is compared takes turns, and medians are printed, so that a busy machine blurs figures but tilts none. CPU seconds
+are those of the whole process, all threads. Videos are made from the bundled sample, mirrored to size.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from importlib import resources
+from itertools import chain, cycle, islice
+from pathlib import Path
+from statistics import median
+
+import av
+import numpy as np
+import torch
+
+import alanet
+from alanet.errors import ResourceError
+from alanet.frames.tiles import overhead, plan_tiles, round_up
+from alanet.notes import Notes
+from alanet.restore import RestoreOptions, Restorer
+from alanet.runner import Runner
+from alanet.tiled import TiledRunner, exact_halo
+from alanet.video.decode import decode
+from alanet.video.probe import probe
+
+MIB = 2**20
+RATE = 25
+
+
+def sample(width: int, height: int) -> Iterator[np.ndarray]:
+    """Frames of the bundled sample without end, forwards and backwards, mirrored or cut to size."""
+    path = next(iter(sorted(Path(str(resources.files("alanet"))).glob("sample/*.mp4"))))
+    frames = [frame.pixels for frame in islice(decode(probe(path)), 25)]
+    for frame in cycle(chain(frames, frames[-2:0:-1])):
+        grown = np.pad(
+            frame, [(0, max(0, height - frame.shape[0])), (0, max(0, width - frame.shape[1])), (0, 0)], "reflect"
+        )
+        yield np.ascontiguousarray(grown[:height, :width])
+
+
+def make_video(path: Path, width: int, height: int, frames: int) -> Path:
+    """An H.264 file of the sample."""
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", rate=RATE)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.options = {"crf": "18", "preset": "veryfast"}
+        for pixels in islice(sample(width, height), frames):
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, "rgb24")))
+        out.mux(stream.encode(None))
+    return path
+
+
+def timed(call: Callable[[], object]) -> tuple[float, float]:
+    """(wall seconds, CPU seconds of all threads) of a call."""
+
+    def cpu() -> float:
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        return usage.ru_utime + usage.ru_stime
+
+    wall, used = time.perf_counter(), cpu()
+    call()
+    return time.perf_counter() - wall, cpu() - used
+
+
+def take_turns(calls: list[Callable[[], object]], rounds: int) -> list[list[tuple[float, float]]]:
+    """Times of each call, `rounds` of them after one to warm up; the order turns around each round."""
+    for call in calls:
+        call()
+    times: list[list[tuple[float, float]]] = [[] for _ in calls]
+    for k in range(rounds):
+        for i in range(len(calls)) if k % 2 else reversed(range(len(calls))):
+            times[i].append(timed(calls[i]))
+    return times
+
+
+def medians(times: list[tuple[float, float]]) -> tuple[float, float]:
+    return median(wall for wall, _ in times), median(cpu for _, cpu in times)
+
+
+def ratio(a: list[tuple[float, float]], b: list[tuple[float, float]], kind: int = 0) -> float:
+    """The median over rounds of a / b: neighbours in time are compared."""
+    return median(x[kind] / y[kind] for x, y in zip(a, b, strict=True))
+
+
+def table(*rows: tuple[object, ...]) -> None:
+    head, *body = [[str(cell) for cell in row] for row in rows]
+    widths = [max(len(row[i]) for row in (head, *body)) for i in range(len(head))]
+    lines = [head, ["-" * width for width in widths], *body]
+    print("\n".join("| " + " | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) + " |" for line in lines))
+
+
+def restorer(options: argparse.Namespace, precision: str = "fp32", **more: object) -> Restorer:
+    model = options.model
+    if model == "untrained":
+        model = alanet.ALANet(alanet.ALANetConfig(width=options.width, residual=options.residual))
+    return Restorer(model, device="cpu", precision=precision, threads=options.threads, **more)  # type: ignore[arg-type]
+
+
+def speed(options: argparse.Namespace, folder: Path) -> None:
+    """File to file, against the same network calls on a tensor that is ready."""
+    width, height = options.size
+    source = make_video(folder / "in.mp4", width, height, options.frames)
+    whole = restorer(options, memory=64 << 30)
+    target = RestoreOptions(encode=alanet.EncodeOptions(overwrite=True))
+    model, tensor = whole.model, whole.runner.to_tensor(next(sample(width, height)))
+
+    def alone() -> None:
+        ring: dict[int, object] = {}
+        with torch.inference_mode():
+            for i in range(options.frames):
+                ring[i] = model.encode(tensor)
+                ring.pop(i - 3, None)
+                for at in (i - 1.0, i - 0.5) if i else ():
+                    model.generate(ring, at)
+            model.generate(ring, options.frames - 1.0)  # it is shown twice, and made once
+
+    times = take_turns([alone, lambda: whole.restore(source, folder / "out.mp4", target)], options.rounds)
+    rows = [
+        (name, *(f"{value / options.frames * 1000:.1f}" for value in medians(part)), f"{ratio(part, times[0]):.3f}",
+         f"{ratio(part, times[0], 1):.3f}")
+        for name, part in zip(("network alone", "end to end"), times, strict=True)
+    ]  # fmt: skip
+    print(f"{width}x{height}, {options.frames} frames in, {whole.model_name}, {torch.get_num_threads()} threads\n")
+    table(("", "ms an input frame", "CPU ms", "ratio", "ratio of CPU"), *rows)
+
+
+def precision(options: argparse.Namespace, _: Path) -> None:
+    """bf16 and fp32 of one network on one clip."""
+    width, height = options.size
+    clip = list(islice(sample(width, height), 4))
+    both = [restorer(options, precision=name) for name in ("fp32", "bf16")]
+    times = take_turns([lambda one=one: one.arrays(clip) for one in both], options.rounds)  # type: ignore[misc]
+    exact, rough = (np.stack(one.arrays(clip)).astype(np.float64) for one in both)
+    errors = ((exact - rough) ** 2).mean(axis=(1, 2, 3))
+    psnr = [10 * np.log10(255**2 / max(error, 1e-9)) for error in errors]
+    wall = [medians(part)[0] / (2 * len(clip) - 1) * 1000 for part in times]
+    faster = ratio(times[0], times[1])
+    table(
+        ("precision", "ms a restored frame", "times as fast", "dB to fp32, least", "mean"),
+        ("fp32", f"{wall[0]:.0f}", "1.00", "", ""),
+        ("bf16", f"{wall[1]:.0f}", f"{faster:.2f}", f"{min(psnr):.1f}", f"{np.mean(psnr):.1f}"),
+    )
+    auto = restorer(options, precision="auto").precision
+    print(
+        f"\n{width}x{height}; --precision auto takes {auto}; CPU capability: {torch.backends.cpu.get_cpu_capability()}"
+    )
+
+
+CHILD = """
+import json, resource, sys
+from argparse import Namespace
+sys.path.insert(0, sys.argv[1])
+import bench
+given = json.loads(sys.argv[2])
+bench.child(Namespace(**given))
+"""
+
+
+def child(given: argparse.Namespace) -> None:
+    """One run in a process of its own: its peak after each of `marks` input frames, and at the end, bytes."""
+
+    def peak() -> int:
+        value = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return value if sys.platform == "darwin" else value * 1024
+
+    marks: dict[int, int] = {}
+    said: dict[str, object] = {}
+    one = restorer(given, precision=given.precision, memory=given.memory, tile_mode=given.tile_mode)
+    try:
+        plan = one.plan(given.source, given.output)
+    except ResourceError as error:
+        print(json.dumps({"refused": str(error)}))
+        return
+    said["tiles"], said["work"] = len(plan.tiles), overhead(plan.tiles)
+    one.run(plan, on_progress=lambda p: marks.update({p.frames_in: peak()} if p.frames_in in given.marks else {}))
+    print(json.dumps({**said, "marks": [marks.get(mark) for mark in given.marks], "peak": peak()}))
+
+
+def apart(options: argparse.Namespace, source: Path, **more: object) -> dict[str, object]:
+    """What `child` says."""
+    output = source.with_name("out.mp4")
+    output.unlink(missing_ok=True)
+    given = {
+        **{name: getattr(options, name) for name in ("model", "width", "threads", "residual")},
+        **{"source": str(source), "output": str(output), "marks": []},
+        **{"precision": "fp32", "memory": 1 << 45, "tile_mode": "exact"},
+        **more,
+    }
+    command = [sys.executable, "-c", CHILD, str(Path(__file__).parent), json.dumps(given)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
+    said: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
+    return said
+
+
+def growth(options: argparse.Namespace, folder: Path) -> None:
+    """One long run: the process's peak after 300 frames, and at its end."""
+    short, long = 300, options.long
+    said = apart(options, make_video(folder / "long.mp4", 320, 192, long), marks=[short, long])
+    early, late = said["marks"]  # type: ignore[misc]
+    end = int(said["peak"])  # type: ignore[call-overload]
+    table(
+        ("320x192", "peak, MiB", f"growth since {short}, bytes a frame"),
+        (f"after {short} frames", f"{early / MIB:.1f}", ""),
+        (f"after {long} frames", f"{late / MIB:.1f}", f"{(late - early) / (long - short):.0f}"),
+        ("at the end, file complete", f"{end / MIB:.1f}", f"{(end - early) / (long - short):.0f}"),
+    )
+
+
+def peaks(options: argparse.Namespace, folder: Path) -> None:
+    """Whole frames, then the least memory that a refusal names, for each size."""
+    rows: list[tuple[object, ...]] = []
+    for width, height in options.sizes:
+        source = make_video(folder / f"{width}.mp4", width, height, options.frames)
+        for mode in ("whole", *options.modes):
+            kind = {"precision": options.precision, "tile_mode": "exact" if mode == "whole" else mode}
+            budget = None
+            if mode != "whole":
+                refusal = str(apart(options, source, memory=1, **kind)["refused"])
+                budget = int(refusal.split("use --memory ")[1].split("M")[0])
+                kind["memory"] = budget * MIB
+            said = apart(options, source, **kind)
+            peak = float(said["peak"]) / MIB  # type: ignore[arg-type]
+            share = "" if budget is None else f"{peak / budget:.2f}"
+            rows.append(
+                (f"{width}x{height}", mode, budget or "", said["tiles"], f"{said['work']:.1f}", f"{peak:.0f}", share)
+            )
+            print(rows[-1], file=sys.stderr, flush=True)
+    table(("size", "tiles", "--memory, MiB", "number", "work", "peak, MiB", "of --memory"), *rows)
+
+
+def memory(options: argparse.Namespace, folder: Path) -> None:
+    """Growth, then peaks."""
+    if options.long:
+        growth(options, folder)
+        print()
+    if options.sizes:
+        peaks(options, folder)
+
+
+def tiles(options: argparse.Namespace, _: Path) -> None:
+    """A strip, whose middle tiles have a whole halo on both sides, at 16 bits: the largest difference, by halo."""
+    one = restorer(options)
+    widest = round_up(one.model.receptive_radius, 32)
+    width, height = 96 + 4 * widest, 96
+    clip = [frame.astype(np.uint16) * 257 for frame in islice(sample(width, height), 3)]
+
+    def made(runner: Runner | TiledRunner) -> np.ndarray:
+        window = {i: runner.encode(frame) for i, frame in enumerate(clip)}
+        return np.stack(list(runner.generate(window, [1.0, 1.5], clip[0]))).astype(np.float64)  # type: ignore[arg-type]
+
+    def work(halo: int, core: int) -> str:
+        return f"{overhead(plan_tiles(2176, 3840, halo=halo, stride=32, max_tile_pixels=(core + 2 * halo) ** 2)):.1f}"
+
+    whole, cores = made(one.runner), (256, 512, 1024)
+    rows = []
+    for halo in range(32, widest + 32, 32):
+        grid = plan_tiles(height, width, halo=halo, stride=32, max_tile_pixels=height * (96 + 2 * halo))
+        error = np.abs(made(TiledRunner(one.runner, grid, "exact", Notes())) - whole) / 65535
+        used = " (used)" if halo == exact_halo(one.model) else ""
+        rows.append(
+            (f"{halo}{used}", f"{error.max():.1e}", f"{error.mean():.1e}", *(work(halo, core) for core in cores))
+        )
+    table(("halo, px", "largest difference", "mean", *(f"work at 4K, cores of {core}" for core in cores)), *rows)
+
+
+def size(text: str) -> tuple[int, int]:
+    width, height = map(int, text.lower().split("x"))
+    return width, height
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    verbs = parser.add_subparsers(required=True)
+    for verb in (speed, precision, memory, tiles):
+        sub = verbs.add_parser(verb.__name__, description=verb.__doc__)
+        sub.set_defaults(run=verb, residual=verb is not tiles)  # an untrained residual network changes nothing
+        sub.add_argument("--model", help="a name, a weights file, or untrained; by default what alanet takes")
+        sub.add_argument("--width", type=float, default=0.25, help="of an untrained network")
+        sub.add_argument("--threads", type=int, help="CPU threads of the network")
+        if verb in (speed, precision):
+            sub.add_argument("--size", type=size, default=(640, 352))
+            sub.add_argument("--rounds", type=int, default=5)
+        if verb is speed:
+            sub.add_argument("--frames", type=int, default=96, help="input frames of a run")
+        if verb is memory:
+            sub.add_argument("--long", type=int, default=3000, help="frames of the long run; 0 leaves it out")
+            sub.add_argument("--sizes", type=size, nargs="*", default=[(640, 352), (1920, 1080), (3840, 2160)])
+            sub.add_argument("--modes", nargs="*", default=["exact", "feather"], choices=["exact", "feather"])
+            sub.add_argument("--frames", type=int, default=32, help="of each size: two an x264 frame ahead fill it")
+            sub.add_argument("--precision", default="fp32", choices=["fp32", "bf16"])
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        options.run(options, Path(folder))
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("SVT_LOG", "1")
+    main()
