@@ -223,11 +223,11 @@ def growth(options: argparse.Namespace, folder: Path) -> None:
 
 
 def peaks(options: argparse.Namespace, folder: Path) -> None:
-    """Whole frames, then the least memory that a refusal names, for each size."""
+    """Whole frames, then the least memory that a refusal names, for each size where tiles are worth it."""
     rows: list[tuple[object, ...]] = []
     for width, height in options.sizes:
         source = make_video(folder / f"{width}.mp4", width, height, options.frames)
-        for mode in ("whole", *options.modes):
+        for mode in ("whole", *(options.modes if width * height > 1 << 20 else ())):
             kind = {"precision": options.precision, "tile_mode": "exact" if mode == "whole" else mode}
             budget = None
             if mode != "whole":

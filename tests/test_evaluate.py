@@ -205,9 +205,14 @@ def test_videos_are_decoded_resized_and_their_rate_is_judged(tmp_path):
         assert [number_of(frame) for frame in video.frames] == [0, 1, 2]
         assert video.subject.rate == "240"
     assert not any("fps" in line for line in notes.warnings)
-    slow = load_footage(tmp_path / "slow.mp4", size="native", notes=notes)
+    with pytest.raises(DataError, match=r"slow.mp4: 30 fps; allowed: 120 fps or more, or an assumed rate"):
+        load_footage(tmp_path / "slow.mp4")
+    slow = load_footage(tmp_path / "slow.mp4", size="native", assume_rate=Fraction(240), notes=notes)
     assert slow.frames.shape == (4, 480, 640, 3)
-    assert any("slow.mp4: 30 fps" in line for line in notes.warnings)
+    assert slow.subject.rate == "30, taken as 240"
+    assert any("slow.mp4: 30 fps taken as if 240 fps" in line for line in notes.warnings)
+    ntsc = make_video(tmp_path / "ntsc.mp4", frames=1, rate=Fraction(120000, 1001))
+    assert load_footage(ntsc).subject.rate == "120000/1001"
     with pytest.raises(MediaError):
         load_footage(tmp_path / "none.mp4")
 
@@ -221,7 +226,7 @@ def test_a_folder_of_images_is_a_video_too(tmp_path):
 @pytest.mark.parametrize("rotation", [90, 180, -90])
 def test_turned_video_is_scored_as_a_player_shows_it(tmp_path, rotation):
     lossless = {"qp": "0"}
-    path = make_video(tmp_path / "a.mp4", frames=1, size=(640, 352), rotation=rotation, options=lossless)
+    path = make_video(tmp_path / "a.mp4", frames=1, rate=240, size=(640, 352), rotation=rotation, options=lossless)
     shown = ["-v", "error", "-i", str(path), "-pix_fmt", "rgb24", "-f", "rawvideo", "-"]
     raw = subprocess.run([program("ffmpeg"), *shown], capture_output=True, check=True).stdout  # it turns by itself
     frame = load_footage(path).frames[0]

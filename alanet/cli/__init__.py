@@ -23,6 +23,7 @@ from cyclopts.exceptions import UnusedCliTokensError
 from alanet import __version__
 from alanet.cli.data import data
 from alanet.cli.doctor import doctor
+from alanet.cli.evaluate import evaluate
 from alanet.cli.info import info
 from alanet.cli.interrupts import Terminated, raise_signals
 from alanet.cli.models import models
@@ -54,6 +55,7 @@ for order, verb in enumerate(VERBS):
     app.command(verb, sort_key=order, usage=f"Usage: alanet {verb.__name__} {takes}")
 app.command(data)
 app.command(train)
+app.command(evaluate)
 
 
 def main() -> None:

@@ -1,11 +1,14 @@
 """Videos to evaluate on: decoded, brought to the size that is scored, held in memory, with hashes that name them.
 
-Frames are t h w 3 uint8. Small arrays that were decoded before (`.npy`) need no PyAV, for machines that have none.
+Frames are t h w 3 uint8. Arrays that were decoded before (`.npy`, a built set) and scenes need no PyAV, for machines
+that have none. No table says a rate that is not so: video below 120 fps is refused unless somebody says what it stands
+for, and then both rates are noted.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -21,11 +24,10 @@ from alanet.frames.color import to_float, to_integer
 from alanet.frames.frame import Pixels
 from alanet.notes import Notes
 
-__all__ = ["Footage", "Size", "load_footage", "scored_size"]
+__all__ = ["Footage", "Size", "footage_of_scenes", "footage_of_set", "load_footage", "scored_size"]
 
 Size = Literal["paper", "native"]
 LONGER_SIDE = 640  # pixels
-LOWEST_RATE = 120  # frames a second; below it, the mean of 11 frames stands for more blur than a camera would make
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +39,7 @@ class Footage:
 
     @classmethod
     def of(
-        cls, name: str, frames: npt.NDArray[np.uint8], *, rate: Fraction | None = None, file: str | None = None
+        cls, name: str, frames: npt.NDArray[np.uint8], *, rate: Fraction | str | None = None, file: str | None = None
     ) -> Footage:
         """Raises DataError for anything but t h w 3 uint8."""
         if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3:
@@ -59,12 +61,18 @@ def scored_size(width: int, height: int, size: Size = "paper") -> tuple[int, int
 
 
 def load_footage(
-    path: str | Path, *, size: Size = "paper", limit: int | None = None, notes: Notes | None = None
+    path: str | Path,
+    *,
+    size: Size = "paper",
+    limit: int | None = None,
+    assume_rate: Fraction | None = None,
+    notes: Notes | None = None,
 ) -> Footage:
     """The first `limit` frames of a video file, a folder of images, or an array in a .npy file (taken as it is).
 
-    Raises DataError or MediaError for what cannot be used. Frames are resized whole, by a triangle filter as wide as
-    the reduction (PIL's bilinear), and scored at 8 bits.
+    assume_rate: what a video below 120 fps stands for, where motion is small enough for that; without it such a video
+    is refused. Frames are turned as a player turns them, resized whole, by a triangle filter as wide as the reduction
+    (PIL's bilinear), and scored at 8 bits. Raises DataError or MediaError for what cannot be used.
     """
     path = Path(path)
     if path.suffix.lower() == ".npy":
@@ -73,12 +81,8 @@ def load_footage(
     from alanet.video.probe import probe
 
     folder = path.is_dir()
-    info = probe(path, input_rate=Fraction(240) if folder else None)
-    if not folder and info.rate < LOWEST_RATE and notes is not None:
-        notes.warn(
-            f"{path.name}: {float(info.rate):g} fps; such frames stand for sharp high-rate ones only where motion is "
-            "small, and its scores cannot be compared with those of 240 fps video"
-        )
+    info = probe(path, input_rate=(assume_rate or Fraction(240)) if folder else None)
+    rate = _stated_rate(path.name, None if folder else info.rate, assume_rate, notes)
     frames: list[Picture] = []
     for frame in decode(info, notes=notes):
         if limit is not None and len(frames) == limit:
@@ -87,9 +91,54 @@ def load_footage(
         frames.append(_scaled(upright, size))
     if not frames:
         raise DataError(f"{path}: no frame in it can be decoded; leave it out")
-    return Footage.of(
-        path.stem, np.stack(frames), rate=None if folder else info.rate, file=None if folder else _digest(path)
-    )
+    return Footage.of(path.stem, np.stack(frames), rate=rate, file=None if folder else _digest(path))
+
+
+def _stated_rate(name: str, rate: Fraction | None, assumed: Fraction | None, notes: Notes | None) -> str | None:
+    """What a table says about the rate. Raises DataError for one that is too low."""
+    from alanet.data.reading import LOWEST_RATE
+
+    if rate is not None and rate >= LOWEST_RATE:
+        return str(rate)
+    if rate is not None and assumed is None:
+        raise DataError(
+            f"{name}: {float(rate):.4g} fps; allowed: 120 fps or more, or an assumed rate (--assume-rate 240) if "
+            "motion from frame to frame is as small as at that rate"
+        )
+    if assumed is None:
+        return None
+    if notes is not None:
+        notes.warn(
+            f"{name}: {'frames of unknown rate' if rate is None else f'{float(rate):.4g} fps'} taken as if "
+            f"{float(assumed):g} fps; such scores cannot be compared with those of video that has this rate"
+        )
+    return f"{'unknown' if rate is None else rate}, taken as {assumed}"
+
+
+def footage_of_set(folder: str | Path, split: str = "test", *, limit: int | None = None) -> Iterator[Footage]:
+    """Every run of a split of a built set, its first `limit` frames. Raises DataError."""
+    from alanet.data.sets import VideoSet
+
+    videos = VideoSet(folder, split)
+    number = 0
+    for video in videos.videos:
+        stated = video.stated_rate or "unknown"
+        rate = video.rate if stated == video.rate else f"{stated}, taken as {video.rate}"
+        for place in range(len(video.runs)):
+            frames = np.asarray(videos.sharp(number)[:limit])
+            name = video.name if len(video.runs) == 1 else f"{video.name}, run {place}"
+            yield Footage.of(name, frames, rate=rate, file=video.sha256)
+            number += 1
+
+
+def footage_of_scenes(folder: str | Path, *, count: int | None = None, limit: int | None = None) -> Iterator[Footage]:
+    """The first `count` scenes of a bank: scene k of a seed is the same everywhere. Raises DataError."""
+    from alanet.data.bank import Bank
+
+    bank = Bank(folder)
+    for scene in range(len(bank) if count is None else min(count, len(bank))):
+        name = f"scene {scene} of seed {bank.seed}"
+        yield Footage.of(name, np.ascontiguousarray(bank.sharp(scene)[:limit].numpy()))
 
 
 def _load_array(path: Path, limit: int | None) -> Footage:

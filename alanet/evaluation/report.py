@@ -8,6 +8,7 @@ Published numbers are rows in italics that say so; they were measured by others 
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import os
 import statistics
@@ -16,25 +17,34 @@ from pathlib import Path
 
 from alanet.errors import OutputError
 from alanet.evaluation.published import QUOTED, QUOTED_ABLATION, Quoted
-from alanet.evaluation.result import Kind, Mean, Result, mean_of, to_json
+from alanet.evaluation.result import Kind, Mean, Result, Subject, mean_of, to_json
 
-__all__ = ["as_csv", "as_markdown", "table2", "table3", "write_report"]
+__all__ = ["as_csv", "as_markdown", "foot", "report_paths", "table2", "table3", "write_report"]
 
 NONE = "–"
+MANY = 12  # videos that are listed one by one in Markdown; CSV and JSON list all
 KINDS: tuple[Kind, Kind] = ("deblurred", "interpolated")
 
 
-def write_report(results: Sequence[Result], base: str | Path, *, overwrite: bool = False) -> tuple[Path, Path, Path]:
-    """Writes `base`.md, .csv and .json, each whole or not at all, and returns their paths.
+def report_paths(base: str | Path, *, overwrite: bool = False) -> dict[str, Path]:
+    """Where a report goes, by suffix. Raises OutputError where one of the files exists, unless `overwrite`."""
+    base = Path(base)
+    paths = {suffix: base.with_name(base.name + suffix) for suffix in (".md", ".csv", ".json")}
+    for path in paths.values():
+        if path.exists() and not overwrite:
+            raise OutputError(f"{path} exists; choose another name or say that it may be overwritten (--overwrite)")
+    return paths
+
+
+def write_report(
+    results: Sequence[Result], base: str | Path, *, head: str = "", overwrite: bool = False
+) -> tuple[Path, Path, Path]:
+    """Writes `base`.md (`head` comes first in it), .csv and .json, each whole or not at all, and returns their paths.
 
     Raises OutputError where one of them exists (unless `overwrite`) or cannot be written.
     """
-    base = Path(base)
-    texts = {".md": as_markdown(results), ".csv": as_csv(results), ".json": to_json(results)}
-    paths = {suffix: base.with_name(base.name + suffix) for suffix in texts}
-    for path in paths.values():
-        if path.exists() and not overwrite:
-            raise OutputError(f"{path} exists; choose another name or say that it may be overwritten")
+    texts = {".md": head + as_markdown(results), ".csv": as_csv(results), ".json": to_json(results)}
+    paths = report_paths(base, overwrite=overwrite)
     for suffix, path in paths.items():
         unfinished = path.with_name(f".{path.name}.part")
         try:
@@ -66,7 +76,7 @@ def as_markdown(results: Sequence[Result]) -> str:
     """Every result with its tables and what it takes to repeat it."""
     parts = [] if len(results) < 2 else [_overview(results)]
     for result in results:
-        parts += [f"## {result.protocol}", *_tables(result), _foot(result)]
+        parts += [f"## {result.protocol}", *_tables(result), foot(result)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -123,7 +133,8 @@ def _tables(result: Result) -> list[str]:
     if len(result.subjects) > 1:
         rows = [[name, *_three(result, name, result.over_videos)] for name in methods]
         parts.append(f"Means over videos.\n\n{_table(columns, rows)}")
-        parts.append(_per_video(result, methods))
+        if len(result.subjects) <= MANY:
+            parts.append(_per_video(result, methods))
     parts += _by_inputs(result, methods) + _by_time(result, methods)
     return parts
 
@@ -172,21 +183,36 @@ def _by_time(result: Result, methods: Sequence[str]) -> list[str]:
     return [f"PSNR in dB by time; the spread is the best less the worst time in between.\n\n{table}"]
 
 
-def _foot(result: Result) -> str:
+def foot(result: Result) -> str:
+    """What was measured, on what, of what: a list in Markdown to stand under a table."""
     lines = [
         f"Protocol: {result.description}.",
         "Numbers: PSNR in dB and SSIM (11x11 Gaussian, sigma 1.5, per channel) on 8-bit RGB; "
         "frames restored exactly are counted and left out of the means.",
+        *_data(result.subjects),
     ]
-    for subject in result.subjects:
-        rate = f", {subject.rate} fps" if subject.rate else ""
-        file = f", file {subject.file}" if subject.file else ""
-        size = f"{subject.frames} sharp frames of {subject.width}x{subject.height}{rate}"
-        lines.append(f"Data: {subject.name}, {size}; SHA-256: pixels {subject.pixels}{file}.")
     lines += [f"Weights: {name}, SHA-256 {digest}." for name, digest in result.methods if digest]
     lines += [f"Left out: {name}: {reason}" for name, reason in result.refused]
     lines.append("Made with " + ", ".join(f"{package} {version}" for package, version in result.versions) + ".")
     return "\n".join(f"- {line}" for line in lines)
+
+
+def _data(subjects: Sequence[Subject]) -> list[str]:
+    if len(subjects) > MANY:
+        digest = hashlib.sha256("".join(subject.pixels for subject in subjects).encode()).hexdigest()
+        kinds = sorted({f"{s.frames} sharp frames of {s.width}x{s.height}{_rate(s)}" for s in subjects})
+        ends = f"{subjects[0].name} ... {subjects[-1].name}"
+        return [f"Data: {len(subjects)} videos, {ends}: {'; '.join(kinds)}; SHA-256 of their pixels' hashes: {digest}."]
+    lines = []
+    for subject in subjects:
+        file = f", file {subject.file}" if subject.file else ""
+        size = f"{subject.frames} sharp frames of {subject.width}x{subject.height}{_rate(subject)}"
+        lines.append(f"Data: {subject.name}, {size}; SHA-256: pixels {subject.pixels}{file}.")
+    return lines
+
+
+def _rate(subject: Subject) -> str:
+    return f", {subject.rate} fps" if subject.rate else ""
 
 
 def _cell(mean: Mean) -> str:

@@ -1,0 +1,246 @@
+"""What the verbs of `alanet evaluate` share: which videos, which methods, what is measured; and the measuring."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Group, Parameter
+
+from alanet.cli.options import flag
+from alanet.cli.screen import Screen
+from alanet.cli.show import count, safe
+from alanet.cli.values import parse_ratio
+from alanet.cli.working import working
+from alanet.errors import DataError, MediaError, OptionError, WeightsError
+
+if TYPE_CHECKING:
+    from alanet.evaluation.baselines import Method
+    from alanet.evaluation.footage import Footage
+    from alanet.evaluation.perceptual import Lpips
+    from alanet.evaluation.protocols import Protocol
+    from alanet.evaluation.result import Result
+    from alanet.notes import Notes
+    from alanet.restore import Restorer
+
+__all__ = ["Material", "Measuring", "Methods", "Videos", "measured", "parse_time", "print_text"]
+
+DATA = Group("Videos", sort_key=0)
+METHODS = Group("Methods", sort_key=1)
+MEASURED = Group("What is measured", sort_key=2)
+
+Videos = Annotated[
+    Path,
+    Parameter(name="VIDEO", help="Sharp high-rate videos, folders of their frames, .npy arrays (t h w 3, uint8)."),
+]
+
+
+@Parameter(name="*", group=DATA)
+@dataclass(frozen=True)
+class Material:
+    """Which videos, beside those that are named."""
+
+    data: Annotated[Path | None, Parameter(metavar="SET", help="The test videos of what `alanet data build` made.")] = (
+        None
+    )
+    scenes: Annotated[Path | None, Parameter(metavar="BANK", help="Scenes: what `alanet data scenes` made.")] = None
+    scene_count: Annotated[int | None, Parameter(metavar="N", help="Only the first N scenes.")] = None
+    limit: Annotated[int | None, Parameter(metavar="N", help="Only the first N sharp frames of each video.")] = None
+    size: Annotated[
+        Literal["paper", "native"],
+        Parameter(help="paper: 640x352 (portrait 352x640); native: the longer side 640, the shape kept."),
+    ] = "paper"
+    assume_rate: Annotated[
+        str | None,
+        Parameter(metavar="RATE", help="What videos below 120 fps stand for, 240 say; without it they are refused."),
+    ] = None
+
+    def check(self, videos: tuple[Path, ...]) -> None:
+        """What can be refused before anything is measured."""
+        for name, number in (("--limit", self.limit), ("--scene-count", self.scene_count)):
+            if number is not None and number < 1:
+                raise OptionError(f"{name} {number} is not a number from 1 up")
+        if not videos and self.data is None and self.scenes is None:
+            raise DataError("no video to evaluate on; give files, folders, .npy arrays, --data SET or --scenes BANK")
+        for video in videos:
+            if not video.is_file() and not video.is_dir():
+                raise MediaError(f"{video}: no such file; give videos, folders of their frames, or .npy arrays")
+        names = [video.stem for video in videos]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise DataError(f"two videos are named {twice}; rename one, tables go by name")
+
+    def footage(self, videos: tuple[Path, ...], notes: Notes) -> Iterator[Footage]:
+        """One video after the other."""
+        from alanet.evaluation.footage import footage_of_scenes, footage_of_set, load_footage
+
+        rate = None if self.assume_rate is None else parse_ratio(self.assume_rate)
+        for video in videos:
+            yield load_footage(video, size=self.size, limit=self.limit, assume_rate=rate, notes=notes)
+        if self.data is not None:
+            yield from footage_of_set(self.data, limit=self.limit)
+        if self.scenes is not None:
+            yield from footage_of_scenes(self.scenes, count=self.scene_count, limit=self.limit)
+
+
+@Parameter(name="*", group=METHODS)
+@dataclass(frozen=True)
+class Methods:
+    """What restores them."""
+
+    model: Annotated[
+        list[str] | None,
+        Parameter(
+            metavar="NAME|PATH",
+            negative="",
+            help="A name of `alanet models`, a weights file, the folder of a run; several.",
+        ),
+    ] = None
+    no_model: Annotated[bool, flag(["--no-model"], "Only what our networks are compared with.")] = False
+    without: Annotated[
+        list[Literal["copy", "blend", "minterpolate"]] | None, Parameter(negative="", help="Leave a baseline out.")
+    ] = None
+    rife_module: Annotated[
+        Path | None, Parameter(metavar="FILE", help="Python file of RIFE's network. Its code runs: only one you trust.")
+    ] = None
+    rife_weights: Annotated[Path | None, Parameter(metavar="FILE", help="Its weights.")] = None
+    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], Parameter(help="Where networks run.")] = "auto"
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16"], Parameter(help="fp32 gives the same scores on any machine, nearly.")
+    ] = "fp32"
+    threads: Annotated[int | None, Parameter(metavar="N", help="CPU threads; by default all cores.")] = None
+
+    def networks(self) -> list[tuple[str, Restorer, str]]:
+        """(name, network, SHA-256 of its weights) of every model that is asked for."""
+        from alanet.model.weights import available_models, default_model, file_sha256
+        from alanet.restore import Restorer
+
+        if self.no_model:
+            if self.model:
+                raise OptionError("--model and --no-model contradict each other; leave one out")
+            return []
+        cards = available_models()
+        given = list(dict.fromkeys(self.model or [default_model()]))
+        short = [name if name in cards else _short(Path(name)) for name in given]
+        found = []
+        for name, brief in zip(given, short, strict=True):
+            path = cards[name].path if name in cards else _weights_in(Path(name))
+            one = name if name in cards else path
+            restorer = Restorer(one, device=self.device, precision=self.precision, threads=self.threads)
+            found.append((brief if short.count(brief) == 1 else name, restorer, file_sha256(path)))
+        return found
+
+    def machine(self) -> tuple[tuple[str, str], ...]:
+        """On what networks run, for the foot of a table."""
+        from alanet.runner import pick_device
+
+        return (("device", str(pick_device(self.device))), ("precision", self.precision))
+
+    def others(self) -> list[Method]:
+        """The baselines, and RIFE where it is given."""
+        from alanet.evaluation.baselines import BASELINES, load_rife
+        from alanet.runner import pick_device
+
+        chosen = [method for method in BASELINES if method.name not in (self.without or [])]
+        if (self.rife_module is None) != (self.rife_weights is None):
+            raise OptionError("RIFE needs both its network and its weights; give --rife-module and --rife-weights")
+        if self.rife_module is not None and self.rife_weights is not None:
+            device = str(pick_device(self.device))
+            chosen.append(load_rife(self.rife_module, self.rife_weights, device=device))
+        return chosen
+
+    def all(self) -> list[Method]:
+        """Baselines first, as the rows of a table."""
+        from alanet.evaluation.evaluate import of_restorer
+
+        ours = [of_restorer(restorer, name, weights=digest) for name, restorer, digest in self.networks()]
+        if not (methods := [*self.others(), *ours]):
+            raise OptionError("nothing to evaluate; give --model, or leave out a --without")
+        return methods
+
+
+def _short(path: Path) -> str:
+    return path.name if path.is_dir() else path.stem
+
+
+def _weights_in(path: Path) -> Path:
+    """The weights of a run's folder; a file is itself."""
+    if not path.is_dir():
+        return path
+    found = path / "last.safetensors"
+    if not found.is_file():
+        raise WeightsError(f"{path} holds no last.safetensors; give the folder of a training run or a weights file")
+    return found
+
+
+@Parameter(name="*", group=MEASURED)
+@dataclass(frozen=True)
+class Measuring:
+    """What is measured."""
+
+    protocol: Annotated[
+        list[str] | None,
+        Parameter(
+            metavar="NAME",
+            negative="",
+            help="all-blurry (default), mixed, all-sharp, sweep; x4, x8 behind it; several.",
+        ),
+    ] = None
+    seed: Annotated[int, Parameter(metavar="N", help="Of the draw of blurry frames in mixed.")] = 0
+    linear: Annotated[bool, flag(["--linear"], "Average light, as a camera does, instead of pixel values.")] = False
+    lpips: Annotated[Path | None, Parameter(metavar="PATH", help="Weights of LPIPS v0.1, to measure it too.")] = None
+
+    def protocols(self) -> list[Protocol]:
+        from alanet.evaluation.protocols import parse_protocols
+
+        named = self.protocol or ["all-blurry"]
+        return [one for text in named for one in parse_protocols(text, seed=self.seed, linear=self.linear)]
+
+    def distance(self) -> Lpips | None:
+        from alanet.evaluation.perceptual import load_lpips
+
+        return None if self.lpips is None else load_lpips(self.lpips)
+
+
+def measured(
+    footage: Callable[[Notes], Iterable[Footage]],
+    methods: list[Method],
+    measuring: Measuring,
+    machine: Sequence[tuple[str, str]],
+    screen: Screen,
+) -> list[Result]:
+    """A result a protocol; `footage` gives the videos, as often as it is asked; `machine` is noted with the scores."""
+    from alanet.evaluation.evaluate import evaluate
+    from alanet.notes import Notes
+
+    protocols, distance, notes = measuring.protocols(), measuring.distance(), Notes()
+    results = []
+    with working(screen, "evaluating") as show:
+        for protocol in protocols:
+
+            def on_progress(video: str, method: str, done: int, protocol: Protocol = protocol) -> None:
+                show(done, None, f"{protocol.name}: {video}, {method}")
+
+            result = evaluate(methods, footage(notes), protocol, lpips=distance, on_progress=on_progress)
+            results.append(replace(result, versions=(*result.versions, *machine)))
+    rows = [("warning", line) for line in notes.warnings]
+    rows += [("left out", f"{name}: {why}") for result in results for name, why in result.refused]
+    rows.append(("done", f"{count(sum(len(result.scores) for result in results), 'frame')} scored"))
+    screen.rows(list(dict.fromkeys(rows)))
+    return results
+
+
+def parse_time(text: str) -> Fraction:
+    """ "5/2" or "2.5", in periods."""
+    try:
+        return Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        raise OptionError(f"time {text!r} is not a number of periods; write it as 2, 5/2 or 2.5") from None
+
+
+def print_text(text: str) -> None:
+    """To standard output; names of files in it cannot steer the terminal."""
+    sys.stdout.write("".join(f"{safe(line)}\n" for line in text.splitlines()))
