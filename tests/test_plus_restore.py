@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,10 +13,11 @@ from PIL import Image
 from witness import times
 
 from alanet.cli import run
+from alanet.cli.tables import _ablation
 from alanet.data.bank import render_bank
 from alanet.data.render import is_held_out
 from alanet.data.scenes import SceneOptions
-from alanet.errors import ResourceError
+from alanet.errors import OptionError, ResourceError
 from alanet.evaluation.evaluate import of_model
 from alanet.frames.timing import Factor
 from alanet.model.alanet_plus import ALANetPlus, ALANetPlusConfig
@@ -94,3 +96,10 @@ def test_the_training_command_trains_it(tmp_path, capsys):
     assert main([*words, "--config", str(tmp_path / "run" / "config.json")]) == 0  # a run's config is a config
     assert main([*words[:-10], "--set", "plus.size=huge"]) == 2
     assert "plus.size is 'huge'; allowed: plus, fast" in capsys.readouterr().err
+
+
+def test_table_3_is_of_the_papers_network(weights):
+    """Its rows are what ALANet's config says; another network has no row there."""
+    methods = SimpleNamespace(networks=lambda: [("plus", Restorer(str(weights), device="cpu", precision="fp32"), None)])
+    with pytest.raises(OptionError, match="leave ALANetPlus out"):
+        _ablation(methods)
