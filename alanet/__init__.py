@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from alanet.frames.frame import Frame as Frame
     from alanet.model.alanet import ALANet as ALANet
     from alanet.model.alanet import ALANetConfig as ALANetConfig
+    from alanet.model.alanet_plus import ALANetPlus as ALANetPlus
+    from alanet.model.alanet_plus import ALANetPlusConfig as ALANetPlusConfig
     from alanet.model.weights import available_models as available_models
     from alanet.model.weights import load_model as load_model
     from alanet.model.weights import save_weights as save_weights
@@ -37,6 +39,8 @@ _HOME = {
     "Frame": "alanet.frames.frame",
     "ALANet": "alanet.model.alanet",
     "ALANetConfig": "alanet.model.alanet",
+    "ALANetPlus": "alanet.model.alanet_plus",
+    "ALANetPlusConfig": "alanet.model.alanet_plus",
     "available_models": "alanet.model.weights",
     "load_model": "alanet.model.weights",
     "save_weights": "alanet.model.weights",

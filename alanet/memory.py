@@ -25,6 +25,7 @@ from alanet.frames.cuts import LOOKAHEAD
 from alanet.frames.frame import VideoInfo
 from alanet.frames.tiles import MemoryCost
 from alanet.model.alanet import ALANet
+from alanet.model.alanet_plus import ALANetPlus
 from alanet.runner import Runner
 from alanet.video.codecs import shape_of
 from alanet.video.plan import OutputPlan
@@ -63,14 +64,26 @@ def memory_cost(runner: Runner, info: VideoInfo, plan: OutputPlan | None = None)
     return MemoryCost(network, pictures, max(resident_memory(), PROCESS + weights) + MARGIN)
 
 
-def _network_bytes(model: ALANet, precision: str) -> float:
+def _network_bytes(model: ALANet | ALANetPlus, precision: str) -> float:
     """Bytes a pixel of a tile: the features of a window, and what G and the rounding hold at full size."""
-    channels = model.config.channels
     value = 2 if precision == "bf16" else 4
+    if isinstance(model, ALANetPlus):
+        return _aligned_bytes(model, value)
+    channels = model.config.channels
     features: float = 3 * 4 + value * sum(c / 4**level for level, c in enumerate(channels))
     last_scale: float = value * (channels[1] + 9 * channels[0]) + 4 * 3 * 4
     total: float = (model.config.window + 1) * features + last_scale
     return total
+
+
+def _aligned_bytes(model: ALANetPlus, value: int) -> float:
+    """The same for a network that aligns: also each frame of the window aligned, weighed, and in fp32 while moved."""
+    config = model.config
+    held = max(config.window + 1, 2 * config.around + 2)
+    features: float = 3 * 4 + value * sum(c / cell**2 for c, cell in zip(config.channels, config.cells, strict=True))
+    finest = config.channels[0] / config.stem**2
+    aligned = (2 * value + 8) * finest + 4 * (3 + 3 + 2 + 2 + 2)  # features; a frame and its part, flow, grid, shares
+    return (held + 1) * features + held * aligned + 9 * value * finest
 
 
 def _bytes_a_pixel(pixel_format: str) -> float:

@@ -28,6 +28,7 @@ from alanet.frames.tiles import Tile, overhead, round_up
 from alanet.frames.timing import Factor, Schedule, Tail, output_rate, phases
 from alanet.memory import DECODER_THREADS, READ_AHEAD, exhaustion_told
 from alanet.model.alanet import ALANet
+from alanet.model.alanet_plus import ALANetPlus
 from alanet.model.cost import stream_cost
 from alanet.model.weights import default_model, load_model
 from alanet.notes import Notes
@@ -131,7 +132,7 @@ class Restorer:
 
     def __init__(
         self,
-        model: str | Path | ALANet | None = None,
+        model: str | Path | ALANet | ALANetPlus | None = None,
         *,
         device: str = "auto",
         precision: str = "auto",
@@ -147,8 +148,9 @@ class Restorer:
                 raise OptionError(f"threads {threads} is not a number from 1 up")
             torch.set_num_threads(threads)
         self.device = pick_device(device)
-        self.model = model if isinstance(model, ALANet) else load_model(model, sha256=sha256)
-        self.model_name = type(model).__name__ if isinstance(model, ALANet) else str(model or default_model())
+        given = isinstance(model, ALANet | ALANetPlus)
+        self.model = model if isinstance(model, ALANet | ALANetPlus) else load_model(model, sha256=sha256)
+        self.model_name = type(model).__name__ if given else str(model or default_model())
         self.precision = pick_precision(precision, self.model, self.device)
         self.runner = Runner(self.model, self.device, self.precision)
         self.memory, self.tile_mode = memory, tile_mode
@@ -271,7 +273,8 @@ class Restorer:
             shots = ((frame, False) for frame in frames)
         ahead = read_ahead(shots, depth=READ_AHEAD)
         try:
-            yield from stream(ahead, runner, rate, window=self.model.config.window, tail=tail, counts=counts)
+            window, around = self.model.config.window, self.runner.around
+            yield from stream(ahead, runner, rate, window=window, around=around, tail=tail, counts=counts)
         finally:
             ahead.close()
 
@@ -289,7 +292,7 @@ class Restorer:
         cost = stream_cost(self.model)
         restored = float(output_rate(rate, info.rate) / info.rate)
         encodes = 1.0 if len(tiles) == 1 else 1.0 + self.model.config.window + 1  # see tiled.py
-        macs = encodes * cost["encoder"] + restored * cost["generator"]
+        macs = encodes * cost["encoder"] + cost["motion"] + restored * cost["generator"]
         pixels = round_up(info.width, self.model.stride) * round_up(info.height, self.model.stride) * overhead(tiles)
         return self.runner.seconds_per_gmac() * macs * pixels / (640 * 352)
 

@@ -1,6 +1,7 @@
 """A network on a device: pixels in, pixels out. Padding and precision live here, and nothing about time.
 
     pixels (h w c, integers) ─> float ─> pad to the stride ─> encode ─> ring ─> generate ─> crop ─> round ─> pixels
+                                                                 relate ─┘ (pairs, where the network wants it)
 
 Axes: h w c for pixels, b c h w for tensors, b = 1.
 """
@@ -9,6 +10,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +22,9 @@ from alanet.frames.color import to_float, to_integer
 from alanet.frames.frame import Pixels
 from alanet.frames.tiles import crop_back, pad_to_multiple
 from alanet.model.alanet import ALANet, Features
+from alanet.model.alanet_plus import ALANetPlus, PlusFeatures
 from alanet.model.cost import stream_cost
+from alanet.model.motion import Motion
 
 __all__ = ["Runner", "pick_device", "pick_precision", "time_a_frame"]
 
@@ -29,34 +34,60 @@ SAMPLE = (192, 320)  # h w of the frame that is timed
 class Runner:
     """Encodes and generates whole frames with one model on one device, in one precision.
 
-    `encodes` and `generates` count the calls: a stream encodes each frame once.
+    `encodes`, `relates` and `generates` count the calls: a stream encodes each frame once and relates each pair once.
     """
 
-    def __init__(self, model: ALANet, device: torch.device, precision: str) -> None:
+    def __init__(self, model: ALANet | ALANetPlus, device: torch.device, precision: str) -> None:
         self.model = model.to(device).eval()
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # twice as fast on a CPU
         self.device = device
         self.precision = precision
         self.encodes = 0
+        self.relates = 0
         self.generates = 0
         self._seconds_per_gmac: float | None = None
 
-    def encode(self, pixels: Pixels) -> Features:
+    @property
+    def around(self) -> int:
+        """Further frames that the network looks at on each side of an interpolated frame's two."""
+        return self.model.config.around if isinstance(self.model, ALANetPlus) else 0
+
+    def encode(self, pixels: Pixels) -> Features | PlusFeatures:
         """E of one frame. `pixels: h w 3` (a fourth channel, alpha, is not looked at)."""
         self.encodes += 1
         with torch.inference_mode(), self.autocast():
-            features: Features = self.model.encode(self.to_tensor(pixels))
+            features: Features | PlusFeatures = self.model.encode(self.to_tensor(pixels))
             return features
 
-    def generate(self, window: Mapping[int, Features], times: Sequence[float], like: Pixels) -> Iterator[Pixels]:
+    def relate(self, a: Features | PlusFeatures, b: Features | PlusFeatures) -> Motion | None:
+        """What the network keeps of a pair of neighbours; None for the paper's, which keeps nothing."""
+        if not isinstance(self.model, ALANetPlus):
+            return None
+        assert isinstance(a, PlusFeatures)
+        assert isinstance(b, PlusFeatures)
+        self.relates += 1
+        with torch.inference_mode(), self.autocast():
+            return self.model.relate(a, b)
+
+    def generate(
+        self,
+        window: Mapping[int, Any],
+        times: Sequence[float],
+        like: Pixels,
+        relations: Mapping[int, Motion | None] = MappingProxyType({}),
+    ) -> Iterator[Pixels]:
         """The frames at `times` from the features around them, as they are made; size and depth are those of `like`.
 
-        `window` holds all that any of the times looks at; the model picks what each one does.
+        `window` and `relations` (of i and i + 1, by i) hold all that any of the times looks at; the model picks what
+        each one does.
         """
         for at in times:
             self.generates += 1
             with torch.inference_mode(), self.autocast():
-                restored = self.model.generate(window, at)
+                if isinstance(self.model, ALANetPlus):
+                    restored = self.model.generate(window, at, relations)
+                else:
+                    restored = self.model.generate(window, at)
                 yield self.to_pixels(restored, like)
 
     def to_tensor(self, pixels: Pixels) -> Tensor:
@@ -77,7 +108,7 @@ class Runner:
         if self._seconds_per_gmac is None:
             cost = stream_cost(self.model, *SAMPLE)
             seconds = time_a_frame(self.model, self.device, self.precision)
-            self._seconds_per_gmac = seconds / (cost["encoder"] + 2 * cost["generator"])
+            self._seconds_per_gmac = seconds / (cost["encoder"] + cost["motion"] + 2 * cost["generator"])
         return self._seconds_per_gmac
 
     def autocast(self) -> torch.autocast:
@@ -97,7 +128,7 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def pick_precision(name: str, model: ALANet, device: torch.device) -> str:
+def pick_precision(name: str, model: ALANet | ALANetPlus, device: torch.device) -> str:
     """auto: bf16 where it measures clearly faster than fp32 on a small frame, else fp32.
 
     fp32 on MPS always: its bf16 is not the same everywhere.
@@ -112,7 +143,7 @@ def pick_precision(name: str, model: ALANet, device: torch.device) -> str:
     return "bf16" if seconds["bf16"] < 0.9 * seconds["fp32"] else "fp32"
 
 
-def time_a_frame(model: ALANet, device: torch.device, precision: str) -> float:
+def time_a_frame(model: ALANet | ALANetPlus, device: torch.device, precision: str) -> float:
     """Seconds to encode a frame of SAMPLE size and restore two: the best of three, the first of which warms up."""
     runner = Runner(model, device, precision)
     pixels = np.zeros((*SAMPLE, 3), np.uint8)
@@ -120,6 +151,8 @@ def time_a_frame(model: ALANet, device: torch.device, precision: str) -> float:
     for _ in range(3):
         start = time.perf_counter()
         features = runner.encode(pixels)
-        list(runner.generate({0: features, 1: features}, [0.0, 0.5], pixels))  # on the CPU: nothing is under way then
+        pair = {0: runner.relate(features, features)}
+        window = {0: features, 1: features}
+        list(runner.generate(window, [0.0, 0.5], pixels, pair))  # on the CPU: nothing is under way then
         seconds.append(time.perf_counter() - start)
     return min(seconds)

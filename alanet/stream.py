@@ -1,9 +1,10 @@
 """Frames in, restored frames out: the ring of a window's features, and when each restored frame can be made.
 
     decoded frames ─> encode ─> [ i-1 | i | i+1 ] ─> restored frames shown in [t_i, t_{i+1}) ─> out
-                                      ring
+                                ring, and its pairs
 
-Each frame is encoded once (an exact duplicate of the frame before not at all), and memory does not depend on length.
+Each frame is encoded once (an exact duplicate of the frame before not at all) and each pair of neighbours related
+once, where the network relates; memory does not depend on length.
 Nothing is interpolated or borrowed across a cut: windows end there, and the restored frame before is held.
 """
 
@@ -13,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import groupby
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -32,7 +33,11 @@ class Restoring(Protocol[E]):
 
     def encode(self, pixels: Pixels) -> E: ...
 
-    def generate(self, window: Mapping[int, E], times: Sequence[float], like: Pixels) -> Iterator[Pixels]: ...
+    def relate(self, a: E, b: E) -> Any: ...
+
+    def generate(
+        self, window: Mapping[int, E], times: Sequence[float], like: Pixels, relations: Mapping[int, Any], /
+    ) -> Iterator[Pixels]: ...
 
 
 @dataclass(slots=True)
@@ -52,6 +57,7 @@ class _Held(Generic[E]):
     frame: Frame
     encoded: E
     first: int  # index of the first frame of its shot
+    relation: Any  # to the frame before, in the same shot
 
 
 def stream(
@@ -60,6 +66,7 @@ def stream(
     schedule: Schedule,
     *,
     window: int,
+    around: int = 0,
     tail: Tail = "hold",
     counts: Counts | None = None,
 ) -> Iterator[Frame]:
@@ -70,6 +77,7 @@ def stream(
         runner: the network.
         schedule: which moments are wanted.
         window: W of the network, in frames.
+        around: further frames that the network looks at on each side of an interpolated frame's two.
         tail: "hold" repeats the last restored frame to the end of the video; "drop" shows it once, longer.
         counts: kept up to date on the way.
 
@@ -77,8 +85,8 @@ def stream(
         Restored frames at exact times, from the first frame's time to the end of the last one. A held frame is the
         restored frame before it with a new time.
     """
-    ring = _Ring(runner, schedule, window, Counts() if counts is None else counts)
-    far = reach(window)
+    ring = _Ring(runner, schedule, window, around, Counts() if counts is None else counts)
+    far = reach(window, around=around)
     index = -1
     for index, (frame, starts_shot) in enumerate(frames):
         ring.add(index, frame, starts_shot)
@@ -92,8 +100,8 @@ def stream(
 class _Ring(Generic[E]):
     """The frames around the one in hand, with their features."""
 
-    def __init__(self, runner: Restoring[E], schedule: Schedule, window: int, counts: Counts) -> None:
-        self.runner, self.schedule, self.window, self.counts = runner, schedule, window, counts
+    def __init__(self, runner: Restoring[E], schedule: Schedule, window: int, around: int, counts: Counts) -> None:
+        self.runner, self.schedule, self.window, self.around, self.counts = runner, schedule, window, around, counts
         self.held: dict[int, _Held[E]] = {}
         self.origin = Fraction(0)  # time of the video's first frame
 
@@ -107,7 +115,8 @@ class _Ring(Generic[E]):
         else:
             encoded = self.runner.encode(frame.pixels)
         first = index if before is None or starts_shot else before.first
-        self.held[index] = _Held(frame, encoded, first)
+        relation = None if before is None or first == index else self.runner.relate(before.encoded, encoded)
+        self.held[index] = _Held(frame, encoded, first, relation)
         self.counts.frames_in += 1
         self.counts.cuts += first == index > 0
 
@@ -129,10 +138,11 @@ class _Ring(Generic[E]):
         a, b = self.held[i].frame, self.held.get(i + 1, self.held[i]).frame
         first = self.held[i].first
         last = max(j for j, held in self.held.items() if held.first == first)
-        seen = {j for phase in phases for j in window_of(i + phase, self.window, first, last)}
+        seen = {j for phase in phases for j in window_of(i + phase, self.window, first, last, around=self.around)}
         window = {j: self.held[j].encoded for j in sorted(seen)}
         times = [float(i + phase) for phase, _ in groupby(phases)]
-        made = self.runner.generate(window, times, a.pixels)
+        relations = {j: self.held[j + 1].relation for j in window if j + 1 in window}
+        made = self.runner.generate(window, times, a.pixels, relations)
         for phase, repeats in groupby(phases):
             picture = _with_alpha(next(made), a, b, phase)
             for _ in repeats:

@@ -21,10 +21,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from alanet.errors import ResourceError
 from alanet.frames.color import to_float, to_integer
 from alanet.frames.frame import Pixels, VideoInfo
 from alanet.frames.tiles import (
     Box,
+    MemoryCost,
     Tile,
     add,
     crop_back,
@@ -37,6 +39,7 @@ from alanet.frames.tiles import (
 )
 from alanet.memory import free_memory, memory_cost
 from alanet.model.alanet import ALANet, Features
+from alanet.model.alanet_plus import ALANetPlus
 from alanet.notes import Notes
 from alanet.runner import Runner
 from alanet.video.plan import OutputPlan
@@ -66,7 +69,8 @@ class TiledRunner:
     """
 
     def __init__(self, runner: Runner, tiles: Sequence[Tile], mode: TileMode, notes: Notes) -> None:
-        self.runner, self.tiles, self.mode, self.notes = runner, list(tiles), mode, notes
+        assert isinstance(runner.model, ALANet), "only the paper's network is restored in tiles"
+        self.runner, self.model, self.tiles, self.mode, self.notes = runner, runner.model, list(tiles), mode, notes
         self._compared = mode == "exact"
 
     def encode(self, pixels: Pixels) -> TiledFrame:
@@ -77,7 +81,12 @@ class TiledRunner:
         places = padded.shape[0] * padded.shape[1] // self.runner.model.stride**2
         return TiledFrame(padded, total / places)
 
-    def generate(self, window: Mapping[int, TiledFrame], times: Sequence[float], like: Pixels) -> Iterator[Pixels]:
+    def relate(self, a: TiledFrame, b: TiledFrame) -> None:
+        """The paper's network keeps nothing of a pair."""
+
+    def generate(
+        self, window: Mapping[int, TiledFrame], times: Sequence[float], like: Pixels, relations: object = None
+    ) -> Iterator[Pixels]:
         """The frames at `times`, one after the other, all made from one encoding of each tile of the window."""
         made = self._blended(window, times, like) if self.mode == "feather" else self._exact(window, times, like)
         if not self._compared:
@@ -111,20 +120,20 @@ class TiledRunner:
             features = {i: replace(self._encode(frame.pixels, tile), descriptor=frame.descriptor)
                         for i, frame in window.items()}  # fmt: skip
             for at in times:
-                restored = self.runner.model.generate(features, at)
+                restored = self.model.generate(features, at)
                 yield restored[0].permute(1, 2, 0).float().cpu().numpy()
 
     def _encode(self, padded: Pixels, tile: Tile) -> Features:
         frame = torch.from_numpy(to_float(cut(padded, tile, SPATIAL))).to(self.runner.device)
         frame = frame.permute(2, 0, 1)[None].contiguous(memory_format=torch.channels_last)  # b c h w
         with torch.inference_mode(), self.runner.autocast():
-            features: Features = self.runner.model.encode(frame)
+            features: Features = self.model.encode(frame)
             return features
 
     def _compare(self, made: Pixels, window: Mapping[int, TiledFrame], at: float, like: Pixels) -> None:
         """Note how far feathering is from the exact result, on this frame, at a corner where tiles meet."""
         height, width = next(iter(window.values())).pixels.shape[:2]
-        model = self.runner.model
+        model = self.model
         tile = _corner(self.tiles, exact_halo(model), model.stride, height, width)
         (values,) = self._tile(window, [at], tile)
         exact = np.zeros((height, width, 3), like.dtype)
@@ -176,6 +185,8 @@ def plan_tiles_for(
     model = runner.model
     budget = free_memory(runner.device) if memory is None else memory
     cost = memory_cost(runner, info, output)
+    if not isinstance(model, ALANet):
+        return _whole(model, info, cost, budget)
     if mode == "exact":
         grid = {"halo": exact_halo(model), "stride": model.stride}
     else:
@@ -187,3 +198,16 @@ def plan_tiles_for(
         canvases = 2 * 3 * 4 + 3 * 4  # bytes a pixel: two frames of floats, and one while it is rounded
         cost = replace(cost, per_frame_pixel=cost.per_frame_pixel + canvases)
     return plan_for_memory(info.height, info.width, cost, budget, **grid, most_work=MOST_WORK)
+
+
+def _whole(model: ALANetPlus, info: VideoInfo, cost: MemoryCost, budget: int | None) -> list[Tile]:
+    """The frame as one tile, where it fits. Its motion may reach across the frame, so that no halo would be exact."""
+    height, width = round_up(info.height, model.stride), round_up(info.width, model.stride)
+    needed = cost.fixed + (cost.per_frame_pixel + cost.per_tile_pixel) * height * width
+    if budget is not None and needed > budget:
+        raise ResourceError(
+            f"{info.width}x{info.height} needs {math.ceil(needed / 2**20)} MiB with a network that aligns frames, "
+            f"which cannot work in tiles, and {budget / 2**20:.0f} MiB are allowed; allow as much, take a smaller "
+            "video or the paper's network"
+        )
+    return plan_for_memory(info.height, info.width, cost, None, halo=0, stride=model.stride)

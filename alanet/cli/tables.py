@@ -199,10 +199,14 @@ def _write(results: list[Result], head: str, output: Path | None, overwrite: boo
 def _ablation(methods: Methods) -> list[Method]:
     """The models under the names "only self, run 1" ..., by the attention that their weights state."""
     from alanet.evaluation.evaluate import of_restorer
+    from alanet.model.alanet import ALANetConfig
 
     named: list[Method] = []
     for _, restorer, digest in methods.networks():
-        row = ROWS[restorer.model.config.attention]
+        config = restorer.model.config
+        if not isinstance(config, ALANetConfig):
+            raise OptionError("Table 3 compares runs of the paper's network; leave ALANetPlus out")
+        row = ROWS[config.attention]
         number = 1 + sum(method.name.startswith(f"{row}, ") for method in named)
         named.append(of_restorer(restorer, f"{row}, run {number}", weights=digest))
     if not named:

@@ -216,16 +216,20 @@ def _announce(screen: Screen, run: Run, output: Path) -> None:
     parameters = sum(p.numel() for p in run.model.parameters()) / 1e6
     source = next(path for path in (config.data, config.bank, config.stills) if path is not None)
     screen.heading(f"{source} → {output}")
-    what = run.model.config
-    residual = ", residual" if what.residual else ""
     rows = [
-        ("network", f"{type(run.model).__name__}, width {what.width:g}{residual}, attention {what.attention}, "
-                    f"{parameters:.2f} M parameters"),
+        ("network", f"{type(run.model).__name__}, {_shape(run)}, {parameters:.2f} M parameters"),
         ("clips", f"{run.clips:,} in an epoch, of {config.clips.t} frames"),
-    ]  # fmt: skip
+    ]
     if run.hooks.validate is None:
         rows.append(("validation", "none: give --held-out for it"))
     screen.rows(rows)
+
+
+def _shape(run: Run) -> str:
+    if run.config.plus is not None:
+        return f"channels {' '.join(map(str, run.config.plus.channels))} from 1/{run.config.plus.stem} on"
+    model = run.config.model
+    return f"width {model.width:g}{', residual' if model.residual else ''}, attention {model.attention}"
 
 
 def _conclude(screen: Screen, report: TrainReport, output: Path, as_json: bool) -> None:

@@ -24,6 +24,7 @@ from alanet.evaluation.result import Result, Score, Subject
 from alanet.frames.frame import Frame
 from alanet.frames.timing import Factor
 from alanet.model.alanet import ALANet
+from alanet.model.alanet_plus import ALANetPlus
 from alanet.runner import Runner, pick_device
 from alanet.stream import stream
 
@@ -45,7 +46,12 @@ def of_restorer(restorer: Restorer, name: str = "ours", *, weights: str | None =
 
 
 def of_model(
-    model: ALANet, name: str = "ours", *, device: str = "auto", precision: str = "fp32", weights: str | None = None
+    model: ALANet | ALANetPlus,
+    name: str = "ours",
+    *,
+    device: str = "auto",
+    precision: str = "fp32",
+    weights: str | None = None,
 ) -> Method:
     """A model as a method, through the same stream as a Restorer's, on machines without PyAV."""
     runner = Runner(model, pick_device(device), precision)
@@ -54,7 +60,8 @@ def of_model(
         if not model.continuous_time and any(not model.can_restore(time % 1) for time in times):
             raise TimeError(f"{_factor(times)} needs frames between the halves; this model restores x2")
         frames = ((Frame(picture, Fraction(i), Fraction(1)), False) for i, picture in enumerate(inputs))
-        restored = stream(frames, runner, _factor(times), window=model.config.window, tail="drop")
+        window, around = model.config.window, runner.around
+        restored = stream(frames, runner, _factor(times), window=window, around=around, tail="drop")
         return [np.asarray(frame.pixels, np.uint8) for frame in restored]
 
     return Method(name, restore, weights)

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from alanet.model.alanet import ALANet
+from alanet.model.alanet_plus import ALANetPlus
 
 __all__ = ["Cost", "count_macs", "count_parameters", "stream_cost"]
 
@@ -40,17 +42,37 @@ def count_macs(model: nn.Module, call: Callable[[], Any], area: float = 1.0) -> 
     return total
 
 
-def stream_cost(model: ALANet, height: int = 352, width: int = 640) -> Cost:
-    """GMACs at one size (multiples of the stride): `encoder` an input frame, `generator` a restored frame, `output` a
-    restored frame at x2 in a stream (half an encoder and one generator)."""
+def stream_cost(model: ALANet | ALANetPlus, height: int = 352, width: int = 640) -> Cost:
+    """GMACs at one size (multiples of the stride): `encoder` an input frame, `motion` a pair, `generator` a restored
+    frame (of a deblurred and an interpolated one, the mean), `output` a restored frame at x2 in a stream (half an
+    encoder, half a motion and one generator)."""
     weight = next(model.parameters())
     frame = torch.zeros(1, 3, model.stride, model.stride, device=weight.device, dtype=weight.dtype)
     area = height * width / model.stride**2
-    with torch.inference_mode():
-        features = model.encode(frame)
     encoder = count_macs(model, lambda: model.encode(frame), area) / 1e9
-    generator = count_macs(model, lambda: model.generate({0: features, 1: features}, 0.5), area) / 1e9
-    return {"encoder": encoder, "generator": generator, "output": encoder / 2 + generator}
+    if isinstance(model, ALANetPlus):
+        motion, generator = _aligned_cost(model, frame, area)
+    else:
+        motion, generator = 0.0, _generator_cost(model, frame, area)
+    return {"encoder": encoder, "motion": motion, "generator": generator, "output": (encoder + motion) / 2 + generator}
+
+
+def _generator_cost(model: ALANet, frame: Tensor, area: float) -> float:
+    with torch.inference_mode():
+        x = model.encode(frame)
+    return count_macs(model, lambda: model.generate({0: x, 1: x}, 0.5), area) / 1e9
+
+
+def _aligned_cost(model: ALANetPlus, frame: Tensor, area: float) -> tuple[float, float]:
+    """Of a pair, and of a restored frame."""
+    with torch.inference_mode():
+        x = model.encode(frame)
+        pair = model.relate(x, x)
+    reach = model.config.window // 2 + model.config.around + 1
+    window = dict.fromkeys(range(-reach, reach + 1), x)
+    pairs = dict.fromkeys(window, pair)
+    restored = sum(count_macs(model, partial(model.generate, window, time, pairs), area) for time in (0.0, 0.5))
+    return count_macs(model, lambda: model.relate(x, x), area) / 1e9, restored / 2e9
 
 
 @contextmanager

@@ -23,8 +23,17 @@ from alanet.errors import AlanetError, OutputError, WeightsError
 
 if TYPE_CHECKING:
     from alanet.model.alanet import ALANet
+    from alanet.model.alanet_plus import ALANetPlus
 
-__all__ = ["ModelCard", "available_models", "default_model", "file_sha256", "load_model", "save_weights"]
+__all__ = [
+    "ModelCard",
+    "available_models",
+    "build_network",
+    "default_model",
+    "file_sha256",
+    "load_model",
+    "save_weights",
+]
 
 MAX_BYTES = 1 << 30  # far above any network of ours
 MAX_HEADER = 1 << 20
@@ -64,7 +73,7 @@ def default_model() -> str:
     return name
 
 
-def load_model(name_or_path: str | Path | None = None, *, sha256: str | None = None) -> ALANet:
+def load_model(name_or_path: str | Path | None = None, *, sha256: str | None = None) -> ALANet | ALANetPlus:
     """A model with its weights, in fp32, on the CPU, in eval mode.
 
     Args:
@@ -95,7 +104,7 @@ def load_model(name_or_path: str | Path | None = None, *, sha256: str | None = N
     return _build(blob, header, path)
 
 
-def save_weights(model: ALANet, path: str | Path, *, half: bool = True) -> str:
+def save_weights(model: ALANet | ALANetPlus, path: str | Path, *, half: bool = True) -> str:
     """Write a model's weights, config inside, whole or not at all; returns the file's SHA-256.
 
     Args:
@@ -124,6 +133,27 @@ def save_weights(model: ALANet, path: str | Path, *, half: bool = True) -> str:
         part.unlink(missing_ok=True)
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
     return hashlib.sha256(blob).hexdigest()
+
+
+def build_network(name: str, config: dict[str, Any]) -> ALANet | ALANetPlus:
+    """An untrained network from the name of its class and its config, as JSON has it (lists are tuples).
+
+    Raises WeightsError for a name or field this version does not know, OptionError or TypeError for a value.
+    """
+    from alanet.model.alanet import ALANet, ALANetConfig
+    from alanet.model.alanet_plus import ALANetPlus, ALANetPlusConfig
+
+    match name:
+        case "ALANet":
+            known = fields(ALANetConfig)
+        case "ALANetPlus":
+            known = fields(ALANetPlusConfig)
+        case _:
+            raise WeightsError("it is of a model or format this version does not know; a newer alanet may")
+    if not set(config) <= {field.name for field in known}:
+        raise WeightsError("it has a config this version does not know; a newer alanet may")
+    values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in config.items()}
+    return ALANet(ALANetConfig(**values)) if name == "ALANet" else ALANetPlus(ALANetPlusConfig(**values))
 
 
 def file_sha256(path: str | Path) -> str:
@@ -165,20 +195,19 @@ def _header(blob: bytes, path: Path) -> dict[str, Any]:
     return dict(header)
 
 
-def _build(blob: bytes, header: dict[str, Any], path: Path) -> ALANet:
+def _build(blob: bytes, header: dict[str, Any], path: Path) -> ALANet | ALANetPlus:
     from safetensors.torch import load
 
-    from alanet.model.alanet import ALANet, ALANetConfig
-
     about = json.loads(header["__metadata__"]["alanet"])
-    if not isinstance(about, dict) or about.get("model") != "ALANet" or about.get("format") != 1:
+    if not isinstance(about, dict) or about.get("format") != 1:
         raise WeightsError(f"{path} is of a model or format this version does not know; a newer alanet may")
-    known = {field.name for field in fields(ALANetConfig)}
     config = about.get("config")
-    if not isinstance(config, dict) or not set(config) <= known:
+    if not isinstance(config, dict):
         raise WeightsError(f"{path} has a config this version does not know; a newer alanet may")
     try:
-        model = ALANet(ALANetConfig(**config))
+        model = build_network(str(about.get("model")), config)
+    except WeightsError as error:
+        raise WeightsError(f"{path} is not read: {error}") from error
     except (AlanetError, TypeError, ValueError) as error:
         raise WeightsError(f"{path} has a config that makes no network ({_reason(error)})") from error
     expected = {key: list(value.shape) for key, value in model.state_dict().items()}

@@ -31,6 +31,7 @@ from alanet.errors import OptionError
 from alanet.evaluation.perceptual import load_stack
 from alanet.frames.exposure import Exposure
 from alanet.model.alanet import ALANet, ALANetConfig
+from alanet.model.alanet_plus import FAST, PLUS, ALANetPlus, ALANetPlusConfig
 from alanet.model.weights import load_model
 from alanet.runner import pick_device
 from alanet.training import parallel
@@ -39,6 +40,7 @@ from alanet.training.config import Stage, TrainConfig, preset, steps_of
 from alanet.training.feed import Sampler
 from alanet.training.loss import Perceptual, RestorationLoss
 from alanet.training.plain import build, hint, overlay
+from alanet.training.supervise import plus_objective
 from alanet.training.train import Hooks, Progress, TrainReport, restoration_objective, train
 from alanet.training.validate import Validation, validator
 
@@ -67,6 +69,9 @@ class RunConfig:
     period: int = 8  # sharp frames, of `data` and `stills`; a bank has its own
     displacement: float = 24.0  # of `stills`: pixels a period
     model: ALANetConfig = field(default_factory=ALANetConfig)
+    plus: ALANetPlusConfig | None = None  # instead of `model`; in a file also `size`: plus or fast
+    motion: float = 0.01  # weight of the distance of the estimated motion, of `plus`
+    judge: float = 0.01  # weight of the estimates of exposure and sharpness, of `plus`
     clips: ClipOptions = field(default_factory=ClipOptions)
     train: TrainConfig = field(default_factory=TrainConfig)
 
@@ -79,14 +84,29 @@ def run_config(values: Mapping[str, Any]) -> RunConfig:
         if not isinstance(table, Mapping):
             raise OptionError(f"{key} is {table!r}; give a table of names and values")
     training = preset(str(name), **tables["train"])
+    plus = _plus_config(values.get("plus"))
     usual = paper_clips() if name == "paper" else ClipOptions()
+    usual = (
+        usual if plus is None else replace(usual, factor=8, motion=values.get("data") is None)
+    )  # any time; told the motion
     clips = build(ClipOptions, overlay(asdict(usual), tables["clips"], ()), "clips")
     model = build(ALANetConfig, tables["model"], "model")
-    config = build(RunConfig, {**values, "model": model, "clips": clips, "train": training}, "run")
+    config = build(RunConfig, {**values, "model": model, "plus": plus, "clips": clips, "train": training}, "run")
     if sum(getattr(config, source) is not None for source in SOURCES) != 1:
         given = " and ".join(source for source in SOURCES if getattr(config, source) is not None) or "nothing"
         raise OptionError(f"{given} to train on; give one of data (a set), bank, stills")
     return config
+
+
+def _plus_config(table: Mapping[str, Any] | None) -> ALANetPlusConfig | None:
+    """A size, and what differs from it."""
+    if table is None:
+        return None
+    size = table.get("size", "plus")
+    if size not in ("plus", "fast"):
+        raise OptionError(f"plus.size is {size!r}; allowed: plus, fast")
+    changes = {key: value for key, value in table.items() if key != "size"}
+    return build(ALANetPlusConfig, {**asdict(PLUS if size == "plus" else FAST), **changes}, "plus")
 
 
 def joined(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -145,7 +165,7 @@ class Run:
     """A run that is ready to start: nothing of it is missing."""
 
     config: RunConfig
-    model: ALANet
+    model: ALANet | ALANetPlus
     sampler: Sampler
     clips: int  # of one epoch
     hooks: Hooks
@@ -187,16 +207,27 @@ def prepare(config: RunConfig, device: str | None = None) -> Run:
     """
     place = parallel.join(pick_device(device or ("cuda" if torch.cuda.is_available() else "cpu")))
     sampler, clips = _sampler(config, place)
-    hooks = Hooks(objective=_objective(config, place), validate=_validate(config) if parallel.rank() == 0 else None)
     torch.manual_seed(config.train.seed)
-    model = load_model(config.init) if config.init else ALANet(config.model)
-    _check_same_network(config, model.config)
-    config = replace(config, model=model.config)
+    model = load_model(config.init) if config.init else _new_network(config)
+    if isinstance(model, ALANetPlus):
+        if config.plus not in (None, model.config):
+            raise OptionError(f"{config.init} is another network than `plus` asks for; leave `plus` out")
+        config = replace(config, plus=model.config)
+    else:
+        _check_same_network(config, model.config)
+        config = replace(config, model=model.config)
+    hooks = Hooks(objective=_objective(config, place), validate=_validate(config) if parallel.rank() == 0 else None)
     return Run(config, model, sampler, clips, hooks, place)
+
+
+def _new_network(config: RunConfig) -> ALANet | ALANetPlus:
+    return ALANet(config.model) if config.plus is None else ALANetPlus(config.plus)
 
 
 def _check_same_network(config: RunConfig, found: ALANetConfig) -> None:
     """Weights to start from bring their own network, and what is asked for beside them must be that."""
+    if config.plus is not None:
+        raise OptionError(f"{config.init} is the paper's network, not `plus`; leave `plus` out")
     usual = ALANetConfig()
     for name in (one.name for one in fields(ALANetConfig)):
         asked = getattr(config.model, name)
@@ -230,7 +261,10 @@ def _objective(config: RunConfig, device: torch.device) -> Any:
     training = config.train
     wanted = config.vgg is not None and training.perceptual > 0
     perceptual = Perceptual(load_stack(config.vgg, "vgg16", stages=2)).to(device) if wanted and config.vgg else None
-    return restoration_objective(RestorationLoss(training.pixel, training.fourier, training.perceptual, perceptual))
+    loss = RestorationLoss(training.pixel, training.fourier, training.perceptual, perceptual)
+    if config.plus is not None:
+        return plus_objective(loss, motion=config.motion, exposure=config.judge)
+    return restoration_objective(loss)
 
 
 def _validate(config: RunConfig) -> Callable[[nn.Module], Validation] | None:

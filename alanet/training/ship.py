@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from alanet.errors import AlanetError, WeightsError
-from alanet.model.alanet import ALANet, ALANetConfig
-from alanet.model.weights import save_weights
+from alanet.model.alanet import ALANet
+from alanet.model.alanet_plus import ALANetPlus
+from alanet.model.weights import build_network, save_weights
 from alanet.training.checkpoint import Checkpoint, latest, read_checkpoint
 
 __all__ = ["ship", "trained_model"]
-
-MODELS = {"ALANet": (ALANet, ALANetConfig)}
 
 
 def ship(source: str | Path, path: str | Path, *, half: bool = True) -> str:
@@ -26,17 +25,14 @@ def ship(source: str | Path, path: str | Path, *, half: bool = True) -> str:
     return save_weights(trained_model(checkpoint), path, half=half)
 
 
-def trained_model(checkpoint: Checkpoint) -> ALANet:
+def trained_model(checkpoint: Checkpoint) -> ALANet | ALANetPlus:
     """The network of a checkpoint with the running mean of its weights (the weights themselves if it has none)."""
     about = checkpoint.about.get("model")
     name = about.get("model") if isinstance(about, dict) else None
-    if not isinstance(about, dict) or name not in MODELS:
-        raise WeightsError(
-            f"the checkpoint is of {name}, which this version cannot build; allowed: {', '.join(MODELS)}"
-        )
-    network, config = MODELS[str(name)]
+    if not isinstance(about, dict) or name not in ("ALANet", "ALANetPlus"):
+        raise WeightsError(f"the checkpoint is of {name}, which this version cannot build; allowed: ALANet, ALANetPlus")
     try:
-        model = network(config(**about["config"]))
+        model = build_network(name, about["config"])
         model.load_state_dict(checkpoint.part("ema") or checkpoint.part("model"))
     except (AlanetError, KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:120]

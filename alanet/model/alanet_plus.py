@@ -1,0 +1,505 @@
+"""ALANetPlus: the paper's idea with what it cannot do added. Read `alanet.py` first; the contract is the same.
+
+    frame a ─E─> features a ─┐                 time ─┐
+                             ├─ relate ─> motion ────┼─> align ─ attention over frames x gates F ─ G ─> S
+    frame b ─E─> features b ─┘                       └─> blend of the aligned frames ──────────────(+)─┘
+
+What is kept: latents of several frames are weighted by channel gates F, within a frame and between frames, and summed
+(eq. 3 to 6); one generator; no word on which frames are blurry; any clip length; each frame is encoded once.
+What is added: (1) G predicts a correction to the input (deblurred) or to the blend of the aligned neighbours
+(interpolated); (2) a pixel-unshuffle stem; (3) gates at every scale, which see both frames and the time between them;
+(4) motion, once a pair, by which neighbours are aligned before each place attends to them; without motion and with
+even attention this is eq. 5 and 6 divided by their number of frames; (5) any time; (6) each frame's exposure is
+estimated, and a frame that is judged sharp is given back as it is.
+
+Axes: b batch, t frames of a clip, n restored frames, c channels, h w height and width; cells and flows as in
+`motion.py`. Frames are float32 RGB in [0, 1]; h and w are multiples of `stride`. Time counts input periods.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from alanet.errors import OptionError, TimeError
+from alanet.frames.windows import window_of
+from alanet.model.attention import ChannelAttention, attend, describe
+from alanet.model.motion import CELL, Motion, MotionEstimator, act, conv, exact, resized, towards, warp, zeroed
+
+__all__ = ["FAST", "PLUS", "ALANetPlus", "ALANetPlusConfig", "PlusFeatures"]
+
+KEYS = 16  # channels that attention over frames compares
+SMALL = 0.1  # times what the output layers say, so that a step of Adam moves a pixel by less than what it has to learn
+
+
+@dataclass(frozen=True)
+class ALANetPlusConfig:
+    """What rebuilds the network; stored inside its weights. The default is the size `plus`."""
+
+    channels: tuple[int, ...] = (48, 96, 160, 192)  # at scales 1/stem, 1/(2 stem) ...
+    encoder: tuple[int, ...] = (1, 2, 2, 1)  # residual blocks a scale
+    generator: tuple[int, ...] = (1, 2, 2, 1)
+    motion: int = 48  # channels of the motion estimator
+    window: int = 2  # W of eq. 5, in frames
+    around: int = 0  # further frames on each side of an interpolated frame's two
+    stem: int = 2  # pixel-unshuffle; 1: 7x7 convolutions at full size, as the paper
+    residual: bool = True  # False: G predicts the frame itself
+    gates: Literal["pair", "paper"] = "pair"  # paper: at the deepest scale only, each seeing one frame
+    align: bool = True  # False: neighbours as they lie, evenly attended
+    exposure: bool = True  # False: not estimated, no frame passes through
+    sharp_above: float = 0.9  # probability from which a frame counts as sharp
+
+    def __post_init__(self) -> None:
+        scales = len(self.channels)
+        if self.stem not in (1, 2, 4) or not 2 <= scales <= 6 or self.stem * 2 ** (scales - 1) < CELL:
+            raise OptionError(f"stem {self.stem} with {scales} scales; allowed: stem 1, 2 or 4 and 2 to 6 scales")
+        if not (len(self.encoder) == len(self.generator) == scales):
+            raise OptionError(f"{scales} scales, blocks for {len(self.encoder)} and {len(self.generator)}; give equal")
+        if not all(4 <= c <= 1024 for c in (*self.channels, self.motion)):
+            raise OptionError(f"channels {self.channels}, motion {self.motion}; allowed: 4 to 1024")
+        if not all(0 <= n <= 16 for n in (*self.encoder, *self.generator)):
+            raise OptionError(f"blocks {self.encoder} and {self.generator}; allowed: 0 to 16")
+        if self.window < 0 or self.window % 2 or self.around < 0:
+            raise OptionError(f"window {self.window}, around {self.around}; allowed: even, and 0 or more")
+        if self.gates not in ("pair", "paper"):
+            raise OptionError(f"gates {self.gates!r} is not one of pair, paper")
+        if not 0 < self.sharp_above < 1:
+            raise OptionError(f"sharp_above {self.sharp_above} is not a probability between 0 and 1")
+
+    @property
+    def cells(self) -> tuple[int, ...]:
+        """Pixels to a side of a feature at each scale."""
+        return tuple(self.stem * 2**level for level in range(len(self.channels)))
+
+    @property
+    def motion_levels(self) -> tuple[int, ...]:
+        """The scales at which motion is estimated, coarse to fine: from the latent to cells of 4 pixels."""
+        return tuple(level for level, cell in reversed(list(enumerate(self.cells))) if cell >= CELL)
+
+
+PLUS = ALANetPlusConfig()
+FAST = ALANetPlusConfig((40, 96, 144), (1, 2, 2), (1, 2, 2), motion=24, stem=4)
+
+
+@dataclass(frozen=True, slots=True)
+class PlusFeatures:
+    """What is kept of an encoded frame."""
+
+    frame: Tensor  # b 3 h w, the input
+    scales: tuple[Tensor, ...]  # b c h/s w/s for s = stem, 2 stem ...; the last is the latent
+    descriptors: tuple[Tensor, ...]  # b c each: their means over the frame
+    exposure: Tensor  # b, estimated, in periods
+    sharp: Tensor  # b, logit of the probability that the frame is sharp
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A frame that a restored frame looks at."""
+
+    features: PlusFeatures
+    flow: Tensor | None  # b 2 h/4 w/4, from the restored frame to it; None: it lies where the restored frame does
+    share: Tensor | float  # its part in the blend
+    distance: Tensor | float  # from it to the restored frame, in periods
+    anchor: bool  # the deblurred frame itself, or one of an interpolated frame's two
+
+
+class ALANetPlus(nn.Module):
+    """The adaptive latent attention network, aligned and at any time.
+
+    >>> model = ALANetPlus(FAST)
+    >>> clip = torch.rand(1, 3, 3, 64, 96)                        # b t c h w
+    >>> model(clip, torch.tensor([[0.0, 0.25, 1.5]])).shape       # b n
+    torch.Size([1, 3, 3, 64, 96])
+    """
+
+    continuous_time: ClassVar[bool] = True
+
+    def __init__(self, config: ALANetPlusConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or ALANetPlusConfig()
+        self.stride = config.cells[-1]
+        self.encoder = Encoder(config)
+        self.generator = Generator(config)
+        if config.exposure:
+            self.judge = Judge(config)
+        if config.align:
+            levels = config.motion_levels
+            self.motion = MotionEstimator(
+                [config.channels[level] for level in levels], [config.cells[level] for level in levels], config.motion
+            )
+
+    def can_restore(self, phase: Fraction) -> bool:
+        """Whether the frame at `phase` in [0, 1) between two inputs can be asked for: all can."""
+        return 0 <= phase < 1
+
+    def forward(self, clip: Tensor, times: Tensor) -> Tensor:
+        """Restore a clip: `b t c h w` and times `b n`, each in [0, t - 1] -> `b n c h w`, not clamped.
+
+        Raises TimeError for a time outside the clip.
+        """
+        if (times != times[:1]).any():  # each clip has its own times
+            return torch.cat([self(c[None], t[None]) for c, t in zip(clip, times, strict=True)])
+        asked = times[0].tolist()
+        window, relations = self.look(clip, asked)
+        return torch.stack([self.generate(window, time, relations) for time in asked], dim=1)  # b n c h w
+
+    def look(self, clip: Tensor, times: Sequence[float]) -> tuple[dict[int, PlusFeatures], dict[int, Motion | None]]:
+        """Features of the frames that the windows of `times` hold, and the motion of the pairs among them, by index."""
+        t = clip.shape[1]
+        if not all(0 <= time <= t - 1 for time in times):
+            raise TimeError(f"times {list(times)} of a clip of {t} frames; allowed: from 0 to {t - 1}")
+        windows = [window_of(time, self.config.window, 0, t - 1, around=self.config.around) for time in times]
+        seen = sorted({j for window in windows for j in window}) or [0]
+        features = self.encode(rearrange(clip[:, seen], "b t c h w -> (b t) c h w"))
+        window = dict(zip(seen, _split(features, len(seen)), strict=True))
+        return window, self._relations(window)
+
+    def encode(self, frame: Tensor) -> PlusFeatures:
+        """E of eq. 2: `b 3 h w` -> what the window needs of it."""
+        scales = self.encoder(frame)
+        descriptors = tuple(describe(x) for x in scales)
+        if self.config.exposure:
+            exposure, sharp = self.judge(scales)
+        else:
+            exposure = sharp = descriptors[0].new_zeros(len(frame))
+        return PlusFeatures(frame, tuple(scales), descriptors, exposure, sharp)
+
+    def relate(self, a: PlusFeatures, b: PlusFeatures) -> Motion | None:
+        """The motion from frame a to the next one b, once a pair; None for a network that does not align."""
+        if not self.config.align:
+            return None
+        motion: Motion = self.motion(*([x.scales[level] for level in self.config.motion_levels] for x in (a, b)))
+        return motion
+
+    def generate(
+        self, window: Mapping[int, PlusFeatures], time: float, relations: Mapping[int, Motion | None]
+    ) -> Tensor:
+        """The frame at `time` from the features of the frames around it; `relations[i]`: motion of frames i, i + 1.
+
+        Neighbours that do not exist (the ends of a video, a cut) are simply not in `window`. Returns `b 3 h w`.
+        """
+        i = int(time // 1)
+        anchors = (i,) if time == i else (i, i + 1)
+        if any(j not in window for j in anchors):
+            raise TimeError(
+                f"time {time} cannot be restored: it lies outside the frames given, {min(window)} to {max(window)}"
+            )
+        if time == i:
+            return self._deblurred(window, i, relations)
+        return self._interpolated(window, i, window[i].descriptors[0].new_tensor(time - i), relations)
+
+    def _deblurred(self, window: Mapping[int, PlusFeatures], i: int, relations: Mapping[int, Motion | None]) -> Tensor:
+        """Frame i from itself and its neighbours within W / 2 (eq. 5); as it is where it is judged sharp."""
+        reach = self.config.window // 2
+        flows = self._chained({i: None}, range(i - reach, i + reach + 1), window, relations)
+        seen = [Candidate(window[j], flow, float(j == i), abs(j - i), j == i) for j, flow in sorted(flows.items())]
+        restored: Tensor = self.generator(seen)
+        if self.training or not self.config.exposure:  # in training the network sees all it would do to sharp frames
+            return restored
+        sharp = window[i].sharp > math.log(self.config.sharp_above / (1 - self.config.sharp_above))
+        return torch.where(rearrange(sharp, "b -> b 1 1 1"), window[i].frame, restored)
+
+    def _interpolated(
+        self, window: Mapping[int, PlusFeatures], i: int, phase: Tensor, relations: Mapping[int, Motion | None]
+    ) -> Tensor:
+        """The frame at i + phase from frames i and i + 1 (eq. 6), and `around` more on each side."""
+        flows: dict[int, Tensor | None] = {i: None, i + 1: None}
+        if self.config.align:
+            motion = relations[i]
+            assert motion is not None
+            flows[i], flows[i + 1] = towards(motion, phase)
+        around = self.config.around
+        flows = self._chained(flows, range(i - around, i + around + 2), window, relations)
+        shares: dict[int, Tensor | float] = {i: 1 - phase, i + 1: phase}
+        seen = [Candidate(window[j], flow, shares.get(j, 0.0), (i + phase - j).abs(), j in shares)
+                for j, flow in sorted(flows.items())]  # fmt: skip
+        restored: Tensor = self.generator(seen)
+        return restored
+
+    def _chained(
+        self,
+        flows: dict[int, Tensor | None],
+        wanted: range,
+        window: Mapping[int, PlusFeatures],
+        relations: Mapping[int, Motion | None],
+    ) -> dict[int, Tensor | None]:
+        """Flows to farther frames of the window: the flow to the nearer one, and from where it leads on to the next."""
+        flows = dict(flows)
+        for j in range(max(flows) + 1, wanted.stop):
+            if j not in window:
+                break
+            motion = relations[j - 1]
+            flows[j] = None if motion is None else _onward(flows[j - 1], motion.forward)
+        for j in range(min(flows) - 1, wanted.start - 1, -1):
+            if j not in window:
+                break
+            motion = relations[j]
+            flows[j] = None if motion is None else _onward(flows[j + 1], motion.backward)
+        return flows
+
+    def _relations(self, window: Mapping[int, PlusFeatures]) -> dict[int, Motion | None]:
+        """The motion of every pair of neighbours in the window, as one batch."""
+        pairs = [j for j in window if j + 1 in window]
+        if not pairs or not self.config.align:
+            return dict.fromkeys(pairs)
+        a, b = ([torch.cat([window[j + k].scales[level] for j in pairs]) for level in self.config.motion_levels]
+                for k in (0, 1))  # fmt: skip
+        motion = self.motion(a, b)
+        parts = zip(*(x.chunk(len(pairs)) for x in (motion.forward, motion.backward)), strict=True)
+        steps = [[x.chunk(len(pairs)) for x in step] for step in motion.steps]
+        return {j: Motion(f, g, tuple((x[k], y[k]) for x, y in steps))
+                for k, (j, (f, g)) in enumerate(zip(pairs, parts, strict=True))}  # fmt: skip
+
+
+class Encoder(nn.Module):
+    """E: pixel-unshuffle, then at each scale a convolution and residual blocks."""
+
+    def __init__(self, config: ALANetPlusConfig) -> None:
+        super().__init__()
+        self.stem = config.stem
+        channels = config.channels
+        inputs = (3 * self.stem**2, *channels[:-1])
+        self.down = nn.ModuleList(
+            conv(i, c, 7 if self.stem == 1 and level == 0 else 3, stride=2 if level else 1)
+            for level, (i, c) in enumerate(zip(inputs, channels, strict=True))
+        )
+        self.blocks = nn.ModuleList(_blocks(c, n) for c, n in zip(channels, config.encoder, strict=True))
+
+    def forward(self, frame: Tensor) -> list[Tensor]:
+        """`b 3 h w` -> features at each scale; the last is the latent."""
+        x = F.pixel_unshuffle(frame * 2 - 1, self.stem)
+        scales: list[Tensor] = []
+        for down, blocks in zip(self.down, self.blocks, strict=True):
+            x = blocks(act(down(x)))
+            scales.append(x)
+        return scales
+
+
+class Judge(nn.Module):
+    """How long the shutter was open, and whether the frame is sharp, by what each place says and how telling it is.
+
+    Blur takes energy from fine detail: what tells is the ratio of energies of different bands in a place, so their
+    logarithms go in, beside the latent, which knows what is seen there.
+    """
+
+    bands = 16
+
+    def __init__(self, config: ALANetPlusConfig) -> None:
+        super().__init__()
+        self.pool = 2 ** (len(config.channels) - 1)
+        self.filters = conv(config.channels[0], self.bands, 3)
+        self.context = conv(config.channels[-1], 32, 1)
+        self.mix = conv(self.bands + 32, 48, 3)
+        self.say = conv(48, 3, 1)
+
+    def forward(self, scales: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Features -> exposure in periods, and logit of "sharp": b each, at least float32."""
+        kind = torch.promote_types(scales[0].dtype, torch.float32)
+        energy = F.avg_pool2d(self.filters(scales[0]).to(kind).square(), self.pool)
+        known = torch.cat(((energy + 1e-4).log(), act(self.context(scales[-1])).to(kind)), dim=1)
+        said = exact(self.say, act(self.mix(known))).flatten(2)  # b 3 (h w)
+        telling = said[:, 2].softmax(-1)  # b (h w)
+        exposure, sharp = (said[:, :2] * telling[:, None]).sum(-1).unbind(1)
+        return F.softplus(exposure), sharp
+
+
+class Generator(nn.Module):
+    """G: from the latents up, at each scale the frames are aligned, attended to and joined."""
+
+    def __init__(self, config: ALANetPlusConfig) -> None:
+        super().__init__()
+        self.config = config
+        c, levels = config.channels, range(len(config.channels))
+        self.fusions = nn.ModuleList(Fusion(config, level) for level in levels)
+        self.up = nn.ModuleList(conv(c[level + 1], c[level], 1) for level in levels[:-1])
+        self.join = nn.ModuleList(conv(2 * c[level], c[level], 3) for level in levels[:-1])
+        self.blocks = nn.ModuleList(_blocks(n, m) for n, m in zip(c, config.generator, strict=True))
+        fine = config.motion_levels if config.align else ()
+        self.refine = nn.ModuleDict({str(level): Refinement(c[level], config.motion // 2) for level in fine})
+        self.to_rgb = zeroed(conv(c[0], 3 * config.stem**2, 3))
+        self.to_shares = zeroed(conv(2 * c[0], config.stem**2, 3))
+
+    def forward(self, seen: Sequence[Candidate]) -> Tensor:
+        """The restored frame from the frames it looks at: b 3 h w."""
+        x: Tensor | None = None
+        changes: list[Tensor | None] = [None] * len(seen)  # of the flows, in cells of the scale before
+        aligned: list[Tensor] = []
+        for level, cell in reversed(list(enumerate(self.config.cells))):
+            changes = [None if change is None else resized(change, 2 * cell, cell) for change in changes]
+            flows = [_flow_at(k.flow, change, cell) for k, change in zip(seen, changes, strict=True)]
+            aligned = [k.features.scales[level] if flow is None else warp(k.features.scales[level], flow, cell)
+                       for k, flow in zip(seen, flows, strict=True)]  # fmt: skip
+            if x is not None:
+                x = self.up[level](resized(x, 2 * cell, cell))
+            z, keys = self.fusions[level](seen, aligned, x)
+            x = z if x is None else act(self.join[level](torch.cat((x, z), dim=1)))
+            x = self.blocks[level](x)
+            if str(level) in self.refine:
+                changes = self._refined(level, x, keys, flows, changes)
+        assert x is not None
+        stem = self.config.stem
+        changes = [None if change is None else resized(change, stem, 1) for change in changes]
+        restored = SMALL * F.pixel_shuffle(exact(self.to_rgb, x), stem)
+        return self._blend(seen, changes, x, aligned) + restored if self.config.residual else restored + 0.5
+
+    def _refined(
+        self,
+        level: int,
+        x: Tensor,
+        keys: list[Tensor],
+        flows: list[Tensor | None],
+        changes: list[Tensor | None],
+    ) -> list[Tensor | None]:
+        """Each flow looked at again by what is known of the restored frame at this scale."""
+        cell, refined = self.config.cells[level], list(changes)
+        for k, (key, flow, change) in enumerate(zip(keys, flows, changes, strict=True)):
+            if flow is not None:
+                step = cell * self.refine[str(level)](x, key, flow / (8 * cell))
+                refined[k] = step if change is None else change + step
+        return refined
+
+    def _blend(
+        self, seen: Sequence[Candidate], changes: Sequence[Tensor | None], x: Tensor, aligned: Sequence[Tensor]
+    ) -> Tensor:
+        """What the correction is added to: the aligned frames by their shares, which each place may change."""
+        said = [SMALL * F.pixel_shuffle(exact(self.to_shares, torch.cat((x, a), dim=1)), self.config.stem)
+                for a in aligned]  # fmt: skip
+        mean = torch.stack(said).mean(0)  # so that shares sum to 1 whatever is said
+        flows = [_flow_at(k.flow, change, 1) for k, change in zip(seen, changes, strict=True)]
+        frames = [k.features.frame if flow is None else warp(k.features.frame, flow, 1)
+                  for k, flow in zip(seen, flows, strict=True)]  # fmt: skip
+        parts = [(k.share + s - mean) * f for k, s, f in zip(seen, said, frames, strict=True)]
+        return torch.stack(parts).sum(0)
+
+
+class Fusion(nn.Module):
+    """z of eq. 5 and 6 at one scale: gates F weigh the channels of each aligned frame, attention weighs its places."""
+
+    def __init__(self, config: ALANetPlusConfig, level: int) -> None:
+        super().__init__()
+        c, deepest = config.channels[level], level == len(config.channels) - 1
+        self.level, self.gates, self.align = level, config.gates, config.align
+        if config.gates == "pair":
+            self.f_self, self.f_cross = PairGate(c), PairGate(c)
+        elif deepest:
+            self.f_self, self.f_cross = ChannelAttention(c), ChannelAttention(c)  # type: ignore[assignment]
+        if config.align:
+            self.query = zeroed(conv(c if deepest else 2 * c, KEYS, 1))
+            self.key = conv(c, KEYS, 1)
+            self.prior = nn.Linear(2, 1)  # of a frame's distance and exposure: near and sharp frames tell more
+            nn.init.zeros_(self.prior.weight)
+            nn.init.zeros_(self.prior.bias)
+
+    def forward(
+        self, seen: Sequence[Candidate], aligned: Sequence[Tensor], x: Tensor | None
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Features aligned (b c h w each) and what comes from the scale below -> z, and each frame's keys."""
+        gated = [a if (gate := self.gate(k, seen)) is None else attend(a, gate)
+                 for k, a in zip(seen, aligned, strict=True)]  # fmt: skip
+        if not self.align:
+            return torch.stack(gated).mean(0), []
+        keys = [self.key(a) for a in aligned]
+        shared = torch.stack([(k.share * a).to(a.dtype) for k, a in zip(seen, aligned, strict=True)]).sum(0)
+        query = self.query(shared if x is None else torch.cat((shared, x), dim=1))
+        weights = torch.stack([self.score(query, key, k) for key, k in zip(keys, seen, strict=True)]).softmax(0)
+        z = torch.stack([w.to(g.dtype) * g for w, g in zip(weights, gated, strict=True)]).sum(0)
+        return z, keys
+
+    def score(self, query: Tensor, key: Tensor, k: Candidate) -> Tensor:
+        """How much each place wants of this frame, before the softmax: b 1 h w, at least float32."""
+        kind = torch.promote_types(query.dtype, torch.float32)
+        about = torch.stack((k.features.exposure, torch.zeros_like(k.features.exposure) + k.distance), dim=-1)  # b 2
+        prior = rearrange(exact(self.prior, about), "b 1 -> b 1 1 1")
+        return (query.to(kind) * key.to(kind)).sum(1, keepdim=True) / math.sqrt(KEYS) + prior
+
+    def gate(self, k: Candidate, seen: Sequence[Candidate]) -> Tensor | None:
+        """The weights of a frame's channels: M_S of an anchor, and M_C given each other anchor; b c."""
+        if self.gates == "paper" and not hasattr(self, "f_self"):
+            return None
+        terms: list[Tensor] = []
+        for anchor in (other for other in seen if other.anchor):
+            f = self.f_self if anchor is k else self.f_cross
+            of, given = k.features.descriptors[self.level], anchor.features.descriptors[self.level]
+            terms.append(f(given) if self.gates == "paper" else f(of, given, k, anchor))
+        return torch.stack(terms).sum(0)
+
+
+class PairGate(nn.Module):
+    """F that sees both frames' descriptors and exposures, and the time from the frame to the restored one."""
+
+    def __init__(self, channels: int, reduction: int = 8) -> None:
+        super().__init__()
+        hidden = max(4, channels // reduction)
+        self.squeeze = nn.Linear(2 * channels + 3, hidden)
+        self.excite = nn.Linear(hidden, channels)
+
+    def forward(self, of: Tensor, given: Tensor, k: Candidate, anchor: Candidate) -> Tensor:
+        """Descriptors b c of both -> b c, each weight in (0, 1)."""
+        exposures = (k.features.exposure, anchor.features.exposure)
+        distance = torch.zeros_like(exposures[0]) + k.distance
+        known = torch.cat((of, given, torch.stack((*exposures, distance), dim=-1)), dim=-1)
+        weights: Tensor = self.excite(act(self.squeeze(known))).sigmoid()
+        return weights
+
+
+class Refinement(nn.Module):
+    """A small change of a flow, in cells."""
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.reduce = conv(channels, width, 1)
+        self.first = conv(width + KEYS + 2, width, 3)
+        self.last = zeroed(conv(width, 2, 3))
+
+    def forward(self, x: Tensor, key: Tensor, flow: Tensor) -> Tensor:
+        known = torch.cat((self.reduce(x), key.to(x.dtype), flow.to(x.dtype)), dim=1)
+        return SMALL * exact(self.last, act(self.first(known)))
+
+
+class Block(nn.Module):
+    """x + two convolutions of it, which begin small, so that deep stacks begin near the identity."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = conv(channels, channels, 3)
+        self.second = conv(channels, channels, 3, gain=0.2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        changed: Tensor = x + self.second(act(self.first(x)))
+        return changed
+
+
+def _blocks(channels: int, count: int) -> nn.Sequential:
+    return nn.Sequential(*(Block(channels) for _ in range(count)))
+
+
+def _flow_at(flow: Tensor | None, change: Tensor | None, cell: int) -> Tensor | None:
+    """A flow of cells of 4 pixels in cells of `cell`, and the change it has there."""
+    if flow is None:
+        return None
+    flow = resized(flow, CELL, cell)
+    return flow if change is None else flow + change
+
+
+def _onward(flow: Tensor | None, following: Tensor) -> Tensor:
+    return following if flow is None else flow + warp(following, flow, CELL)
+
+
+def _split(features: PlusFeatures, t: int) -> list[PlusFeatures]:
+    """Features of `(b t)` frames -> t times those of `b`."""
+
+    def frames(x: Tensor) -> tuple[Tensor, ...]:
+        return rearrange(x, "(b t) ... -> b t ...", t=t).unbind(1)
+
+    scales = zip(*(frames(x) for x in features.scales), strict=True)
+    descriptors = zip(*(frames(x) for x in features.descriptors), strict=True)
+    return [PlusFeatures(*part) for part in zip(frames(features.frame), scales, descriptors,
+            frames(features.exposure), frames(features.sharp), strict=True)]  # fmt: skip

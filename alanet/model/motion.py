@@ -1,0 +1,151 @@
+"""Motion between two frames, coarse to fine from their features, and features brought to where they are needed.
+
+Axes: b batch, c channels, h w height and width of a map whose values stand for cells of `cell` x `cell` pixels.
+A *flow* is b 2 h w, (x, y), always in pixels of the full frame whatever its own size: what is seen at p in this frame
+is at p + flow(p) in the other one. So `warp(other, flow)` looks like this frame.
+Positions, flows and softmaxes are float32 under autocast too: bfloat16 cannot tell pixel 300 from 301.
+
+    features of both, 1/16 ──> compare within `search` cells ──> flow ─┐ twice as large
+                       1/8 ──> warp, compare ───────────────> + change ─┐
+                       1/4 ──> warp, compare ───────────────────────> + change ──> flow, cells of 4 pixels
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = ["CELL", "Motion", "MotionEstimator", "act", "conv", "correlate", "exact", "resized", "towards", "warp"]
+
+CELL = 4  # pixels: the finest flow; the cells in which scenes know theirs
+KEYS = 32  # channels that are compared
+STEP = 0.25  # times what a flow's last layer says: Adam moves that by about lr x its inputs a step, all at once
+
+
+@dataclass(frozen=True, slots=True)
+class Motion:
+    """What is kept of a pair of frames a, b. `steps` are kept in training only, for supervision."""
+
+    forward: Tensor  # b 2 h/4 w/4: where what is seen in a has gone to in b
+    backward: Tensor  # b 2 h/4 w/4: where what is seen in b has come from in a
+    steps: tuple[tuple[Tensor, Tensor], ...] = ()  # (forward, backward), coarse to fine, each of its own size
+
+
+class MotionEstimator(nn.Module):
+    """Flow both ways between two frames from their features; no motion at all before any training.
+
+    channels and cells: of the features that are used, coarse to fine, each cell half the one before, the last 4.
+    """
+
+    def __init__(self, channels: Sequence[int], cells: Sequence[int], width: int, search: int = 4) -> None:
+        super().__init__()
+        self.cells = tuple(cells)
+        self.radii = tuple(max(1, search // 2**k) for k in range(len(cells)))
+        inputs = [(2 * radius + 1) ** 2 + KEYS + 2 for radius in self.radii]
+        self.keys = nn.ModuleList(conv(c, KEYS, 1) for c in channels)
+        self.first = nn.ModuleList(conv(i, width, 3) for i in inputs)
+        self.second = nn.ModuleList(conv(width, width, 3) for _ in inputs)
+        self.last = nn.ModuleList(zeroed(conv(width, 2, 3)) for _ in inputs)
+
+    def forward(self, a: Sequence[Tensor], b: Sequence[Tensor]) -> Motion:
+        """Features of both frames, coarse to fine -> their motion. Both directions go through as one batch."""
+        flow: Tensor | None = None
+        steps: list[tuple[Tensor, Tensor]] = []
+        levels = zip(a, b, self.cells, self.radii, self.keys, self.first, self.second, self.last, strict=True)
+        for x, y, cell, radius, keys, first, second, last in levels:
+            here = keys(torch.cat((x, y)))  # (b of a, b of b) c h w
+            here, there = _unit(here), _unit(here.roll(len(x), 0))
+            if flow is None:
+                flow = here.new_zeros(len(here), 2, *here.shape[-2:])
+            else:
+                flow = resized(flow, 2 * cell, cell)
+                there = warp(there, flow, cell)
+            known = torch.cat((correlate(here, there, radius), here, flow / (8 * cell)), dim=1)
+            flow = flow + cell * STEP * exact(last, act(second(act(first(known)))))
+            steps.append((flow[: len(x)], flow[len(x) :]))
+        return Motion(*steps[-1], tuple(steps) if self.training else ())
+
+
+def correlate(a: Tensor, b: Tensor, radius: int) -> Tensor:
+    """How alike a is to b at every shift up to `radius`: b c h w, c of unit length -> b (2 radius + 1)^2 h w.
+
+    Shifts go row by row from (-radius, -radius); beyond the edge there is nothing, which is like nothing.
+    """
+    height, width = a.shape[-2:]
+    padded = F.pad(b, (radius,) * 4)
+    shifts = range(2 * radius + 1)
+    alike = [(a * padded[..., y : y + height, x : x + width]).sum(1) for y in shifts for x in shifts]
+    return torch.stack(alike, dim=1)
+
+
+def warp(x: Tensor, flow: Tensor, cell: int) -> Tensor:
+    """x (b c h w, cells of `cell` pixels) as seen along `flow` (b 2 h w, pixels): x at p + flow(p), bilinear.
+
+    Beyond the edge its last row or column goes on. A flow of 0 gives x back, to the rounding of a position.
+    """
+    kind = torch.promote_types(x.dtype, torch.float32)
+    height, width = x.shape[-2:]
+    columns = torch.arange(width, device=x.device, dtype=kind) + 0.5
+    rows = torch.arange(height, device=x.device, dtype=kind) + 0.5
+    u = (columns + flow[:, 0].to(kind) / cell) * (2 / width) - 1  # b h w, in [-1, 1]
+    v = (rows[:, None] + flow[:, 1].to(kind) / cell) * (2 / height) - 1
+    moved = F.grid_sample(x.to(kind), torch.stack((u, v), -1), "bilinear", "border", align_corners=False)
+    return moved.to(x.dtype)
+
+
+def resized(x: Tensor, cell: int, wanted: int) -> Tensor:
+    """A map of cells of `cell` pixels in cells of `wanted` pixels: a mean, or bilinear; the values are as they were."""
+    if wanted > cell:
+        return F.avg_pool2d(x, wanted // cell)
+    if wanted < cell:
+        return F.interpolate(x, scale_factor=float(cell // wanted), mode="bilinear", align_corners=False)
+    return x
+
+
+def towards(motion: Motion, time: Tensor) -> tuple[Tensor, Tensor]:
+    """Flows from `time` in [0, 1] between a and b to a, and to b.
+
+    What moves evenly has gone `time` of its way. Seen from between, its flow is read at the place itself, from a and
+    from b, the nearer one counting more (Jiang et al. 2018, eq. 5).
+    """
+    forward, backward = motion.forward, motion.backward
+    left = 1 - time
+    return time * (time * backward - left * forward), left * (left * forward - time * backward)
+
+
+def exact(layer: nn.Module, x: Tensor) -> Tensor:
+    """A layer in its weights' own precision, whatever autocast says."""
+    weight = next(layer.parameters())
+    with torch.autocast(x.device.type, enabled=False):
+        done: Tensor = layer(x.to(weight.dtype))
+    return done
+
+
+def conv(inputs: int, outputs: int, kernel: int, *, stride: int = 1, gain: float = 1.0) -> nn.Conv2d:
+    """A convolution that keeps the size, or divides it by `stride`; He's initialisation, times `gain`."""
+    layer = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2)
+    nn.init.kaiming_normal_(layer.weight, a=0.1)
+    with torch.no_grad():
+        layer.weight.mul_(gain)
+    nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+    return layer
+
+
+def zeroed(layer: nn.Conv2d) -> nn.Conv2d:
+    """The layer, saying 0 until it has learned something."""
+    nn.init.zeros_(layer.weight)
+    return layer
+
+
+def act(x: Tensor) -> Tensor:
+    return F.leaky_relu(x, 0.1)
+
+
+def _unit(keys: Tensor) -> Tensor:
+    """Keys less their mean over the picture, at least float32, of length 1: what all places share says nothing."""
+    keys = keys.to(torch.promote_types(keys.dtype, torch.float32))
+    return F.normalize(keys - keys.mean(dim=(-2, -1), keepdim=True), dim=1, eps=1e-6)

@@ -1,0 +1,91 @@
+"""What ALANetPlus learns beside pixels: the motion and the exposure that scenes know exactly.
+
+b batch, t frames of a clip; flow, sweep and exposure as `data/clips.py` gives them (pixels, and sharp frames a
+period). Motion is hardly learned from pixels alone, and in minutes when it is told; exposure cannot be seen in a frame
+where nothing moves, so such frames are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from alanet.model.alanet_plus import ALANetPlus, PlusFeatures
+from alanet.model.motion import CELL, Motion, resized
+from alanet.training.loss import LossTerms
+from alanet.training.trainer import Objective
+
+__all__ = ["exposure_loss", "motion_loss", "plus_objective"]
+
+PERIOD = 8  # sharp frames a period, of all training data
+VISIBLE = 1.0  # pixels: from this extent on the blur of a frame can be seen
+COARSER = 0.5  # weight of each coarser step of the motion
+
+
+def plus_objective(
+    loss: Callable[[Tensor, Tensor], tuple[Tensor, LossTerms]], *, motion: float = 0.01, exposure: float = 0.01
+) -> Objective:
+    """`loss` of restored frames against the truth, and `motion` and `exposure` times what was told of those.
+
+    The batch needs `flow` and `sweep` (ClipOptions.motion) for what their weights are not 0.
+    """
+
+    def objective(model: nn.Module, batch: Any) -> tuple[Tensor, LossTerms]:
+        network = cast(ALANetPlus, model)
+        times = batch.times[0].tolist()
+        window, relations = network.look(batch.clip, times)
+        restored = torch.stack([network.generate(window, time, relations) for time in times], dim=1)
+        total, terms = loss(restored, batch.truth)
+        if motion and batch.flow is not None and relations and network.config.align:
+            terms["motion"] = motion_loss(relations, batch.flow)
+            total = total + motion * terms["motion"]
+        if exposure and network.config.exposure:
+            terms["exposure"], terms["sharp"] = exposure_loss(window, batch.exposure, batch.sweep)
+            total = total + exposure * (terms["exposure"] + terms["sharp"])
+        return total, {name: term.detach() for name, term in terms.items()}
+
+    return objective
+
+
+def motion_loss(relations: Mapping[int, Motion | None], flow: Tensor) -> Tensor:
+    """Mean distance, in pixels, of every step of every pair's motion from `flow` (b t-1 2 2 h/4 w/4), both ways.
+
+    Coarse steps are compared with the mean over their cells, and weigh less.
+    """
+    distances: list[Tensor] = []
+    weights: list[float] = []
+    for j, motion in relations.items():
+        assert motion is not None
+        for back, step in enumerate(reversed(motion.steps)):  # fine to coarse
+            for way, estimated in enumerate(step):
+                truth = flow[:, j, way].to(estimated.dtype)
+                truth = resized(truth, CELL, CELL * truth.shape[-1] // estimated.shape[-1])
+                apart = (estimated - truth).square().sum(1)  # b h w
+                distances.append(COARSER**back * (apart + 1e-2).sqrt().mean())
+                weights.append(COARSER**back)
+    return torch.stack(distances).sum() / sum(weights)
+
+
+def exposure_loss(window: Mapping[int, PlusFeatures], exposure: Tensor, sweep: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Distance of the estimated exposures (in periods) and cross-entropy of "sharp", means over the frames that tell.
+
+    exposure: b t, in sharp frames, 1 is sharp. sweep: b t 2 h/4 w/4. A frame tells if it is sharp, or if the most
+    blurred hundredth of it is smeared by a pixel or more.
+    """
+    seen = sorted(window)
+    length = exposure[:, seen]
+    tells = torch.ones_like(length)
+    if sweep is not None:
+        extent = rearrange(sweep[:, seen].float().square().sum(2).sqrt(), "b t h w -> b t (h w)")
+        smeared = torch.quantile(extent, 0.99, dim=-1) * (length - 1) / PERIOD
+        tells = ((length <= 1) | (smeared >= VISIBLE)).to(length.dtype)
+    estimated = torch.stack([window[j].exposure for j in seen], dim=1)
+    logit = torch.stack([window[j].sharp for j in seen], dim=1)
+    sharp = F.binary_cross_entropy_with_logits(logit, (length <= 1).to(logit.dtype), reduction="none")
+    count = tells.sum().clamp(min=1)
+    return (tells * (estimated - length / PERIOD).abs()).sum() / count, (tells * sharp).sum() / count

@@ -1,0 +1,273 @@
+"""ALANetPlus: the equations it keeps, what it adds, and that the stream does each part once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+from test_stream import video
+
+from alanet.errors import OptionError, TimeError
+from alanet.frames.timing import Factor, TargetRate
+from alanet.model.alanet_plus import FAST, PLUS, ALANetPlus, ALANetPlusConfig, Candidate
+from alanet.model.cost import count_parameters, stream_cost
+from alanet.model.motion import Motion
+from alanet.model.weights import load_model, save_weights
+from alanet.runner import Runner
+from alanet.stream import Counts, stream
+
+TINY = ALANetPlusConfig((8, 8, 12), (1, 1, 1), (1, 1, 1), motion=8, stem=4)
+
+
+def make(seed: int = 0, *, untrained: bool = False, **options) -> ALANetPlus:
+    """A tiny network, by default with every layer at random, as after training."""
+    torch.manual_seed(seed)
+    model = ALANetPlus(replace(TINY, **options)).double().eval()
+    if not untrained:
+        for parameter in model.parameters():
+            torch.nn.init.normal_(parameter, std=0.2) if not parameter.any() else None
+    return model
+
+
+def clip_of(t: int, b: int = 1, h: int = 32, w: int = 48) -> torch.Tensor:
+    return torch.rand(b, t, 3, h, w, dtype=torch.double)
+
+
+def still(motion: Motion) -> Motion:
+    return Motion(motion.forward * 0, motion.backward * 0)
+
+
+# --- what is kept of the paper ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("gates", ["pair", "paper"])
+@pytest.mark.parametrize(("time", "around"), [(1.0, 0), (0.0, 0), (1.5, 0), (1.5, 1)])
+def test_no_motion_and_even_attention_give_equations_5_and_6(gates, time, around):
+    """At every scale: the sum of the frames times their gates, over the number of frames."""
+    model = make(gates=gates, around=around, untrained=True)  # attention starts even
+    window, relations = model.look(clip_of(4), [time])
+    i = int(time)
+    anchors = [i] if time == i else [i, i + 1]
+    seen = {j: Candidate(window[j], None, 0.5, abs(time - j), j in anchors) for j in window}
+    for level, fusion in enumerate(model.generator.fusions):
+        z, _ = fusion(list(seen.values()), [window[j].scales[level] for j in window],
+                      None if level == 2 else torch.rand_like(window[i].scales[level]))  # fmt: skip
+        terms = []
+        for j, x in window.items():
+            for a in anchors:
+                f = (fusion.f_self if a == j else fusion.f_cross) if hasattr(fusion, "f_self") else None
+                d, given = x.descriptors[level], window[a].descriptors[level]
+                if f is not None:
+                    weights = f(d, given, seen[j], seen[a]) if gates == "pair" else f(given)
+                    terms.append(x.scales[level] * weights[..., None, None])
+            terms += [x.scales[level]] if not hasattr(fusion, "f_self") else []
+        torch.testing.assert_close(z * len(window), sum(terms))
+    flows = model._chained({i: None}, range(i - 1, i + 2), window, {j: still(r) for j, r in relations.items()})
+    assert all(flow is None or not flow.any() for flow in flows.values())
+
+
+@pytest.mark.parametrize("t", [1, 2, 3, 5])
+@pytest.mark.parametrize("around", [0, 1])
+def test_forward_is_encode_relate_and_generate(t, around):
+    model = make(around=around)
+    clip = clip_of(t, b=2)
+    times = torch.tensor([k / 4 for k in range(4 * t - 3)]).double().expand(2, -1)
+    out = model(clip, times)
+    assert out.shape == (2, 4 * t - 3, 3, 32, 48)
+    window = {i: model.encode(clip[:, i]) for i in range(t)}
+    relations = {i: model.relate(window[i], window[i + 1]) for i in range(t - 1)}
+    for k in range(4 * t - 3):
+        torch.testing.assert_close(out[:, k], model.generate(window, k / 4, relations))
+
+
+def test_each_clip_of_a_batch_has_its_own_times_and_its_own_result():
+    model = make()
+    clip = clip_of(3, b=2)
+    out = model(clip, torch.tensor([[0.0, 0.5], [1.25, 2.0]]))
+    torch.testing.assert_close(out[1:], model(clip[1:], torch.tensor([[1.25, 2.0]])))
+    torch.testing.assert_close(
+        model(clip.flip(0), torch.tensor([[0.5]] * 2)), model(clip, torch.tensor([[0.5]] * 2)).flip(0)
+    )
+
+
+def test_time_runs_the_same_both_ways():
+    model = make(exposure=False)
+    clip = clip_of(4)
+    times = torch.arange(13).double()[None] / 4
+    torch.testing.assert_close(model(clip.flip(1), times), model(clip, times).flip(1))
+
+
+def test_a_frame_outside_the_window_has_no_say():
+    model = make()
+    clip = clip_of(4)
+    other = clip.clone()
+    other[:, 3] = 0
+    times = torch.tensor([[0.0, 0.5, 1.0, 1.75]])
+    torch.testing.assert_close(model(clip, times), model(other, times))
+    assert (model(clip, times + 1) - model(other, times + 1)).abs().amax((0, 2, 3, 4))[2:].min() > 1e-6
+
+
+def test_axes_cannot_be_swapped_unnoticed():
+    model = make()
+    clip = clip_of(3, b=3, h=48, w=48)
+    times = torch.tensor([[0.0, 0.25, 1.0]]).expand(3, -1)
+    out = model(clip, times)
+    for swapped in (clip.transpose(1, 2), clip.flip(1), clip.flip(2), clip.transpose(3, 4)):
+        assert (model(swapped, times) - out).abs().max() > 1e-6
+
+
+# --- what is added ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("config", [TINY, replace(TINY, stem=2), replace(TINY, stem=1), replace(TINY, align=False)])
+def test_it_starts_at_the_input_and_the_blend(config):
+    model = ALANetPlus(config).eval()
+    clip = torch.rand(1, 3, 3, 32, 48)
+    out = model(clip, torch.tensor([[0.0, 0.5, 1.0, 1.25]]))[0]
+    assert torch.equal(out[[0, 2]], clip[0, :2])
+    blends = [clip[0, :2].mean(0), 0.75 * clip[0, 1] + 0.25 * clip[0, 2]]
+    torch.testing.assert_close(out[[1, 3]], torch.stack(blends), rtol=0, atol=2e-5)  # to the rounding of positions
+
+
+def test_without_the_residual_it_does_not():
+    out = ALANetPlus(replace(TINY, residual=False)).eval()(torch.rand(1, 1, 3, 32, 32), torch.tensor([[0.0]]))
+    assert torch.equal(out, torch.full_like(out, 0.5))
+
+
+def test_time_is_continuous():
+    """Near a time the frame is nearly the same; and each end of an interval is where it should be."""
+    model = make()
+    clip = clip_of(2)
+    out = model(clip, torch.tensor([[0.25, 0.2501, 0.75]]))[0]
+    assert 0 < (out[1] - out[0]).abs().max() < 1e-2
+    assert (out[2] - out[0]).abs().max() > 1e-2
+    assert model.can_restore(Fraction(1, 7)) and ALANetPlus.continuous_time  # noqa: PT018
+
+
+@pytest.mark.parametrize("time", [-0.5, 2.25, 3.0])
+def test_times_outside_the_clip_are_refused(time):
+    with pytest.raises(TimeError, match="from 0 to 2"):
+        make()(clip_of(3), torch.tensor([[time]]))
+    x = make().encode(clip_of(1)[:, 0])
+    with pytest.raises(TimeError, match="outside the frames given"):
+        make().generate({3: x}, 3.5, {})
+
+
+def test_a_frame_judged_sharp_is_given_back_as_it_is():
+    model = make()
+    clip = clip_of(3, b=2)
+    window, relations = model.look(clip, [1.0, 0.5])
+    sharp = dict(window)
+    sharp[1] = replace(window[1], sharp=torch.tensor([9.0, -9.0]).double())
+    out = model.generate(sharp, 1.0, relations)
+    assert torch.equal(out[0], clip[0, 1])
+    assert (out[1] - clip[1, 1]).abs().max() > 1e-3
+    assert (model.generate(sharp, 0.5, relations) - clip[:, :2].mean(1)).abs().max() > 1e-3  # in between: restored
+    assert not torch.equal(model.train().generate(sharp, 1.0, relations)[0], clip[0, 1])
+
+
+def test_what_is_said_of_motion_is_where_frames_are_looked_up():
+    """A picture moved by 8 pixels, and that motion: every blend in between is the picture on its way."""
+    model = make(untrained=True)
+    wide = torch.nn.functional.interpolate(
+        torch.rand(1, 3, 8, 20, dtype=torch.double), scale_factor=4.0, mode="bicubic"
+    )
+    a, b = wide[..., 16:64], wide[..., 8:56]  # what is at p in a is at p + 8 in b
+    window = {0: model.encode(a), 1: model.encode(b)}
+    flow = torch.zeros(1, 2, 8, 12, dtype=torch.double)
+    flow[:, 0] = 8.0
+    out = model.generate(window, 0.25, {0: Motion(flow, -flow)})
+    torch.testing.assert_close(out[..., 8:40], wide[..., 14:62][..., 8:40], rtol=0, atol=1e-9)
+
+
+def test_motion_through_two_pairs_adds_up():
+    model = make(around=1, untrained=True)
+    window = dict(enumerate(model.encode(frame) for frame in clip_of(1, b=4, h=32, w=32)[:, 0].split(1)))
+    step = Motion(torch.full((1, 2, 8, 8), 4.0).double(), torch.full((1, 2, 8, 8), -4.0).double())
+    flows = model._chained({1: None}, range(-1, 4), window, dict.fromkeys(range(3), step))
+    assert {j: None if flow is None else float(flow.mean()) for j, flow in flows.items()} == {
+        0: -4,
+        1: None,
+        2: 4,
+        3: 8,
+    }
+
+
+def test_gates_see_both_frames_and_the_time_between():
+    model = make()
+    a, b = (model.encode(clip_of(1)[:, 0]) for _ in range(2))
+    fusion = model.generator.fusions[1]
+    here, other = Candidate(a, None, 0.5, 0.25, True), Candidate(b, None, 0.5, 0.75, True)
+    gate = fusion.gate(here, [here, other])
+    nearer, sharper = replace(here, distance=0.1), replace(other, features=replace(b, exposure=b.exposure + 1))
+    assert (fusion.gate(nearer, [nearer, other]) - gate).abs().max() > 1e-6
+    assert (fusion.gate(here, [here, sharper]) - gate).abs().max() > 1e-6
+    darker = replace(other, features=replace(b, descriptors=tuple(d + 1 for d in b.descriptors)))
+    assert (fusion.gate(here, [here, darker]) - gate).abs().max() > 1e-6
+
+
+def test_under_autocast_frames_and_motion_stay_exact():
+    model = make().float()
+    clip = clip_of(2).float()
+    with torch.autocast("cpu", torch.bfloat16), torch.inference_mode():
+        window, relations = model.look(clip, [0.5])
+        assert window[0].scales[0].dtype == torch.bfloat16
+        assert relations[0].forward.dtype == torch.float32
+        assert window[0].sharp.dtype == torch.float32
+        assert model.generate(window, 0.5, relations).dtype == torch.float32
+
+
+@pytest.mark.parametrize("bad", [{"stem": 3}, {"channels": (8, 8)}, {"channels": (8, 8, 5000)}, {"encoder": (1, 1, 99)},
+                                 {"window": 3}, {"around": -1}, {"gates": "none"}, {"sharp_above": 1.0}])  # fmt: skip
+def test_bad_configs_are_refused(bad):
+    with pytest.raises(OptionError, match=r"allowed|give|not"):
+        replace(TINY, **bad)
+
+
+# --- costs, weights, the stream --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("config", "gmacs", "parameters"), [(PLUS, 55, 6e6), (FAST, 12, 6e6)])
+def test_sizes_keep_their_budgets(config, gmacs, parameters):
+    """GMACs an input frame at x2, 640x352: a frame encoded, a pair related, two frames generated."""
+    model = ALANetPlus(config)
+    cost = stream_cost(model)
+    assert 0.8 * gmacs < cost["encoder"] + cost["motion"] + 2 * cost["generator"] <= gmacs
+    assert cost["output"] == pytest.approx((cost["encoder"] + cost["motion"]) / 2 + cost["generator"])
+    assert count_parameters(model) <= parameters
+
+
+def test_weights_rebuild_the_model(tmp_path):
+    model = make().float()
+    save_weights(model, tmp_path / "a.safetensors", half=False)
+    again = load_model(tmp_path / "a.safetensors")
+    assert type(again) is ALANetPlus
+    assert again.config == TINY
+    clip, times = clip_of(2).float(), torch.tensor([[0.0, 0.3]])
+    assert torch.equal(again(clip, times), model(clip, times))
+
+
+@pytest.mark.parametrize("around", [0, 1])
+def test_a_stream_encodes_each_frame_once_and_relates_each_pair_once(around):
+    model = make(around=around).float()
+    runner = Runner(model, torch.device("cpu"), "fp32")
+    counts, n = Counts(), 6
+    frames = video(n, (32, 48), cuts=(4,))
+    out = list(stream(frames, runner, Factor(4), window=2, around=around, tail="drop", counts=counts))
+    assert (runner.encodes, runner.relates, counts.cuts) == (n, n - 2, 1)  # no pair across the cut
+    whole = torch.stack([torch.from_numpy(f.pixels).permute(2, 0, 1) for f, _ in video(n, (32, 48))])[None] / 255
+    with torch.inference_mode():
+        expected = model(whole[:, :4], torch.arange(13)[None] / 4)
+    expected = (expected[0].clamp(0, 1) * 255).round().permute(0, 2, 3, 1).numpy()
+    assert np.abs(np.stack([f.pixels for f in out[:13]]) - expected).max() <= 1
+    assert out[15].pixels is out[12].pixels  # held until the cut
+
+
+def test_any_rate_from_one_model():
+    runner = Runner(make().float(), torch.device("cpu"), "fp32")
+    out = list(stream(video(3, (16, 16)), runner, TargetRate(Fraction(70)), window=2))
+    assert [f.time for f in out] == [Fraction(k, 70) for k in range(8)]
+    assert (runner.encodes, runner.relates) == (3, 2)

@@ -1,0 +1,105 @@
+"""ALANetPlus behind the whole path: any rate from file to file, and frames too large are refused, not cut in tiles."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from media import make_video
+from PIL import Image
+from witness import times
+
+from alanet.cli import run
+from alanet.cli.tables import _ablation
+from alanet.data.bank import render_bank
+from alanet.data.render import is_held_out
+from alanet.data.scenes import SceneOptions
+from alanet.errors import OptionError, ResourceError
+from alanet.evaluation.evaluate import of_model
+from alanet.frames.timing import Factor
+from alanet.model.alanet_plus import ALANetPlus, ALANetPlusConfig
+from alanet.model.weights import load_model, save_weights
+from alanet.restore import Restorer
+from alanet.training.command import main
+from alanet.video.decode import decode
+from alanet.video.probe import probe
+
+TINY = ALANetPlusConfig((8, 8, 12), (1, 1, 1), (1, 1, 1), motion=8, stem=4)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "plus.safetensors"
+    save_weights(ALANetPlus(TINY), path)
+    return path
+
+
+@pytest.mark.parametrize(("fps", "wanted"), [("60", 12), ("x4", 20), ("60000/1001", 12), ("40", 8)])
+def test_any_rate_from_the_command_line(tmp_path, weights, fps, wanted):
+    """5 frames at 25 fps; the untrained network gives inputs and blends, so what comes out is known."""
+    source = make_video(tmp_path / "a.mkv", frames=5, rate=Fraction(25), codec="ffv1", pix_fmt="bgr0")
+    output = tmp_path / "b.mkv"
+    words = ["--model", str(weights), "--device", "cpu", "--precision", "fp32", "--codec", "ffv1", "--fps", fps]
+    assert run(["restore", str(source), "-o", str(output), "-q", *words]) == 0
+    shown = times(output)
+    assert len(shown) == wanted
+    rate = Fraction(100) if fps == "x4" else Fraction(fps)
+    assert all(abs(t - k / rate) < Fraction(1, 900) for k, t in enumerate(shown))  # Matroska counts milliseconds
+    inputs = [frame.pixels.astype(float) for frame in decode(probe(source))]
+    for k, frame in enumerate(decode(probe(output))):
+        i, phase = divmod(k / rate * 25, 1)
+        phase = 0 if i >= 4 else float(phase)
+        blend = inputs[int(i)] * (1 - phase) + inputs[min(int(i) + 1, 4)] * phase
+        assert np.abs(frame.pixels - blend).max() <= 0.6
+
+
+def test_arrays_at_eight_times_the_rate():
+    frames = [np.full((20, 30, 3), 40 * i, np.uint8) for i in range(3)]
+    restorer = Restorer(ALANetPlus(TINY), device="cpu", precision="fp32")
+    out = restorer.arrays(frames, rate=Factor(8))
+    assert [int(frame[0, 0, 0]) for frame in out] == [5 * k for k in range(17)]
+    assert restorer.model_name == "ALANetPlus"
+
+
+def test_the_evaluator_asks_for_any_time():
+    method = of_model(ALANetPlus(TINY), device="cpu")
+    out = method.restore([np.full((16, 16, 3), 80 * i, np.uint8) for i in range(2)], [Fraction(k, 4) for k in range(5)])
+    assert [int(frame[0, 0, 0]) for frame in out] == [0, 20, 40, 60, 80]
+
+
+def test_too_large_a_frame_is_refused_in_one_line(tmp_path):
+    source = make_video(tmp_path / "w.mkv", frames=2, size=(2048, 32), codec="ffv1", pix_fmt="bgr0")
+    small = Restorer(ALANetPlus(TINY), device="cpu", precision="fp32", memory=1 << 20)
+    with pytest.raises(ResourceError, match=r"2048x32 needs \d+ MiB .* cannot work in tiles") as error:
+        small.restore(source)
+    assert "\n" not in str(error.value)
+    assert list(tmp_path.iterdir()) == [source]
+
+
+def test_the_training_command_trains_it(tmp_path, capsys):
+    stills = tmp_path / "stills"
+    stills.mkdir()
+    for seed, name in enumerate([name for name in (f"{i}.png" for i in range(200)) if not is_held_out(name)][:2]):
+        noise = np.random.default_rng(seed).integers(0, 256, (12, 12, 3), np.uint8)
+        Image.fromarray(noise).resize((96, 96), Image.Resampling.BICUBIC).save(stills / name)
+    render_bank(stills, tmp_path / "bank", 2, SceneOptions(height=32, width=32, max_displacement=4.0))
+    words = ["--bank", str(tmp_path / "bank"), "--out", str(tmp_path / "run"), "--steps", "3", "--stages", "0:32:2"]
+    words += ["--every", "0", "--set", "precision=fp32", "--set", "log_steps=1", "--set", "plus.size=fast"]
+    words += ["--set", "plus.channels=[8,8,12]", "--set", "plus.encoder=[1,1,1]", "--set", "plus.generator=[1,1,1]"]
+    assert main([*words, "--set", "plus.motion=8"]) == 0
+    assert '"motion"' in (tmp_path / "run" / "metrics.jsonl").read_text()
+    assert load_model(tmp_path / "run" / "last.safetensors").config == TINY
+    assert main([*words, "--config", str(tmp_path / "run" / "config.json")]) == 0  # a run's config is a config
+    assert main([*words[:-10], "--set", "plus.size=huge"]) == 2
+    assert "plus.size is 'huge'; allowed: plus, fast" in capsys.readouterr().err
+
+
+def test_table_3_is_of_the_papers_network(weights):
+    """Its rows are what ALANet's config says; another network has no row there."""
+    methods = SimpleNamespace(networks=lambda: [("plus", Restorer(str(weights), device="cpu", precision="fp32"), None)])
+    with pytest.raises(OptionError, match="leave ALANetPlus out"):
+        _ablation(methods)

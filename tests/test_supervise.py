@@ -1,0 +1,113 @@
+"""What ALANetPlus is told beside pixels: motion and exposure, in the units and directions of the scenes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from alanet.data.augment import ExposureMix
+from alanet.data.clips import ClipOptions, SceneClips
+from alanet.data.render import Stills
+from alanet.data.scenes import SceneOptions
+from alanet.model.alanet_plus import ALANetPlus, ALANetPlusConfig
+from alanet.model.motion import CELL, Motion, resized, warp
+from alanet.training.checkpoint import Checkpoint
+from alanet.training.config import Stage, preset
+from alanet.training.loss import RestorationLoss
+from alanet.training.ship import trained_model
+from alanet.training.supervise import exposure_loss, motion_loss, plus_objective
+from alanet.training.trainer import Trainer
+
+TINY = ALANetPlusConfig((8, 8, 12), (1, 1, 1), (1, 1, 1), motion=8, stem=4)
+FRAMES = SceneOptions().frames
+
+
+class Textures(Stills):
+    """Smooth random pictures instead of files."""
+
+    def __init__(self) -> None:
+        super().__init__([])
+        noise = torch.rand(3, 24, 24, generator=torch.Generator().manual_seed(0))
+        picture = torch.nn.functional.interpolate(noise[None], scale_factor=8.0, mode="bicubic")[0].clamp(0, 1)
+        self._picture = (picture * 255).to(torch.uint8)
+
+    def picture(self, fraction: float) -> torch.Tensor:
+        return self._picture
+
+
+@pytest.fixture(scope="module")
+def clips():
+    scenes = SceneOptions(64, 64, FRAMES, max_displacement=8.0, still=0.0, layers=(1.0,))
+    mix = ExposureMix(sharp=1.0, blurry=0.0)
+    return SceneClips(Textures(), scenes, ClipOptions(t=5, factor=8, motion=True, mix=mix))
+
+
+def test_the_scenes_flow_is_what_warp_wants(clips):
+    """The next frame looked up along the flow that scenes tell is this frame: units, order and direction agree."""
+    batch = clips.batch(0, size=4, crop=64)
+    for j in range(4):
+        here, there = batch.clip[:, j], batch.clip[:, j + 1]
+        for way, (a, b) in enumerate(((here, there), (there, here))):
+            flow = resized(batch.flow[:, j, way], CELL, 1)
+            inner = (..., slice(12, -12), slice(12, -12))
+            brought, apart = (warp(b, flow, 1) - a)[inner].abs().mean(), (b - a)[inner].abs().mean()
+            assert brought < 0.35 * apart
+
+
+def test_the_motion_loss_is_a_distance_in_pixels(clips):
+    flow = clips.batch(0, size=2, crop=64).flow
+
+    def motion(j: int, off: float) -> Motion:
+        steps = [tuple(resized(flow[:, j, way], CELL, cell) + off for way in (0, 1)) for cell in (16, 8, 4)]
+        return Motion(*steps[-1], tuple(steps))
+
+    exact = {j: motion(j, 0.0) for j in range(4)}
+    assert float(motion_loss(exact, flow)) == pytest.approx(0.1, abs=1e-6)  # the round tip
+    off = {j: motion(j, 3.0) for j in range(4)}
+    assert float(motion_loss(off, flow)) == pytest.approx((18 + 0.01) ** 0.5, abs=1e-4)
+    swapped = {0: Motion(exact[0].backward, exact[0].forward, tuple((b, f) for f, b in exact[0].steps))}
+    assert float(motion_loss(swapped, flow)) > 1.0
+
+
+def test_exposure_is_learned_where_it_can_be_seen():
+    model = ALANetPlus(TINY)
+    window, _ = model.look(torch.rand(1, 3, 3, 32, 32), [1.0])
+    window = {j: replace(x, exposure=torch.tensor([1.0]), sharp=torch.tensor([2.0])) for j, x in window.items()}
+    lengths = torch.tensor([[1.0, 9.0, 9.0]])
+    sweep = torch.zeros(1, 3, 2, 8, 8)
+    sweep[:, 2] = 5.0
+    exposure, sharp = exposure_loss(window, lengths, sweep)  # the second frame's blur cannot be seen
+    entropy = lambda x: float(np.log1p(np.exp(-x)))  # noqa: E731
+    assert float(exposure) == pytest.approx((abs(1 - 1 / 8) + abs(1 - 9 / 8)) / 2)
+    assert float(sharp) == pytest.approx((entropy(2.0) + entropy(-2.0)) / 2, abs=1e-5)
+    assert float(exposure_loss(window, lengths, None)[1]) == pytest.approx(
+        (entropy(2.0) + 2 * entropy(-2.0)) / 3, abs=1e-5
+    )
+
+
+def test_every_part_learns_and_motion_falls(clips):
+    """A few steps on one batch: the motion's distance falls, and every weight has moved."""
+    torch.manual_seed(0)
+    model = ALANetPlus(replace(TINY, sharp_above=0.999))
+    start = {name: value.clone() for name, value in model.state_dict().items()}
+    config = preset("quick", steps=30, lr=2e-3, warmup=0.0, precision="fp32", stages=(Stage(0, 64, 2),))
+    objective = plus_objective(RestorationLoss(), motion=0.1, exposure=0.1)
+    trainer = Trainer(model, config, objective, steps=30, device=torch.device("cpu"))
+    batch = clips.batch(0, size=2, crop=64)
+    results = [trainer.take_step(batch, used=0.0) for _ in range(30)]
+    assert {"charbonnier", "fourier", "motion", "exposure", "sharp"} == set(results[0].terms)
+    assert results[-1].terms["motion"] < 0.7 * results[0].terms["motion"]
+    assert results[-1].terms["charbonnier"] < results[0].terms["charbonnier"]
+    assert [name for name, value in model.state_dict().items() if torch.equal(value, start[name])] == []
+
+
+def test_a_checkpoint_becomes_the_model_again(clips):
+    config = preset("quick", steps=1, precision="fp32", ema=0.0)
+    model = ALANetPlus(TINY)
+    trainer = Trainer(model, config, plus_objective(RestorationLoss()), steps=1, device=torch.device("cpu"))
+    again = trained_model(Checkpoint(trainer.state().tensors, trainer.state().about))
+    assert type(again) is ALANetPlus
+    assert again.config == TINY
