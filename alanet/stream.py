@@ -4,6 +4,7 @@
                                       ring
 
 Each frame is encoded once (an exact duplicate of the frame before not at all), and memory does not depend on length.
+A run that goes on after another one skips what is there: nothing is encoded but what the first new frame looks at.
 Nothing is interpolated or borrowed across a cut: windows end there, and the restored frame before is held.
 """
 
@@ -45,12 +46,25 @@ class Counts:
     duplicates: int = 0
 
 
+class _Encoded(Generic[E]):
+    """What a frame is encoded to, when that is first asked for: frames that no restored frame looks at never are."""
+
+    def __init__(self, runner: Restoring[E], pixels: Pixels) -> None:
+        self._runner, self._pixels = runner, pixels
+        self._made: list[E] = []
+
+    def get(self) -> E:
+        if not self._made:
+            self._made.append(self._runner.encode(self._pixels))
+        return self._made[0]
+
+
 @dataclass(frozen=True, slots=True)
 class _Held(Generic[E]):
     """A frame in the ring."""
 
     frame: Frame
-    encoded: E
+    encoded: _Encoded[E]
     first: int  # index of the first frame of its shot
 
 
@@ -62,6 +76,7 @@ def stream(
     window: int,
     tail: Tail = "hold",
     counts: Counts | None = None,
+    skip: int = 0,
 ) -> Iterator[Frame]:
     """Restore frames as they come.
 
@@ -72,12 +87,13 @@ def stream(
         window: W of the network, in frames.
         tail: "hold" repeats the last restored frame to the end of the video; "drop" shows it once, longer.
         counts: kept up to date on the way.
+        skip: restored frames at the beginning that are there already: counted, but neither made nor yielded.
 
     Yields:
         Restored frames at exact times, from the first frame's time to the end of the last one. A held frame is the
         restored frame before it with a new time.
     """
-    ring = _Ring(runner, schedule, window, Counts() if counts is None else counts)
+    ring = _Ring(runner, schedule, window, Counts() if counts is None else counts, skip)
     far = reach(window)
     index = -1
     for index, (frame, starts_shot) in enumerate(frames):
@@ -92,8 +108,8 @@ def stream(
 class _Ring(Generic[E]):
     """The frames around the one in hand, with their features."""
 
-    def __init__(self, runner: Restoring[E], schedule: Schedule, window: int, counts: Counts) -> None:
-        self.runner, self.schedule, self.window, self.counts = runner, schedule, window, counts
+    def __init__(self, runner: Restoring[E], schedule: Schedule, window: int, counts: Counts, skip: int) -> None:
+        self.runner, self.schedule, self.window, self.counts, self.skip = runner, schedule, window, counts, skip
         self.held: dict[int, _Held[E]] = {}
         self.origin = Fraction(0)  # time of the video's first frame
 
@@ -105,7 +121,7 @@ class _Ring(Generic[E]):
             encoded = before.encoded
             self.counts.duplicates += 1
         else:
-            encoded = self.runner.encode(frame.pixels)
+            encoded = _Encoded(self.runner, frame.pixels)
         first = index if before is None or starts_shot else before.first
         self.held[index] = _Held(frame, encoded, first)
         self.counts.frames_in += 1
@@ -119,6 +135,9 @@ class _Ring(Generic[E]):
         wanted = moments(self.schedule, frame.time, end, origin=self.origin, hold=alone)
         if merged:
             wanted = merge_holds(wanted)
+        there = min(len(wanted), max(0, self.skip - self.counts.frames_out))
+        self.counts.frames_out += there
+        wanted = wanted[there:]
         pictures = self._pictures(i, [Fraction(0) if moment.hold else moment.phase for moment in wanted])
         for moment, picture in zip(wanted, pictures, strict=True):
             self.counts.frames_out += 1
@@ -130,7 +149,7 @@ class _Ring(Generic[E]):
         first = self.held[i].first
         last = max(j for j, held in self.held.items() if held.first == first)
         seen = {j for phase in phases for j in window_of(i + phase, self.window, first, last)}
-        window = {j: self.held[j].encoded for j in sorted(seen)}
+        window = {j: self.held[j].encoded.get() for j in sorted(seen)}
         times = [float(i + phase) for phase, _ in groupby(phases)]
         made = self.runner.generate(window, times, a.pixels)
         for phase, repeats in groupby(phases):
