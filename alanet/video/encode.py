@@ -26,7 +26,7 @@ import av
 from alanet.errors import AlanetError, OutputError
 from alanet.frames.frame import Frame
 from alanet.notes import Notes
-from alanet.video.job import Job, begin, joining, only
+from alanet.video.job import Job, begin, joining, keep_finished
 from alanet.video.lock import FINISHED, lock_folder, sync_folder
 from alanet.video.pictures import PictureSink, Y4mSink
 from alanet.video.plan import EncodeOptions, OutputPlan, plan_output
@@ -130,7 +130,7 @@ class VideoWriter:
         folder = work_folder(self._plan.path)
         if self.segments and not self._done:
             with suppress(OSError):
-                only(folder, self.segments)
+                keep_finished(folder, self.segments)
         else:
             shutil.rmtree(folder, ignore_errors=True)
         self._lock.close()

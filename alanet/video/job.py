@@ -27,7 +27,7 @@ from alanet.notes import Notes
 from alanet.video.lock import JOINED, LOCK, sync_folder
 from alanet.video.segments import INDEX, Segment, recorded, rewrite
 
-__all__ = ["MANIFEST", "Job", "begin", "check_same", "describe_input", "joining", "only", "read_job", "verified"]
+__all__ = ["MANIFEST", "Job", "begin", "check_same", "describe_input", "joining", "keep_finished", "read_job", "verified"]
 
 MANIFEST = "job.json"
 FORMAT = 1
@@ -103,7 +103,7 @@ def begin(folder: Path, job: Job | None, target: Path, notes: Notes, *, restart:
     if job is None and earlier is not None:
         raise OutputError(f"{target}: an interrupted run of it is kept; let that go on, or give another name with -o")
     if job is None or earlier is None:
-        only(folder)
+        _only(folder)
         if job is not None:
             _write_job(folder, job)
         return []
@@ -112,19 +112,24 @@ def begin(folder: Path, job: Job | None, target: Path, notes: Notes, *, restart:
     if fault:
         notes.warn(f"earlier run: {fault}; made again from there on")
     _write_job(folder, earlier)
-    only(folder, segments)
     rewrite(folder, segments)
+    _only(folder, segments, MANIFEST, INDEX)
     return segments
 
 
-def only(folder: Path, segments: Sequence[Segment] = ()) -> None:
-    """Remove all from a locked work folder but these segments and what tells of them."""
-    keep = {LOCK, *((MANIFEST, INDEX) if segments else ()), *(segment.name for segment in segments)}
+def _only(folder: Path, segments: Sequence[Segment] = (), *names: str) -> None:
+    """Remove all from a locked work folder but these segments and other names."""
+    keep = {LOCK, *names, *(segment.name for segment in segments)}
     for left in folder.iterdir():
         if left.is_dir():
             shutil.rmtree(left)
         elif left.name not in keep:
             left.unlink()
+
+
+def keep_finished(folder: Path, segments: Sequence[Segment]) -> None:
+    """What a later run goes on with, and nothing else."""
+    _only(folder, segments, MANIFEST, JOINED, INDEX)
 
 
 def joining(folder: Path) -> None:
