@@ -41,6 +41,7 @@ class SafePlace:
 
     def __init__(self, tell: Callable[[str], None] | None) -> None:
         self.waiting: list[type[BaseException]] = []
+        self.at_once = False
         self._tell, self._told = tell or (lambda text: None), False
         self._finished: int | None = None
         self._last, self._longest = time.monotonic(), 0.0
@@ -53,7 +54,7 @@ class SafePlace:
             self._finished = finished
             return
         signal.setitimer(signal.ITIMER_REAL, 0)
-        if finished is None or finished != self._finished:
+        if self.at_once or finished is None or finished != self._finished:
             raise self.waiting[0]
         if not self._told:
             self._told = True
@@ -80,6 +81,7 @@ def gently(tell: Callable[[str], None] | None = None) -> Iterator[SafePlace]:
     def hold(kind: type[BaseException]) -> Handler:
         def handle(number: int, frame: FrameType | None) -> None:
             if place.waiting:
+                place.at_once = True  # where Python swallows what is raised (in a generator it frees), the next will do
                 raise kind
             place.waiting.append(kind)
             signal.signal(signal.SIGALRM, _raising(kind))

@@ -27,7 +27,17 @@ from alanet.notes import Notes
 from alanet.video.lock import JOINED, LOCK, sync_folder
 from alanet.video.segments import INDEX, Segment, recorded, rewrite
 
-__all__ = ["MANIFEST", "Job", "begin", "check_same", "describe_input", "joining", "keep_finished", "read_job", "verified"]
+__all__ = [
+    "MANIFEST",
+    "Job",
+    "begin",
+    "check_same",
+    "describe_input",
+    "joining",
+    "keep_finished",
+    "read_job",
+    "verified",
+]
 
 MANIFEST = "job.json"
 FORMAT = 1
