@@ -26,17 +26,20 @@ from alanet.frames.cuts import find_cuts
 from alanet.frames.frame import Frame, Pixels, VideoInfo
 from alanet.frames.tiles import Tile, overhead, round_up
 from alanet.frames.timing import Factor, Schedule, Tail, output_rate, phases
+from alanet.jobs import SEGMENT, earlier_job, job_for, tiles_of, weights_digest
 from alanet.memory import DECODER_THREADS, READ_AHEAD, exhaustion_told
 from alanet.model.alanet import ALANet
 from alanet.model.alanet_plus import ALANetPlus
 from alanet.model.cost import stream_cost
 from alanet.model.weights import default_model, load_model
 from alanet.notes import Notes
+from alanet.progress import Going, Progress
 from alanet.runner import Runner, pick_device, pick_precision
 from alanet.stream import Counts, Restoring, stream
 from alanet.tiled import TiledRunner, TileMode, plan_tiles_for
 from alanet.video.decode import decode
 from alanet.video.encode import open_writer
+from alanet.video.job import Job
 from alanet.video.plan import EncodeOptions, OutputPlan, plan_output
 from alanet.video.probe import probe
 from alanet.video.scores import scored
@@ -56,6 +59,7 @@ class RestoreOptions:
     cuts: bool = True  # look for cuts, and interpolate nothing across one
     input_rate: Fraction | None = None  # frames a second, for a folder of images
     encode: EncodeOptions = field(default_factory=EncodeOptions)
+    restart: bool = False  # what an interrupted run has finished is thrown away, not gone on with
 
     def __post_init__(self) -> None:
         if self.tail not in ("hold", "drop"):
@@ -64,17 +68,6 @@ class RestoreOptions:
             raise OptionError(f"deinterlace {self.deinterlace!r} is not one of auto, on, off")
         if self.start is not None and self.end is not None and self.start >= self.end:
             raise OptionError(f"start {float(self.start):g} s is not before end {float(self.end):g} s")
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a run is, after each input frame."""
-
-    frames_in: int
-    frames_in_total: int | None  # as the file states it
-    frames_out: int
-    seconds: float  # since the run began
-    position: Fraction  # time of the last restored frame, seconds
 
 
 @dataclass(frozen=True)
@@ -89,6 +82,9 @@ class RestorePlan:
     seconds: float | None  # estimate of the run
     tiles: tuple[Tile, ...]  # one: frames are restored whole
     rate: Fraction  # frames a second of the output
+    precision: str
+    job: Job | None = None  # what finished segments are kept for; None: an interruption leaves nothing
+    done: int = 0  # restored frames that an interrupted run has finished
 
 
 @dataclass(frozen=True)
@@ -105,6 +101,7 @@ class RestoreReport:
     device: str
     precision: str
     notes: Notes
+    earlier_out: int = 0  # of frames_out: made by an interrupted run before this one
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -154,11 +151,14 @@ class Restorer:
         self.precision = pick_precision(precision, self.model, self.device)
         self.runner = Runner(self.model, self.device, self.precision)
         self.memory, self.tile_mode = memory, tile_mode
+        self._asked = {"--precision": precision, "--threads": threads, "--memory": memory, "--tile-mode": tile_mode}
 
     def plan(
         self, source: str | Path, output: str | Path | None = None, options: RestoreOptions | None = None
     ) -> RestorePlan:
         """Look at the input, decide the output, refuse what cannot work. Writes nothing.
+
+        What an interrupted run of the same has finished is gone on with, or refused where something has changed since.
 
         Raises:
             InputError, OutputError, ResourceError: see `errors.py`; one line each.
@@ -169,30 +169,45 @@ class Restorer:
         self._check_times(options.rate, info.rate)
         output = None if output is None else Path(output)
         target = plan_output(info, output, options.encode, notes, suffix=_suffix(options.rate), schedule=options.rate)
-        tiles = plan_tiles_for(self.runner, info, self.memory, self.tile_mode, target)
+        tiles = tuple(plan_tiles_for(self.runner, info, self.memory, self.tile_mode, target))
+        precision, done = self.precision, 0
+        job = job_for(target, options, self._network(), precision, tiles)
+        earlier = None if options.restart else earlier_job(target, job)
+        if earlier is not None:
+            job, done = earlier
+            tiles, precision = tiles_of(job), job.chosen["precision"]
         if (work := overhead(tiles)) > 2 and self.tile_mode == "exact":
             notes.warn(
                 f"tiles: they compute every pixel {work:.1f} times; more --memory or --tile-mode feather is faster"
             )
         frames_in = _stated_frames(info, options)
-        seconds = None if frames_in is None else frames_in * self._seconds_a_frame(info, options.rate, tiles)
         rate = output_rate(options.rate, info.rate)
-        return RestorePlan(info, target, options, notes, frames_in, seconds, tuple(tiles), rate)
+        left = None if frames_in is None else max(0.0, frames_in - float(done * info.rate / rate))
+        seconds = None if left is None else left * self._seconds_a_frame(info, options.rate, tiles)
+        return RestorePlan(info, target, options, notes, frames_in, seconds, tiles, rate, precision, job, done)
 
     def run(self, plan: RestorePlan, *, on_progress: Callable[[Progress], None] | None = None) -> RestoreReport:
-        """Do what the plan says. On any failure nothing is left behind and the input is untouched."""
-        counts, began, reported = Counts(), time.perf_counter(), 0
-        options = plan.options
-        opened = open_writer(plan.output, start=options.start, end=options.end, notes=plan.notes)
+        """Do what the plan says. The input is untouched; on any failure nothing is left behind but, in the hidden work
+        folder beside the output, what of a job is finished: the same call goes on after it."""
+        began, options = time.perf_counter(), plan.options
+        opened = open_writer(
+            plan.output,
+            start=options.start,
+            end=options.end,
+            notes=plan.notes,
+            segment_seconds=SEGMENT,
+            job=plan.job,
+            restart=options.restart,
+        )
         with exhaustion_told(self.device), opened as writer:
-            for frame in self._restored(plan.info, options, plan.tiles, plan.notes, counts):
+            going = Going(plan.frames_in, writer, plan.notes, on_progress)
+            counts = going.counts
+            for frame in self._restored(plan, going):
                 writer.write(frame)
-                if on_progress is not None and counts.frames_in > reported:
-                    reported = counts.frames_in
-                    elapsed = time.perf_counter() - began
-                    on_progress(Progress(reported, plan.frames_in, counts.frames_out, elapsed, frame.time))
+                going.tell(frame.time)
             if not counts.frames_in:
                 raise OptionError(_nothing_shown(plan))
+            going.check_reached()
             path = writer.finish()
         return RestoreReport(
             path,
@@ -203,8 +218,9 @@ class Restorer:
             seconds=time.perf_counter() - began,
             model=self.model_name,
             device=str(self.device),
-            precision=self.precision,
+            precision=plan.precision,
             notes=plan.notes,
+            earlier_out=going.skip,
         )
 
     def restore(
@@ -226,7 +242,10 @@ class Restorer:
         info = probe(source, input_rate=options.input_rate)
         self._check_times(options.rate, info.rate)
         tiles = plan_tiles_for(self.runner, info, self.memory, self.tile_mode)
-        return self._restored(info, options, tiles, Notes() if notes is None else notes, Counts())
+        notes = Notes() if notes is None else notes
+        runner = self._runner(tiles, self.precision, notes)
+        decoded = self._decoded(info, options, notes)
+        return self._stream(decoded, runner, options.rate, options.tail, options.cuts, Counts())
 
     def arrays(
         self,
@@ -255,16 +274,29 @@ class Restorer:
         given = (Frame(pixels, Fraction(i), Fraction(1)) for i, pixels in enumerate(frames))
         return [frame.pixels for frame in self._stream(given, self.runner, rate, tail, cuts, Counts())]
 
-    def _restored(
-        self, info: VideoInfo, options: RestoreOptions, tiles: Sequence[Tile], notes: Notes, counts: Counts
-    ) -> Iterator[Frame]:
-        runner = self.runner if len(tiles) == 1 else TiledRunner(self.runner, tiles, self.tile_mode, notes)
+    def _restored(self, plan: RestorePlan, going: Going) -> Iterator[Frame]:
+        options = plan.options
+        runner = self._runner(plan.tiles, plan.precision, plan.notes)
+        decoded = self._decoded(plan.info, options, plan.notes)
+        return self._stream(decoded, runner, options.rate, options.tail, options.cuts, going.counts, going)
+
+    def _decoded(self, info: VideoInfo, options: RestoreOptions, notes: Notes) -> Iterator[Frame]:
         part = {"start": options.start, "end": options.end}
-        decoded = decode(info, **part, deinterlace=options.deinterlace, notes=notes, threads=DECODER_THREADS)
-        return self._stream(decoded, runner, options.rate, options.tail, options.cuts, counts)
+        return decode(info, **part, deinterlace=options.deinterlace, notes=notes, threads=DECODER_THREADS)
+
+    def _runner(self, tiles: Sequence[Tile], precision: str, notes: Notes) -> Restoring[Any]:
+        runner = self.runner if precision == self.precision else Runner(self.model, self.device, precision)
+        return runner if len(tiles) == 1 else TiledRunner(runner, tiles, self.tile_mode, notes)
 
     def _stream(
-        self, frames: Iterable[Frame], runner: Restoring[Any], rate: Schedule, tail: Tail, cuts: bool, counts: Counts
+        self,
+        frames: Iterable[Frame],
+        runner: Restoring[Any],
+        rate: Schedule,
+        tail: Tail,
+        cuts: bool,
+        counts: Counts,
+        going: Going | None = None,
     ) -> Iterator[Frame]:
         shots: Iterator[tuple[Frame, bool]]
         if cuts:
@@ -272,11 +304,17 @@ class Restorer:
         else:
             shots = ((frame, False) for frame in frames)
         ahead = read_ahead(shots, depth=READ_AHEAD)
+        shown: Iterator[tuple[Frame, bool]] = ahead if going is None else going.passing(ahead)
+        skip = 0 if going is None else going.skip
         try:
             window, around = self.model.config.window, self.runner.around
-            yield from stream(ahead, runner, rate, window=window, around=around, tail=tail, counts=counts)
+            yield from stream(shown, runner, rate, window=window, around=around, tail=tail, counts=counts, skip=skip)
         finally:
             ahead.close()
+
+    def _network(self) -> dict[str, Any]:
+        """What the result depends on of the network, by the names of its options."""
+        return {**self._asked, "--device": str(self.device), "weights": weights_digest(self.model)[:16]}
 
     def _check_times(self, rate: Schedule, input_rate: Fraction) -> None:
         """A model that knows half times only is not asked for others: refused before work starts."""

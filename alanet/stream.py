@@ -5,12 +5,13 @@
 
 Each frame is encoded once (an exact duplicate of the frame before not at all) and each pair of neighbours related
 once, where the network relates; memory does not depend on length.
+A run that goes on after another one skips what is there: nothing is encoded but what the first new frame looks at.
 Nothing is interpolated or borrowed across a cut: windows end there, and the restored frame before is held.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import groupby
@@ -50,14 +51,28 @@ class Counts:
     duplicates: int = 0
 
 
+class _Lazy(Generic[E]):
+    """Made when it is first asked for, and kept: what no restored frame looks at is never made."""
+
+    def __init__(self, make: Callable[[], E]) -> None:
+        self._make: Callable[[], E] | None = make
+        self._made: list[E] = []
+
+    def get(self) -> E:
+        if self._make is not None:
+            self._made.append(self._make())
+            self._make = None  # and what it was made from can go
+        return self._made[0]
+
+
 @dataclass(frozen=True, slots=True)
 class _Held(Generic[E]):
     """A frame in the ring."""
 
     frame: Frame
-    encoded: E
+    encoded: _Lazy[E]
     first: int  # index of the first frame of its shot
-    relation: Any  # to the frame before, in the same shot
+    relation: _Lazy[Any] | None  # to the frame before, in the same shot
 
 
 def stream(
@@ -69,6 +84,7 @@ def stream(
     around: int = 0,
     tail: Tail = "hold",
     counts: Counts | None = None,
+    skip: int = 0,
 ) -> Iterator[Frame]:
     """Restore frames as they come.
 
@@ -80,12 +96,13 @@ def stream(
         around: further frames that the network looks at on each side of an interpolated frame's two.
         tail: "hold" repeats the last restored frame to the end of the video; "drop" shows it once, longer.
         counts: kept up to date on the way.
+        skip: restored frames at the beginning that are there already: counted, but neither made nor yielded.
 
     Yields:
         Restored frames at exact times, from the first frame's time to the end of the last one. A held frame is the
         restored frame before it with a new time.
     """
-    ring = _Ring(runner, schedule, window, around, Counts() if counts is None else counts)
+    ring = _Ring(runner, schedule, window, around, Counts() if counts is None else counts, skip)
     far = reach(window, around=around)
     index = -1
     for index, (frame, starts_shot) in enumerate(frames):
@@ -100,8 +117,11 @@ def stream(
 class _Ring(Generic[E]):
     """The frames around the one in hand, with their features."""
 
-    def __init__(self, runner: Restoring[E], schedule: Schedule, window: int, around: int, counts: Counts) -> None:
-        self.runner, self.schedule, self.window, self.around, self.counts = runner, schedule, window, around, counts
+    def __init__(
+        self, runner: Restoring[E], schedule: Schedule, window: int, around: int, counts: Counts, skip: int
+    ) -> None:
+        self.runner, self.schedule, self.window, self.around = runner, schedule, window, around
+        self.counts, self.skip = counts, skip
         self.held: dict[int, _Held[E]] = {}
         self.origin = Fraction(0)  # time of the video's first frame
 
@@ -113,9 +133,12 @@ class _Ring(Generic[E]):
             encoded = before.encoded
             self.counts.duplicates += 1
         else:
-            encoded = self.runner.encode(frame.pixels)
+            encoded = _Lazy(lambda: self.runner.encode(frame.pixels))
         first = index if before is None or starts_shot else before.first
-        relation = None if before is None or first == index else self.runner.relate(before.encoded, encoded)
+        relation: _Lazy[Any] | None = None
+        if before is not None and first != index:
+            earlier = before.encoded
+            relation = _Lazy(lambda: self.runner.relate(earlier.get(), encoded.get()))
         self.held[index] = _Held(frame, encoded, first, relation)
         self.counts.frames_in += 1
         self.counts.cuts += first == index > 0
@@ -128,6 +151,9 @@ class _Ring(Generic[E]):
         wanted = moments(self.schedule, frame.time, end, origin=self.origin, hold=alone)
         if merged:
             wanted = merge_holds(wanted)
+        there = min(len(wanted), max(0, self.skip - self.counts.frames_out))
+        self.counts.frames_out += there
+        wanted = wanted[there:]
         pictures = self._pictures(i, [Fraction(0) if moment.hold else moment.phase for moment in wanted])
         for moment, picture in zip(wanted, pictures, strict=True):
             self.counts.frames_out += 1
@@ -139,9 +165,10 @@ class _Ring(Generic[E]):
         first = self.held[i].first
         last = max(j for j, held in self.held.items() if held.first == first)
         seen = {j for phase in phases for j in window_of(i + phase, self.window, first, last, around=self.around)}
-        window = {j: self.held[j].encoded for j in sorted(seen)}
+        window = {j: self.held[j].encoded.get() for j in sorted(seen)}
         times = [float(i + phase) for phase, _ in groupby(phases)]
-        relations = {j: self.held[j + 1].relation for j in window if j + 1 in window}
+        pairs = {j: self.held[j + 1].relation for j in window if j + 1 in window}
+        relations = {j: None if pair is None else pair.get() for j, pair in pairs.items()}
         made = self.runner.generate(window, times, a.pixels, relations)
         for phase, repeats in groupby(phases):
             picture = _with_alpha(next(made), a, b, phase)

@@ -68,4 +68,3 @@ def test_feathering_is_close_and_says_how_close(runner, frames):
     assert "feathered" in note
     said = float(note.split(" by ")[1].split(" of ")[0])
     assert error[0].max() * 255 / 3 < said < error[0].max() * 255 + 0.1
-

@@ -24,6 +24,7 @@ from alanet import __version__
 from alanet.cli.data import data
 from alanet.cli.doctor import doctor
 from alanet.cli.evaluate import evaluate
+from alanet.cli.finish import finish
 from alanet.cli.info import info
 from alanet.cli.interrupts import Terminated, raise_signals
 from alanet.cli.models import models
@@ -40,7 +41,7 @@ EXIT_CODES = (
     "Exit codes: 0 done; 1 our own mistake; 2 what was given cannot be used; 3 a batch of which some files failed; "
     "4 the result cannot be written; 5 this machine lacks something; 130 Ctrl-C; 143 SIGTERM."
 )
-VERBS: tuple[Callable[..., int], ...] = (restore, info, preview, models, doctor)
+VERBS: tuple[Callable[..., int], ...] = (restore, finish, info, preview, models, doctor)
 
 app = App(
     name="alanet",
@@ -52,6 +53,7 @@ app = App(
 )
 for order, verb in enumerate(VERBS):
     takes = "[VIDEO] [OPTIONS]" if verb in (restore, info, preview) else "[OPTIONS]"
+    takes = "OUTPUT [OPTIONS]" if verb is finish else takes
     app.command(verb, sort_key=order, usage=f"Usage: alanet {verb.__name__} {takes}")
 app.command(data)
 app.command(train)

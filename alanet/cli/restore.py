@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from alanet.cli.interrupts import gently
-from alanet.cli.options import Encoding, Network, Output, Reading, Source, Telling, Timing, source_path
+from cyclopts import Parameter
+
+from alanet.cli.interrupts import Terminated, gently
+from alanet.cli.options import RESULT, Encoding, Network, Output, Reading, Source, Telling, Timing, source_path
 from alanet.cli.screen import Screen
 from alanet.cli.show import count, duration, rate, size
-from alanet.errors import OptionError
+from alanet.errors import OptionError, OutputError, ResourceError
 
 if TYPE_CHECKING:
     from alanet.frames.frame import VideoInfo
-    from alanet.restore import Progress, RestorePlan, RestoreReport
+    from alanet.restore import Progress, RestorePlan, Restorer, RestoreReport
 
 __all__ = ["closing_rows", "describe", "estimate", "opening_rows", "restore"]
+
+Restart = Annotated[
+    bool,
+    Parameter(
+        name=["--restart"],
+        negative="",
+        show_default=False,
+        group=RESULT,
+        help="Begin anew, where an interrupted run would be gone on with.",
+    ),
+]
 
 
 def restore(
@@ -30,10 +45,12 @@ def restore(
     reading: Reading = Reading(),
     network: Network = Network(),
     telling: Telling = Telling(),
+    restart: Restart = False,
 ) -> int:
     """Turn a poor video into a sharp one at twice the frame rate.
 
-    Without a video, the bundled sample is restored into the current folder.
+    Without a video, the bundled sample is restored into the current folder. After an interruption the same command
+    goes on with what is finished.
     """
     if output == Path("-") and telling.json:
         raise OptionError("--json and the output - both need standard output; write the video to a file")
@@ -45,23 +62,45 @@ def restore(
     if source is None and output is None:
         output = free_path(Path.cwd() / f"{path.stem}_x2{path.suffix}")
     screen = Screen(quiet=telling.quiet)
-    options = timing.options(reading, encoding.options(network.threads))
+    options = replace(timing.options(reading, encoding.options(network.threads)), restart=restart)
     with screen.waiting("loading the network"):
         restorer = network.restorer()
         plan = restorer.plan(path, output, options)
     screen.heading(f"{_named(path, 'standard input')} → {_named(plan.output.path, 'standard output')}")
-    screen.rows(opening_rows(plan, f"{restorer.model_name} on {restorer.device}, {restorer.precision}"))
-    with gently() as safe_place, screen.progress() as show:
-
-        def on_progress(progress: Progress) -> None:
-            show(progress)
-            safe_place()
-
-        report = restorer.run(plan, on_progress=on_progress)
+    screen.rows(opening_rows(plan, f"{restorer.model_name} on {restorer.device}, {plan.precision}"))
+    report = _run(restorer, plan, screen)
     screen.rows(closing_rows(report))
     if telling.json:
         print(json.dumps(report.to_dict()))
     return 0
+
+
+def _run(restorer: Restorer, plan: RestorePlan, screen: Screen) -> RestoreReport:
+    """The run; whatever ends it before its time says what is kept and how to go on."""
+    try:
+        with gently(screen.say) as safe_place, screen.progress() as show:
+
+            def on_progress(progress: Progress) -> None:
+                show(progress)
+                safe_place(progress.finished)
+
+            return restorer.run(plan, on_progress=on_progress)
+    except (KeyboardInterrupt, Terminated) as error:
+        kept = kept_so_far(plan)
+        raise type(error)(f"stopped; {kept}" if kept else "") from None
+    except (OutputError, ResourceError) as error:
+        kept = kept_so_far(plan)
+        raise type(error)(f"{error}; {kept}" if kept else str(error)) from error
+
+
+def kept_so_far(plan: RestorePlan) -> str:
+    """What is finished, and the command that goes on with it; "" where nothing is."""
+    from alanet.jobs import done_so_far
+
+    seconds = done_so_far(plan.output) if plan.job is not None else 0
+    words = [word for word in sys.argv[1:] if word != "--restart"]
+    goes_on = shlex.join(["alanet", *words])
+    return f"{float(seconds):.1f} s of the result are finished and kept; go on with: {goes_on}" if seconds else ""
 
 
 def free_path(path: Path) -> Path:
@@ -93,12 +132,15 @@ def opening_rows(plan: RestorePlan, network: str) -> list[tuple[str, str]]:
     rows = [("input", describe(plan.info)), ("output", rate(plan.rate)), ("network", network)]
     if len(plan.tiles) > 1:
         rows.append(("tiles", f"{len(plan.tiles)} a frame, to stay within the memory"))
+    if plan.done:
+        rows.append(("goes on", f"after {plan.done:,} restored frames that an earlier run has finished"))
     return [*rows, ("estimate", estimate(plan.seconds, plan.frames_in))]
 
 
 def closing_rows(report: RestoreReport) -> list[tuple[str, str]]:
     """What was done, kept, left out and should be known; the result's path last."""
-    speed = f", {report.frames_out / report.seconds:.1f} a second" if report.seconds > 0 else ""
+    made = report.frames_out - report.earlier_out
+    speed = f", {made / report.seconds:.1f} a second" if made and report.seconds > 0 else ""
     done = f"{count(report.frames_in, 'frame')} in, {report.frames_out:,} out, in {duration(report.seconds)}{speed}"
     found = [count(n, thing) for n, thing in ((report.cuts, "cut"), (report.duplicates, "duplicate frame")) if n]
     rows = [("done", ", ".join([done, *found]))]

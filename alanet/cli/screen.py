@@ -60,6 +60,11 @@ class Screen:
         if not self.quiet:
             self.console.print(Text(safe(text), style="bold"))
 
+    def say(self, text: str) -> None:
+        """A line while something is under way."""
+        if not self.quiet:
+            self.console.print(Text(f"  {safe(text)}"))
+
     def rows(self, rows: list[tuple[str, str]]) -> None:
         if rows and not self.quiet:
             self.console.print(page(rows, self.console))
@@ -113,15 +118,17 @@ def page(rows: list[tuple[str, str]], console: Console) -> Text:
 
 def time_left(progress: Progress) -> float | None:
     """Seconds, if the rest goes as fast as what is done; None where the length is unknown or nothing is done yet."""
-    if progress.frames_in_total is None or progress.frames_in == 0 or progress.frames_in > progress.frames_in_total:
+    done = progress.frames_in - progress.earlier_in
+    if progress.frames_in_total is None or done <= 0 or progress.frames_in > progress.frames_in_total:
         return None
-    return progress.seconds / progress.frames_in * (progress.frames_in_total - progress.frames_in)
+    return progress.seconds / done * (progress.frames_in_total - progress.frames_in)
 
 
 def progress_line(progress: Progress) -> str:
     """ "  50 %   12 of 24 frames   1.5 restored a second   0:08 left"."""
     total = progress.frames_in_total
-    rate = f"{progress.frames_out / progress.seconds:.1f} restored a second" if progress.seconds > 0 else ""
+    made = progress.frames_out - progress.earlier_out
+    rate = f"{made / progress.seconds:.1f} restored a second" if made > 0 and progress.seconds > 0 else ""
     left = time_left(progress)
     if left is None or total is None:
         return "   ".join(

@@ -3,8 +3,8 @@
     write(frame) -> small queue -> encoder thread -> work folder beside the target -> finish: one file, fsync, rename
 
 The network and the encoder work at the same time; what goes wrong in the encoder is raised by the next `write` or by
-`finish`. Until the last moment nothing exists under the target's name, and a writer that is left without `finish`
-removes all it wrote.
+`finish`. Until the last moment nothing exists under the target's name. A writer that is left without `finish` removes
+all it wrote, but for the finished segments of a job (`job.py`): the next writer of that job begins after these.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import os
 import queue
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
@@ -26,18 +26,15 @@ import av
 from alanet.errors import AlanetError, OutputError
 from alanet.frames.frame import Frame
 from alanet.notes import Notes
+from alanet.video.job import Job, begin, joining, keep_finished
+from alanet.video.lock import FINISHED, lock_folder, sync_folder
 from alanet.video.pictures import PictureSink, Y4mSink
 from alanet.video.plan import EncodeOptions, OutputPlan, plan_output
 from alanet.video.segments import Segment, SegmentWriter, record
 from alanet.video.streams import mux
 from alanet.video.target import only_pictures, work_folder
 
-try:
-    import fcntl
-except ImportError:  # Windows: two runs with one output are not told apart there
-    fcntl = None  # type: ignore[assignment]
-
-__all__ = ["EncodeOptions", "OutputPlan", "VideoWriter", "open_writer", "plan_output"]
+__all__ = ["EncodeOptions", "OutputPlan", "VideoWriter", "open_writer", "plan_output", "put_in_place", "writing"]
 
 QUEUE = 4  # frames between the network and the encoder
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -57,15 +54,24 @@ class Sink(Protocol):
 
 
 class VideoWriter:
-    """Takes frames in the order shown and makes the output; made by `open_writer`, used as a context manager."""
+    """Takes frames in the order shown and makes the output; made by `open_writer`, used as a context manager.
 
-    def __init__(self, plan: OutputPlan, sink: Sink, lock: IO[bytes] | None) -> None:
+    job: finished segments are kept whatever happens; `segments` are those so far, by which `frames` count on.
+    """
+
+    def __init__(self, plan: OutputPlan, sink: Sink, lock: IO[bytes] | None, job: Job | None = None) -> None:
+        self.path, self.job = plan.path, job
         self._plan, self._sink, self._lock = plan, sink, lock
         self._frames: queue.Queue[tuple[Frame, bool] | None] = queue.Queue(QUEUE)
         self._error: BaseException | None = None
         self._done = False
         self._thread = threading.Thread(target=self._encode, name="alanet-encoder", daemon=True)
         self._thread.start()
+
+    @property
+    def segments(self) -> Sequence[Segment]:
+        """The finished segments of a job, an earlier run's included; none where nothing would be kept."""
+        return self._sink.segments if self.job is not None and isinstance(self._sink, SegmentSink) else ()
 
     def write(self, frame: Frame, *, new_segment: bool = False) -> None:
         """Encode a frame; its time is kept exactly. new_segment: it begins a segment of its own.
@@ -83,7 +89,7 @@ class VideoWriter:
         with writing(self._plan.path):
             made = self._sink.finish()
             if made is not None:
-                _put_in_place(made, self._plan)
+                put_in_place(made, self._plan, self.job)
         self._done = True
         self._clean()
         return self._plan.path
@@ -119,9 +125,15 @@ class VideoWriter:
             raise self._error
 
     def _clean(self) -> None:
-        if self._lock is not None:
-            shutil.rmtree(work_folder(self._plan.path), ignore_errors=True)
-            self._lock.close()
+        if self._lock is None:
+            return
+        folder = work_folder(self._plan.path)
+        if self.segments and not self._done:
+            with suppress(OSError):
+                keep_finished(folder, self.segments)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+        self._lock.close()
 
 
 class SegmentSink:
@@ -135,11 +147,13 @@ class SegmentSink:
         start: Fraction | None,
         end: Fraction | None,
         segment_seconds: Fraction,
+        earlier: Sequence[Segment] = (),
     ) -> None:
         self._plan, self._notes, self._range = plan, notes, (start, end)
         self._longest = segment_seconds
         self._folder = work_folder(plan.path)
-        self._segments: list[Segment] = []
+        self.segments: list[Segment] = list(earlier)  # finished
+        self._earlier = len(earlier)
         self._writer: SegmentWriter | None = None
 
     def write(self, frame: Frame, new_segment: bool) -> None:
@@ -147,17 +161,18 @@ class SegmentSink:
         if self._writer is not None and (new_segment or frame.time - self._writer.start >= self._longest):
             self._close()
         if self._writer is None:
-            self._writer = SegmentWriter(self._folder, len(self._segments), self._plan, frame.time)
+            self._check_follows(frame)
+            self._writer = SegmentWriter(self._folder, len(self.segments), self._plan, frame.time)
         self._writer.add(frame)
 
     def finish(self) -> Path:
         """Complete the last segment and join all."""
         self._close()
-        if not self._segments:
+        if not self.segments:
             raise OutputError(f"{self._plan.path}: not one frame came to be written")
-        made = self._folder / f"finished{self._plan.path.suffix}"
+        made = self._folder / f"{FINISHED}{self._plan.path.suffix}"
         start, end = self._range
-        mux(self._plan, self._folder, self._segments, made, start=start, end=end, notes=self._notes)
+        mux(self._plan, self._folder, self.segments, made, start=start, end=end, notes=self._notes)
         return made
 
     def abandon(self) -> None:
@@ -166,12 +181,21 @@ class SegmentSink:
             self._writer.abandon()
             self._writer = None
 
+    def _check_follows(self, frame: Frame) -> None:
+        """Segments of two runs must meet: an input that is read differently the second time is not joined."""
+        end = self.segments[-1].end if self.segments else frame.time
+        if len(self.segments) == self._earlier and abs(frame.time - end) > self._plan.tick:
+            raise OutputError(
+                f"{self._plan.path}: the input does not go on where the finished part ends ({float(end):.3f} s, but "
+                f"{float(frame.time):.3f} s); --restart begins anew"
+            )
+
     def _close(self) -> None:
         if self._writer is not None:
             segment = self._writer.close()
             self._writer = None
             record(self._folder, segment)
-            self._segments.append(segment)
+            self.segments.append(segment)
 
 
 def open_writer(
@@ -181,38 +205,30 @@ def open_writer(
     end: Fraction | None = None,
     notes: Notes | None = None,
     segment_seconds: Fraction | int = 20,
+    job: Job | None = None,
+    restart: bool = False,
 ) -> VideoWriter:
     """A writer for the plan. start, end: the cut the frames are of, seconds of the input; None where it is not cut.
 
-    The output of a cut begins at 0 with its first frame; without `start` times stay the input's.
+    The output of a cut begins at 0 with its first frame; without `start` times stay the input's. job: what to keep
+    finished segments for, of video only; the writer expects the frames after its `segments`. restart: keep none now.
     """
+    notes = notes or Notes()
     if plan.kind == "y4m":
-        return VideoWriter(plan, Y4mSink(plan, notes or Notes()), None)
+        return VideoWriter(plan, Y4mSink(plan, notes), None)
     folder = work_folder(plan.path)
     with writing(plan.path):
-        lock = _begin(folder, plan.path)
+        lock = lock_folder(folder, plan.path)
+        try:
+            earlier = begin(folder, job if plan.kind == "video" else None, plan.path, notes, restart=restart)
+        except BaseException:
+            lock.close()
+            raise
         if plan.kind == "pictures":
             return VideoWriter(plan, PictureSink(plan, folder), lock)
-    sink = SegmentSink(plan, notes or Notes(), start=start, end=end, segment_seconds=Fraction(segment_seconds))
-    return VideoWriter(plan, sink, lock)
-
-
-def _begin(folder: Path, target: Path) -> IO[bytes]:
-    """An empty work folder that is ours alone. The lock dies with its process: what a killed run left is cleared."""
-    folder.mkdir(exist_ok=True)
-    lock = open(folder / "lock", "wb")  # noqa: SIM115  (held as long as the writer lives)
-    if fcntl is not None:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.close()
-            raise OutputError(f"{target}: another run is writing it; wait for it, or give another name") from None
-    for left in folder.iterdir():
-        if left.is_dir():
-            shutil.rmtree(left)
-        elif left.name != "lock":
-            left.unlink()
-    return lock
+    length = Fraction(segment_seconds)
+    sink = SegmentSink(plan, notes, start=start, end=end, segment_seconds=length, earlier=earlier)
+    return VideoWriter(plan, sink, lock, job)
 
 
 @contextmanager
@@ -230,7 +246,7 @@ def writing(path: Path) -> Iterator[None]:
         raise OutputError(f"{path}: could not be written ({reason})") from error
 
 
-def _put_in_place(made: Path, plan: OutputPlan) -> None:
+def put_in_place(made: Path, plan: OutputPlan, job: Job | None) -> None:
     """Onto the disk, then under the final name in one step."""
     if made.is_file():
         with open(made, "rb+") as file:
@@ -241,10 +257,7 @@ def _put_in_place(made: Path, plan: OutputPlan) -> None:
         shutil.rmtree(plan.path)
     elif plan.path.exists() and not plan.options.overwrite:
         raise OutputError(f"{plan.path}: has come to exist meanwhile; --overwrite replaces it")
+    if job is not None:
+        joining(made.parent)
     os.replace(made, plan.path)
-    with suppress(OSError):  # not every system lets a folder be opened
-        handle = os.open(plan.path.parent, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    sync_folder(plan.path.parent)

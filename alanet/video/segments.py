@@ -10,12 +10,13 @@ frame, `delay` frames earlier, is shown. Shifted old ones could overlap where th
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -23,13 +24,15 @@ from typing import Any
 import av
 
 from alanet.frames.frame import Frame
+from alanet.video.lock import sync_folder
 from alanet.video.plan import OutputPlan
 from alanet.video.planes import planes
 from alanet.video.tags import set_color
 
-__all__ = ["INDEX", "Segment", "SegmentWriter", "joined", "record"]
+__all__ = ["INDEX", "Segment", "SegmentWriter", "joined", "record", "recorded", "rewrite"]
 
 INDEX = "segments.jsonl"
+TIMES = ("start", "end", "shortest")  # of a segment: fractions, written as text
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,11 @@ class Segment:
     end: Fraction  # when its last frame has been shown
     shortest: Fraction  # least time that one of its frames is shown
     delay: int  # frames that coding order runs ahead of showing order
+    size: int  # bytes of the file
+    sha256: str  # of the file
+
+
+KEYS = tuple(each.name for each in fields(Segment))
 
 
 class SegmentWriter:
@@ -50,7 +58,7 @@ class SegmentWriter:
     def __init__(self, folder: Path, number: int, plan: OutputPlan, start: Fraction) -> None:
         self.start = start
         self._plan = plan
-        self._name = f"{number:05d}.{plan.codec.segment}"
+        self._name = f"{_number(number)}.{plan.codec.segment}"
         self._shown: list[int] = []  # ticks, in the order given
         self._coded: list[int] = []  # ticks, in the order the encoder returns them
         self._end = start
@@ -77,11 +85,14 @@ class SegmentWriter:
         self._container.close()
         with open(self._path, "rb+") as file:
             os.fsync(file.fileno())
+            file.seek(0)
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            size = file.tell()
         ends = [*self._shown[1:], round((self._end - self.start) / self._plan.tick)]
         shortest = min(max(1, b - a) for a, b in zip(self._shown, ends, strict=True)) * self._plan.tick
         rank = {ticks: i for i, ticks in enumerate(self._shown)}
         delay = max(n - rank[ticks] for n, ticks in enumerate(self._coded))
-        return Segment(self._name, len(self._shown), self.start, self._end, shortest, delay)
+        return Segment(self._name, len(self._shown), self.start, self._end, shortest, delay, size, digest)
 
     def abandon(self) -> None:
         """Let go of the file without completing it."""
@@ -110,18 +121,49 @@ def _video_stream(container: Any, plan: OutputPlan) -> Any:
 
 def record(folder: Path, segment: Segment) -> None:
     """Append a complete segment to the work folder's index, on disk before this returns."""
-    line = {
-        "name": segment.name,
-        "frames": segment.frames,
-        "start": str(segment.start),
-        "end": str(segment.end),
-        "shortest": str(segment.shortest),
-        "delay": segment.delay,
-    }
     with open(folder / INDEX, "a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
+        file.write(_line(segment))
         file.flush()
         os.fsync(file.fileno())
+    sync_folder(folder)
+
+
+def rewrite(folder: Path, segments: Sequence[Segment]) -> None:
+    """The index with these segments only, replaced whole or not at all."""
+    part = folder / f"{INDEX}.new"
+    with open(part, "w", encoding="utf-8") as file:
+        file.writelines(map(_line, segments))
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(part, folder / INDEX)
+
+
+def recorded(folder: Path) -> list[Segment]:
+    """The segments that the index names, in order; a last line that was cut off by a loss of power counts for none."""
+    segments: list[Segment] = []
+    try:
+        lines = (folder / INDEX).read_text("utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+    for i, line in enumerate(lines):
+        try:
+            said = json.loads(line)
+            values: list[Any] = [Fraction(said[key]) if key in TIMES else said[key] for key in KEYS]
+            segment = Segment(*values)
+        except (ValueError, TypeError, KeyError):
+            break
+        if Path(segment.name).stem != _number(i) or Path(segment.name).name != segment.name:
+            break
+        segments.append(segment)
+    return segments
+
+
+def _line(segment: Segment) -> str:
+    return json.dumps(asdict(segment), default=str) + "\n"
+
+
+def _number(i: int) -> str:
+    return f"{i:05d}"
 
 
 def joined(folder: Path, segments: Sequence[Segment], tick: Fraction, origin: Fraction) -> Iterator[Any]:

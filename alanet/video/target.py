@@ -15,6 +15,7 @@ from alanet.frames.frame import VideoInfo
 from alanet.notes import Notes
 from alanet.video.carry import lacking
 from alanet.video.codecs import CONTAINERS, Codec, Container
+from alanet.video.lock import sweep
 
 __all__ = ["STDOUT", "beside", "check_target", "container_for", "ending_of", "only_pictures", "work_folder"]
 
@@ -115,6 +116,7 @@ def _check_existing(path: Path, kind: str, overwrite: bool) -> None:
     if kind == "pictures" and not any(path.iterdir()):
         return
     if not overwrite:
+        sweep(work_folder(path), path)
         raise OutputError(f"{path}: exists already; --overwrite replaces it")
     if kind == "pictures" and not only_pictures(path):
         raise OutputError(f"{path}: holds other files than numbered PNG pictures, so it is not replaced; give another")

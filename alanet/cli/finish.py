@@ -1,0 +1,46 @@
+"""`alanet finish`: a playable file of what an interrupted run has finished."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from alanet.cli.options import RESULT, Telling, flag
+from alanet.cli.screen import Screen
+from alanet.cli.show import duration
+
+__all__ = ["finish"]
+
+
+def finish(
+    output: Annotated[Path, Parameter(name="OUTPUT", help="The result's name, as the interrupted run was given it.")],
+    /,
+    *,
+    overwrite: Annotated[bool, flag(["--overwrite"], "Replace an existing result."), Parameter(group=RESULT)] = False,
+    discard: Annotated[
+        bool,
+        flag(["--discard"], "Then remove what is kept of the run, which cannot go on afterwards."),
+        Parameter(group=RESULT),
+    ] = False,
+    telling: Telling = Telling(),
+) -> int:
+    """Make a playable file of what an interrupted run has finished, with the sound up to there.
+
+    The run can go on afterwards: by the command that began it, with --overwrite.
+    """
+    from alanet.finish import finish as join
+
+    done = join(output, overwrite=overwrite, discard=discard)
+    screen = Screen(quiet=telling.quiet)
+    rows = [("done", f"{duration(float(done.seconds))}, {done.frames:,} restored frames")]
+    rows += [("kept", line) for line in done.notes.kept]
+    rows += [("left out", line) for line in done.notes.left_out]
+    rows += [("warning", line) for line in done.notes.warnings]
+    screen.rows([*rows, ("result", str(done.output))])
+    if telling.json:
+        said = {"output": str(done.output), "frames": done.frames, "seconds": float(done.seconds)}
+        print(json.dumps({**said, "warnings": done.notes.warnings}))
+    return 0

@@ -1,0 +1,116 @@
+"""What a restoration's result depends on, as the job that its finished segments are kept for (`video/job.py`).
+
+What was asked for must be the same when a run goes on; what "auto" came to in the first run (precision, tiles) is taken
+over, whatever a later run would choose: memory that is free now, a measured speed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from dataclasses import asdict
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import av
+import torch
+
+from alanet import __version__
+from alanet.frames.tiles import Box, Tile
+from alanet.frames.timing import Factor, Schedule
+from alanet.model.alanet import ALANet
+from alanet.model.alanet_plus import ALANetPlus
+from alanet.video.job import Job, check_same, describe_input, read_job
+from alanet.video.lock import lock_folder
+from alanet.video.plan import OutputPlan
+from alanet.video.segments import recorded
+from alanet.video.target import STDOUT, work_folder
+
+if TYPE_CHECKING:
+    from alanet.restore import RestoreOptions
+
+__all__ = ["SEGMENT", "done_so_far", "earlier_job", "job_for", "rate_text", "tiles_of", "weights_digest"]
+
+SEGMENT = Fraction(4)  # seconds: what a kill may cost. Encoders place key frames about as far apart by themselves
+
+
+def job_for(
+    target: OutputPlan,
+    options: RestoreOptions,
+    network: dict[str, Any],
+    precision: str,
+    tiles: tuple[Tile, ...],
+) -> Job | None:
+    """The job of a run; None where nothing is kept: standard input is read once, pictures and y4m are no segments.
+
+    network: what was asked for of it, by the names of its options.
+    """
+    info = target.info
+    if target.kind != "video" or info.path == STDOUT:
+        return None
+    encode = asdict(target.options)
+    asked = {
+        "--fps": rate_text(options.rate),
+        "--tail": options.tail,
+        "--start": _text(options.start),
+        "--end": _text(options.end),
+        "--deinterlace": options.deinterlace,
+        "--cuts": "auto" if options.cuts else "off",
+        "--input-rate": _text(options.input_rate),
+        **{f"--{name}": encode[name] for name in ("codec", "crf", "preset", "compatible")},
+        "encoder threads": encode["threads"],
+        **network,
+    }
+    software = {"alanet": __version__, "torch": str(torch.__version__), "av": av.__version__, "cpu": platform.machine()}
+    chosen = {"precision": precision, "tiles": [_plain(tile) for tile in tiles]}
+    return Job(os.path.abspath(info.path), describe_input(info), asked, software, chosen)
+
+
+def earlier_job(target: OutputPlan, job: Job | None) -> tuple[Job, int] | None:
+    """What an interrupted run has left for this job: its manifest, and how many restored frames it finished.
+
+    Raises OptionError where it was another job, OutputError where it still runs.
+    """
+    folder = work_folder(target.path)
+    if job is None or not folder.is_dir():
+        return None
+    lock_folder(folder, target.path).close()
+    earlier = read_job(folder)
+    if earlier is None:
+        return None
+    check_same(earlier, job, target.path)
+    return earlier, sum(segment.frames for segment in recorded(folder))
+
+
+def done_so_far(target: OutputPlan) -> Fraction:
+    """Seconds of the output that are finished and kept."""
+    return sum((s.end - s.start for s in recorded(work_folder(target.path))), Fraction(0))
+
+
+def tiles_of(job: Job) -> tuple[Tile, ...]:
+    """The tiles of the first run."""
+    return tuple(Tile(Box(*core), Box(*outer), halo) for core, outer, halo in job.chosen["tiles"])
+
+
+def weights_digest(model: ALANet | ALANetPlus) -> str:
+    """Of the network's kind, config and every value, wherever it was loaded from."""
+    digest = hashlib.sha256(f"{type(model).__name__} {model.config}".encode())
+    for key, value in sorted(model.state_dict().items()):
+        digest.update(key.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def rate_text(rate: Schedule) -> str:
+    """As `parse_rate` reads it."""
+    return str(rate) if isinstance(rate, Factor) else str(rate.rate)
+
+
+def _text(value: Fraction | None) -> str | None:
+    return None if value is None else str(value)
+
+
+def _plain(tile: Tile) -> list[Any]:
+    boxes = [[box.top, box.left, box.bottom, box.right] for box in (tile.core, tile.outer)]
+    return [*boxes, tile.halo]

@@ -1,0 +1,86 @@
+"""A run on its way: how far it is, what an earlier run of the same job has done, and whom to tell."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+from alanet.errors import OutputError
+from alanet.frames.frame import Frame
+from alanet.notes import Notes
+from alanet.stream import Counts
+from alanet.video.encode import VideoWriter
+
+__all__ = ["Going", "Progress"]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is, after each input frame."""
+
+    frames_in: int
+    frames_in_total: int | None  # as the file states it
+    frames_out: int
+    seconds: float  # since the run began
+    position: Fraction  # time of the last restored frame, seconds
+    earlier_in: int = 0  # of frames_in: an interrupted run had done them
+    earlier_out: int = 0  # of frames_out
+    finished: int | None = None  # segments that an interruption now would not lose; None: none is in hand
+
+
+class Going:
+    """A run on its way: what is counted and told of it, and what an earlier one has done already."""
+
+    def __init__(
+        self,
+        frames_in: int | None,
+        writer: VideoWriter,
+        notes: Notes,
+        on_progress: Callable[[Progress], None] | None,
+    ) -> None:
+        self._total, self._writer, self._on_progress = frames_in, writer, on_progress
+        self.counts = Counts()
+        self.skip = sum(segment.frames for segment in writer.segments)
+        if self.skip:
+            seconds = float(writer.segments[-1].end - writer.segments[0].start)
+            notes.keep(f"earlier run: {self.skip:,} restored frames, {seconds:.1f} s, not made again")
+        self._began, self._reported, self._earlier_in = time.perf_counter(), 0, 0
+
+    def passing(self, frames: Iterable[tuple[Frame, bool]]) -> Iterator[tuple[Frame, bool]]:
+        """The frames, told of as long as what they give is there already."""
+        for frame, starts in frames:
+            yield frame, starts
+            if self.counts.frames_out < self.skip:
+                self.tell(frame.time)
+
+    def tell(self, position: Fraction) -> None:
+        """Progress, once an input frame."""
+        counts = self.counts
+        if self._on_progress is None or counts.frames_in <= self._reported:
+            return
+        skipping = counts.frames_out < self.skip
+        if skipping:
+            self._began, self._earlier_in = time.perf_counter(), counts.frames_in
+        self._reported = counts.frames_in
+        self._on_progress(
+            Progress(
+                counts.frames_in,
+                self._total,
+                counts.frames_out,
+                time.perf_counter() - self._began,
+                position,
+                earlier_in=self._earlier_in,
+                earlier_out=min(self.skip, counts.frames_out),
+                finished=None if skipping or self._writer.job is None else len(self._writer.segments),
+            )
+        )
+
+    def check_reached(self) -> None:
+        """Raises OutputError where the input ended before what is there already: it is another, or read differently."""
+        if self.counts.frames_out < self.skip:
+            raise OutputError(
+                f"{self._writer.path}: {self.skip} restored frames were finished before, and now the input gives only "
+                f"{self.counts.frames_out}; --restart begins anew"
+            )
