@@ -130,7 +130,7 @@ BAD = {
     "tensor elsewhere": edit(lambda h, v: h[first(h)].update(data_offsets=[0, 4])),
     "negative place": edit(lambda h, v: h[first(h)].update(data_offsets=[-8, 0])),
     "shape of other size": edit(lambda h, v: h[first(h)].update(shape=[1, 2, 3])),
-    "shape transposed": edit(lambda h, v: h[first(h)].update(shape=h[first(h)]["shape"][::-1] + [1])),
+    "shape transposed": edit(lambda h, v: h[first(h)].update(shape=[*h[first(h)]["shape"][::-1], 1])),
     "huge shape": edit(lambda h, v: h[first(h)].update(shape=[1 << 40])),
     "float64": edit(lambda h, v: h[first(h)].update(dtype="F64")),
     "not finite": edit(not_a_number),
