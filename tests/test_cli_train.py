@@ -19,7 +19,7 @@ from PIL import Image
 
 from alanet.cli import run
 from alanet.cli.following import training_line
-from alanet.data.augment import ExposureMix
+from alanet.data.augment import Degradation, ExposureMix
 from alanet.data.bank import render_bank
 from alanet.data.build import build_set
 from alanet.data.clips import ClipOptions
@@ -80,12 +80,11 @@ def tell(capsys, *words: object) -> tuple[int, str, str]:
 def test_the_committed_config_is_what_the_shipped_weights_were_trained_with():
     config = run_config(read_config(QUARTER))
     assert config.model == ALANetConfig(width=0.25, residual=True)
-    assert config.clips == ClipOptions(growth=4000, mix=ExposureMix(sharp=0.1, blurry=0.5))
-    expected = {"minutes": 58, "lr": 2.5e-4, "betas": (0.9, 0.999), "seed": 0}
+    assert config.clips == ClipOptions(mix=ExposureMix(sharp=0.1, blurry=0.5), faults=Degradation(noise=0.1, jpeg=0.1))
+    expected = {"minutes": 46, "lr": 4e-4, "softness_first": 0.1, "softness": 0.002}
     changed = {key: value for key, value in asdict(config.train).items() if value != asdict(PRESETS["cpu"])[key]}
-    assert changed.pop("stages") == tuple(map(asdict, (Stage(0.0, 96, 4), Stage(0.7, 128, 4))))
-    assert changed == {key: value for key, value in expected.items() if key != "seed"}
-    assert config.train.seed == expected["seed"]
+    assert changed.pop("stages") == tuple(map(asdict, (Stage(0.0, 64, 8), Stage(0.5, 96, 4), Stage(0.8, 128, 3))))
+    assert changed == expected
 
 
 def test_a_config_survives_json_and_brings_what_it_leaves_out(tmp_path):
@@ -153,13 +152,13 @@ def test_a_bank_becomes_weights_and_the_same_command_goes_on(bank, tmp_path, cap
     assert "deblurred gain" in told
     config = run_config(read_config(out / "config.json"))
     assert (config.bank, config.train.steps, config.train.minutes) == (bank, 2, None)
-    assert (config.clips.mix.sharp, config.clips.growth, config.train.lr) == (0.5, 4000, 2.5e-4)
+    assert (config.clips.mix.sharp, config.clips.growth, config.train.lr) == (0.5, 0, 4e-4)
 
     code, printed, told = tell(capsys, "train", "--config", out / "config.json", "-o", out, "--threads", 1,
                                "--steps", 3, "--growth", 5)  # fmt: skip
     assert (code, printed) == (0, "")
     assert "3 steps, 6 clips" in told
-    assert "warning    going on with other settings than before: clips.growth 4000 -> 5" in told
+    assert "warning    going on with other settings than before: clips.growth 0 -> 5" in told
     assert "going on with other settings than before: steps 2 -> 3" in told
 
     file = tmp_path / "shipped.safetensors"

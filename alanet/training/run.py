@@ -36,7 +36,7 @@ from alanet.model.weights import load_model
 from alanet.runner import pick_device
 from alanet.training import parallel
 from alanet.training.checkpoint import checkpoints, write_whole
-from alanet.training.config import Stage, TrainConfig, preset, steps_of
+from alanet.training.config import Stage, TrainConfig, preset, softening, steps_of
 from alanet.training.feed import Sampler
 from alanet.training.loss import Perceptual, RestorationLoss
 from alanet.training.plain import build, hint, overlay
@@ -261,7 +261,9 @@ def _objective(config: RunConfig, device: torch.device) -> Any:
     training = config.train
     wanted = config.vgg is not None and training.perceptual > 0
     perceptual = Perceptual(load_stack(config.vgg, "vgg16", stages=2)).to(device) if wanted and config.vgg else None
-    loss = RestorationLoss(training.pixel, training.fourier, training.perceptual, perceptual)
+    loss = RestorationLoss(
+        training.pixel, training.fourier, training.perceptual, perceptual, soften=softening(training)
+    )
     if config.plus is not None:
         return plus_objective(loss, motion=config.motion, exposure=config.judge)
     return restoration_objective(loss)

@@ -7,7 +7,7 @@ where nothing moves, so such frames are left out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, cast
 
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from alanet.model.alanet_plus import ALANetPlus, PlusFeatures
 from alanet.model.motion import CELL, Motion, resized
-from alanet.training.loss import LossTerms
+from alanet.training.loss import Loss, LossTerms
 from alanet.training.trainer import Objective
 
 __all__ = ["exposure_loss", "motion_loss", "plus_objective"]
@@ -27,20 +27,18 @@ VISIBLE = 1.0  # pixels: from this extent on the blur of a frame can be seen
 COARSER = 0.5  # weight of each coarser step of the motion
 
 
-def plus_objective(
-    loss: Callable[[Tensor, Tensor], tuple[Tensor, LossTerms]], *, motion: float = 0.01, exposure: float = 0.01
-) -> Objective:
+def plus_objective(loss: Loss, *, motion: float = 0.01, exposure: float = 0.01) -> Objective:
     """`loss` of restored frames against the truth, and `motion` and `exposure` times what was told of those.
 
     The batch needs `flow` and `sweep` (ClipOptions.motion) for what their weights are not 0.
     """
 
-    def objective(model: nn.Module, batch: Any) -> tuple[Tensor, LossTerms]:
+    def objective(model: nn.Module, batch: Any, fraction: float) -> tuple[Tensor, LossTerms]:
         network = cast(ALANetPlus, model)
         times = batch.times[0].tolist()
         window, relations = network.look(batch.clip, times)
         restored = torch.stack([network.generate(window, time, relations) for time in times], dim=1)
-        total, terms = loss(restored, batch.truth)
+        total, terms = loss(restored, batch.truth, fraction)
         if motion and batch.flow is not None and relations and network.config.align:
             terms["motion"] = motion_loss(relations, batch.flow)
             total = total + motion * terms["motion"]

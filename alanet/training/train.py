@@ -28,10 +28,10 @@ from alanet.errors import OptionError
 from alanet.model.weights import save_weights
 from alanet.training import parallel
 from alanet.training.checkpoint import checkpoints, latest, write_checkpoint
-from alanet.training.config import TrainConfig
+from alanet.training.config import TrainConfig, softening
 from alanet.training.feed import Feed, Sampler, make_batch, moved
 from alanet.training.journal import Journal
-from alanet.training.loss import LossTerms, RestorationLoss
+from alanet.training.loss import Loss, LossTerms, RestorationLoss
 from alanet.training.stop import noted_signals
 from alanet.training.trainer import Objective, StepResult, Trainer
 from alanet.training.validate import Validation
@@ -79,11 +79,11 @@ class Hooks:
     save: Callable[[nn.Module, Path], object] = field(default=cast(Callable[[nn.Module, Path], object], save_weights))
 
 
-def restoration_objective(loss: Callable[[Tensor, Tensor], tuple[Tensor, LossTerms]]) -> Objective:
+def restoration_objective(loss: Loss) -> Objective:
     """The loss of what the model restores at the batch's times, against the batch's truth."""
 
-    def objective(model: nn.Module, batch: Any) -> tuple[Tensor, LossTerms]:
-        return loss(model(batch.clip, batch.times), batch.truth)
+    def objective(model: nn.Module, batch: Any, fraction: float) -> tuple[Tensor, LossTerms]:
+        return loss(model(batch.clip, batch.times), batch.truth, fraction)
 
     return objective
 
@@ -116,7 +116,7 @@ def train(
         raise OptionError(f"{folder} holds checkpoints; let the run resume from them or choose an empty folder")
     device = parallel.join(torch.device(device))
     objective = hooks.objective or restoration_objective(
-        RestorationLoss(config.pixel, config.fourier, config.perceptual)
+        RestorationLoss(config.pixel, config.fourier, config.perceptual, soften=softening(config))
     )
     trainer = Trainer(model, config, objective, steps=steps or config.steps, device=device)
     found = latest(folder)

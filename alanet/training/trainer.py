@@ -27,7 +27,8 @@ __all__ = ["Objective", "StepResult", "Trainer", "describe_model", "make_optimiz
 
 log = logging.getLogger("alanet")
 
-Objective = Callable[[nn.Module, Any], tuple[Tensor, LossTerms]]  # (model, batch) -> (loss, terms worth logging)
+# (model, batch, fraction of the run that is over) -> (loss, terms worth logging)
+Objective = Callable[[nn.Module, Any, float], tuple[Tensor, LossTerms]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ class Trainer:
         lr = learning_rate(self.config, self.fraction)
         self.optimizer.zero_grad(set_to_none=True)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
-            loss, terms = self.objective(self.model, batch)
+            loss, terms = self.objective(self.model, batch, self.fraction)
         loss.backward()  # type: ignore[no-untyped-call]
         weights = [p for p in self.model.parameters() if p.requires_grad]
         numbers = [float(loss.detach()), float(stop), used if parallel.rank() == 0 else 0.0, float(len(batch.clip))]
