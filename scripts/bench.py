@@ -32,8 +32,9 @@ import torch
 import alanet
 from alanet.errors import ResourceError
 from alanet.frames.tiles import overhead, plan_tiles, round_up
+from alanet.memory import resident_memory
 from alanet.notes import Notes
-from alanet.restore import RestoreOptions, Restorer
+from alanet.restore import Progress, RestoreOptions, Restorer
 from alanet.runner import Runner
 from alanet.tiled import TiledRunner, exact_halo
 from alanet.video.decode import decode
@@ -173,13 +174,13 @@ bench.child(Namespace(**given))
 
 
 def child(given: argparse.Namespace) -> None:
-    """One run in a process of its own: its peak after each of `marks` input frames, and at the end, bytes."""
+    """One run in a process of its own: what it holds after every `every` input frames, and its peak, bytes."""
 
     def peak() -> int:
         value = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return value if sys.platform == "darwin" else value * 1024
 
-    marks: dict[int, int] = {}
+    held: dict[int, int] = {}
     said: dict[str, object] = {}
     one = restorer(given, precision=given.precision, memory=given.memory, tile_mode=given.tile_mode)
     try:
@@ -188,8 +189,13 @@ def child(given: argparse.Namespace) -> None:
         print(json.dumps({"refused": str(error)}))
         return
     said["tiles"], said["work"] = len(plan.tiles), overhead(plan.tiles)
-    one.run(plan, on_progress=lambda p: marks.update({p.frames_in: peak()} if p.frames_in in given.marks else {}))
-    print(json.dumps({**said, "marks": [marks.get(mark) for mark in given.marks], "peak": peak()}))
+
+    def note(progress: Progress) -> None:
+        if given.every and progress.frames_in % given.every == 0:
+            held[progress.frames_in] = resident_memory()
+
+    one.run(plan, on_progress=note)
+    print(json.dumps({**said, "held": list(held.items()), "peak": peak()}))
 
 
 def apart(options: argparse.Namespace, source: Path, **more: object) -> dict[str, object]:
@@ -198,7 +204,7 @@ def apart(options: argparse.Namespace, source: Path, **more: object) -> dict[str
     output.unlink(missing_ok=True)
     given = {
         **{name: getattr(options, name) for name in ("model", "width", "threads", "residual")},
-        **{"source": str(source), "output": str(output), "marks": []},
+        **{"source": str(source), "output": str(output), "every": 0},
         **{"precision": "fp32", "memory": 1 << 45, "tile_mode": "exact"},
         **more,
     }
@@ -209,16 +215,21 @@ def apart(options: argparse.Namespace, source: Path, **more: object) -> dict[str
 
 
 def growth(options: argparse.Namespace, folder: Path) -> None:
-    """One long run: the process's peak after 300 frames, and at its end."""
-    short, long = 300, options.long
-    said = apart(options, make_video(folder / "long.mp4", 320, 192, long), marks=[short, long])
-    early, late = said["marks"]  # type: ignore[misc]
-    end = int(said["peak"])  # type: ignore[call-overload]
+    """One long run: what the process holds, every 25 frames from the 300th on, and the straight line through that.
+
+    Not its peak: that rises with every chance meeting of full queues, and would be taken for growth.
+    """
+    first = 300
+    said = apart(options, make_video(folder / "long.mp4", 320, 192, options.long), every=25)
+    held = np.array([pair for pair in said["held"] if pair[0] >= first], float)  # type: ignore[attr-defined]
+    slope, _ = np.polyfit(held[:, 0], held[:, 1], 1)
+    early, late = (np.median(part[:, 1]) / MIB for part in (held[:12], held[-12:]))
     table(
-        ("320x192", "peak, MiB", f"growth since {short}, bytes a frame"),
-        (f"after {short} frames", f"{early / MIB:.1f}", ""),
-        (f"after {long} frames", f"{late / MIB:.1f}", f"{(late - early) / (long - short):.0f}"),
-        ("at the end, file complete", f"{end / MIB:.1f}", f"{(end - early) / (long - short):.0f}"),
+        ("320x192", "held, MiB"),
+        (f"around frame {held[:12, 0].mean():.0f}", f"{early:.1f}"),
+        (f"around frame {held[-12:, 0].mean():.0f}", f"{late:.1f}"),
+        ("growth, bytes a frame (least squares)", f"{slope:.0f}"),
+        ("peak", f"{int(said['peak']) / MIB:.1f}"),  # type: ignore[call-overload]
     )
 
 
