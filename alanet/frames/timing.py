@@ -21,7 +21,6 @@ the moment says so (`hold`). Everything here is pure; floats would drift within 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Literal
@@ -39,7 +38,6 @@ __all__ = [
     "output_rate",
     "parse_rate",
     "phases",
-    "timeline",
 ]
 
 HIGHEST_FACTOR = 64  # more is a slip of the keyboard: 64 x 30 fps fills a disk in minutes
@@ -140,29 +138,6 @@ def merge_holds(interval: list[Moment]) -> list[Moment]:
     if not interval:
         return []
     return [replace(interval[0], duration=sum((moment.duration for moment in interval), Fraction(0)))]
-
-
-def timeline(
-    frames: Iterable[tuple[Fraction, Fraction]], schedule: Schedule, tail: Tail = "hold"
-) -> Iterator[tuple[int, Moment]]:
-    """(i, moment) for every restored frame of a whole video without cuts, one input frame ahead of what it yields.
-
-    frames: (time, duration) of each input frame; only the last one's duration counts, the others last until the next.
-    tail: "hold" gives n N restored frames, the last picture repeated to the end; "drop" gives (n - 1) fewer, the last
-    picture shown once and longer. The total duration is the same.
-    """
-    origin: Fraction | None = None
-    before: tuple[int, Fraction, Fraction] | None = None
-    for i, (time, duration) in enumerate(frames):
-        origin = time if origin is None else origin
-        if before is not None:
-            yield from ((i - 1, moment) for moment in moments(schedule, before[1], time, origin=origin))
-        before = (i, time, duration)
-    if before is None or origin is None:
-        return
-    last, time, duration = before
-    interval = moments(schedule, time, time + duration, origin=origin, hold=True)
-    yield from ((last, moment) for moment in (merge_holds(interval) if tail == "drop" else interval))
 
 
 def phases(schedule: Schedule, rate: Fraction) -> frozenset[Fraction]:
