@@ -21,6 +21,7 @@ BARE = (  # run on a machine that has torch and numpy and little else
     "data/clips.py",
     "data/sets.py",
     "data/augment.py",
+    "data/smear.py",
     "training/loss.py",
     "training/checkpoint.py",
     "training/train.py",

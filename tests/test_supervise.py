@@ -12,6 +12,7 @@ from alanet.data.augment import ExposureMix
 from alanet.data.clips import ClipOptions, SceneClips
 from alanet.data.render import Stills
 from alanet.data.scenes import SceneOptions
+from alanet.data.smear import smear
 from alanet.model.alanet_plus import ALANetPlus, ALANetPlusConfig
 from alanet.model.motion import CELL, Motion, resized, warp
 from alanet.training.checkpoint import Checkpoint
@@ -72,20 +73,43 @@ def test_the_motion_loss_is_a_distance_in_pixels(clips):
     assert float(motion_loss(swapped, flow)) > 1.0
 
 
-def test_exposure_is_learned_where_it_can_be_seen():
+def test_sharp_is_what_shows_no_blur_however_long_the_exposure():
+    """Frames: a sharp one, a long exposure of what stands still, the same of what moves, a short one of the same."""
     model = ALANetPlus(TINY)
-    window, _ = model.look(torch.rand(1, 3, 3, 32, 32), [1.0])
+    window, _ = model.look(torch.rand(1, 4, 3, 32, 32), [1.0, 2.0])
     window = {j: replace(x, exposure=torch.tensor([1.0]), sharp=torch.tensor([2.0])) for j, x in window.items()}
-    lengths = torch.tensor([[1.0, 9.0, 9.0]])
-    sweep = torch.zeros(1, 3, 2, 8, 8)
-    sweep[:, 2] = 5.0
-    exposure, sharp = exposure_loss(window, lengths, sweep)  # the second frame's blur cannot be seen
+    lengths = torch.tensor([[1.0, 9.0, 9.0, 1.0]])
+    sweep = torch.zeros(1, 4, 2, 8, 8)
+    sweep[:, 2:] = 5.0
+    exposure, sharp = exposure_loss(window, lengths, sweep)
     entropy = lambda x: float(np.log1p(np.exp(-x)))  # noqa: E731
-    assert float(exposure) == pytest.approx((abs(1 - 1 / 8) + abs(1 - 9 / 8)) / 2)
-    assert float(sharp) == pytest.approx((entropy(2.0) + entropy(-2.0)) / 2, abs=1e-5)
-    assert float(exposure_loss(window, lengths, None)[1]) == pytest.approx(
-        (entropy(2.0) + 2 * entropy(-2.0)) / 3, abs=1e-5
-    )
+    assert float(exposure) == pytest.approx((2 * abs(1 - 1 / 8) + abs(1 - 9 / 8)) / 3)  # the second could be any
+    assert float(sharp) == pytest.approx((3 * entropy(2.0) + entropy(-2.0)) / 4, abs=1e-5)
+    unknown = exposure_loss(window, lengths, None)
+    assert float(unknown[0]) == pytest.approx((2 * abs(1 - 1 / 8) + 2 * abs(1 - 9 / 8)) / 4)
+    assert float(unknown[1]) == pytest.approx((2 * entropy(2.0) + 2 * entropy(-2.0)) / 4, abs=1e-5)
+
+
+def test_only_the_frames_that_are_looked_at_are_judged():
+    model = ALANetPlus(TINY)
+    window, _ = model.look(torch.rand(1, 4, 3, 32, 32), [3.0])  # frames 2 and 3
+    window = {j: replace(x, exposure=torch.tensor([9 / 8]), sharp=torch.tensor([-20.0])) for j, x in window.items()}
+    sweep = torch.zeros(1, 4, 2, 8, 8)
+    sweep[:, 2:] = 5.0
+    exposure, sharp = exposure_loss(window, torch.tensor([[1.0, 1.0, 9.0, 9.0]]), sweep)
+    assert float(exposure) == pytest.approx(0.0, abs=1e-6)
+    assert float(sharp) == pytest.approx(0.0, abs=1e-6)
+
+
+@pytest.mark.parametrize(("exposure", "pixels"), [(1, 0.0), (5, 4.0), (9, 8.0)])
+def test_smear_is_how_far_a_thing_moves_while_the_shutter_is_open(exposure, pixels):
+    """A disc that moves 8 pixels a period; all else stands still. A thing below a hundredth of the frame is not it."""
+    sweep = torch.zeros(1, 1, 2, 20, 20)
+    sweep[..., 0, :2, :4] = 4.8
+    sweep[..., 1, :2, :4] = -6.4
+    assert float(smear(torch.tensor([[exposure]]), sweep)) == pytest.approx(pixels)
+    sweep[..., 1:, :] = sweep[..., 3:] = 0.0
+    assert float(smear(torch.tensor([[exposure]]), sweep)) == 0.0
 
 
 def test_every_part_learns_and_motion_falls(clips):

@@ -1,8 +1,9 @@
 """What ALANetPlus learns beside pixels: the motion and the exposure that scenes know exactly.
 
 b batch, t frames of a clip; flow, sweep and exposure as `data/clips.py` gives them (pixels, and sharp frames a
-period). Motion is hardly learned from pixels alone, and in minutes when it is told; exposure cannot be seen in a frame
-where nothing moves, so such frames are left out.
+period). Motion is hardly learned from pixels alone, and in minutes when it is told. A frame is sharp where its blur
+cannot be seen (`data/smear.py`), however long its exposure: a network that was told otherwise would have to guess. How
+long the exposure of such a frame was cannot be seen either, and is not asked.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
 from torch import Tensor, nn
 
+from alanet.data.smear import PERIOD, VISIBLE, smear
 from alanet.model.alanet_plus import ALANetPlus, PlusFeatures
 from alanet.model.motion import CELL, Motion, resized
 from alanet.training.loss import Loss, LossTerms
@@ -22,8 +23,6 @@ from alanet.training.trainer import Objective
 
 __all__ = ["exposure_loss", "motion_loss", "plus_objective"]
 
-PERIOD = 8  # sharp frames a period, of all training data
-VISIBLE = 1.0  # pixels: from this extent on the blur of a frame can be seen
 COARSER = 0.5  # weight of each coarser step of the motion
 
 
@@ -70,20 +69,17 @@ def motion_loss(relations: Mapping[int, Motion | None], flow: Tensor) -> Tensor:
 
 
 def exposure_loss(window: Mapping[int, PlusFeatures], exposure: Tensor, sweep: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Distance of the estimated exposures (in periods) and cross-entropy of "sharp", means over the frames that tell.
+    """Distance of the estimated exposures (in periods), and cross-entropy of "sharp": means over frames.
 
-    exposure: b t, in sharp frames, 1 is sharp. sweep: b t 2 h/4 w/4. A frame tells if it is sharp, or if the most
-    blurred hundredth of it is smeared by a pixel or more.
+    exposure: b t, in sharp frames. sweep: b t 2 h/4 w/4; None where motion is not known: then only an exposure of 1 is
+    sharp. A frame smeared by less than VISIBLE is sharp. Its exposure counts only if it is 1: what was exposed
+    longer and still shows no blur could have been any.
     """
     seen = sorted(window)
     length = exposure[:, seen]
-    tells = torch.ones_like(length)
-    if sweep is not None:
-        extent = rearrange(sweep[:, seen].float().square().sum(2).sqrt(), "b t h w -> b t (h w)")
-        smeared = torch.quantile(extent, 0.99, dim=-1) * (length - 1) / PERIOD
-        tells = ((length <= 1) | (smeared >= VISIBLE)).to(length.dtype)
+    smeared = length > 1 if sweep is None else smear(length, sweep[:, seen]) >= VISIBLE  # b t
+    tells = (smeared | (length <= 1)).to(length.dtype)
     estimated = torch.stack([window[j].exposure for j in seen], dim=1)
     logit = torch.stack([window[j].sharp for j in seen], dim=1)
-    sharp = F.binary_cross_entropy_with_logits(logit, (length <= 1).to(logit.dtype), reduction="none")
-    count = tells.sum().clamp(min=1)
-    return (tells * (estimated - length / PERIOD).abs()).sum() / count, (tells * sharp).sum() / count
+    sharp = F.binary_cross_entropy_with_logits(logit, (~smeared).to(logit.dtype))
+    return (tells * (estimated - length / PERIOD).abs()).sum() / tells.sum().clamp(min=1), sharp
