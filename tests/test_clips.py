@@ -26,7 +26,7 @@ from alanet.data.augment import (
     turn_pictures,
 )
 from alanet.data.bank import Bank, render_bank
-from alanet.data.clips import BankClips, Batch, ClipOptions, SceneClips, draw_times, validation_batches
+from alanet.data.clips import BankClips, Batch, ClipOptions, SceneClips, draw_times, motion_range, validation_batches
 from alanet.data.render import Stills, find_stills, is_held_out
 from alanet.data.scenes import SceneOptions
 from alanet.data.sheet import contact_sheet
@@ -89,20 +89,23 @@ def test_batch_k_is_always_batch_k(bank: Bank, folder: Path) -> None:
 def test_every_scene_is_used_before_any_is_used_again(bank: Bank) -> None:
     clips = BankClips(bank, seed=1)
     for epoch in range(3):
-        assert sorted(clips._scene(epoch * 6 + k) for k in range(6)) == list(range(6))
-    assert [clips._scene(k) for k in range(6)] != [clips._scene(k) for k in range(6, 12)]
+        assert sorted(clips._scene(0, epoch * 6 + k) for k in range(6)) == list(range(6))
+    assert [clips._scene(0, k) for k in range(6)] != [clips._scene(0, k) for k in range(6, 12)]
 
 
 def test_motion_grows_with_training_where_asked(bank: Bank, folder: Path) -> None:
-    calm = dataclasses.replace(CLEAN, growth=100)
+    motions = bank.motions()
+    low, high = motions.quantile(0.3).item(), motions.quantile(0.7).item()
+    calm = dataclasses.replace(CLEAN, growth=100, calm=(low, high))
+    clips = BankClips(bank, calm)
+    assert {clips._scene(0, k) for k in range(30)} == {k for k in range(6) if low <= motions[k] <= high}
+    slow, fast = motion_range(99, calm, float(motions.max()))
+    assert slow < low < high < fast
+    assert {clips._scene(99, k) for k in range(60)} == {k for k in range(6) if slow <= motions[k] <= fast}
+    calm = dataclasses.replace(calm, calm=(0.0, SCENES.max_displacement / 8))
     scenes = SceneClips(Stills(find_stills(folder)), SCENES, calm, longest=7)
-    for sampler in (BankClips(bank, calm), scenes):
-        motions = []
-        for k in (0, 100):
-            flow = sampler.batch(k, size=6, crop=32).flow
-            assert flow is not None
-            motions.append(float(flow.square().mean()))
-        assert 3 * motions[0] < motions[1]
+    flows = [scenes.batch(k, size=6, crop=32).flow for k in (0, 100)]
+    assert 3 * float(flows[0].square().mean()) < float(flows[1].square().mean())
 
 
 def test_sharp_inputs_are_the_truth_at_their_times(bank: Bank) -> None:

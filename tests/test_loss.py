@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from alanet.errors import OptionError
 from alanet.evaluation.perceptual import Stack
-from alanet.training.loss import Perceptual, RestorationLoss, Softening, charbonnier, fourier_l1, l1
+from alanet.training.loss import Perceptual, RestorationLoss, Softening, charbonnier, fourier_l1, l1, psnr_loss
 
 
 def frames(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -23,6 +23,20 @@ def test_l1_and_charbonnier_by_hand() -> None:
     soft = 1e-3
     expected = (math.sqrt(0.25 + soft**2) + soft + math.sqrt(0.0625 + soft**2)) / 3 - soft
     assert charbonnier(a, b).item() == pytest.approx(expected, abs=1e-7)
+
+
+def test_psnr_loss_is_psnr_of_each_image_and_feels_every_image_alike() -> None:
+    truth = torch.zeros(2, 1, 3, 8, 8)
+    ours = torch.stack([torch.full((1, 3, 8, 8), 0.1), torch.full((1, 3, 8, 8), 0.01)]).requires_grad_()
+    loss = psnr_loss(ours, truth, floor=0.0)
+    assert -10 * loss.item() == pytest.approx((20 + 40) / 2, abs=1e-4)
+    loss.backward()
+    # A tenth less error gains the same dB in both, where a squared error would see a hundredth of it in the second.
+    gains = (ours.grad * ours.detach()).flatten(1).sum(1)
+    assert gains[0].item() == pytest.approx(gains[1].item(), rel=1e-4)
+    close = torch.full((1, 1, 3, 8, 8), 1e-5).requires_grad_()
+    psnr_loss(close, torch.zeros_like(close)).backward()
+    assert close.grad.abs().sum() < 0.01 * ours.grad[1].abs().sum()  # below the floor nothing is asked for
 
 
 @pytest.mark.parametrize("term", [l1, charbonnier, fourier_l1])

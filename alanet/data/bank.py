@@ -82,10 +82,9 @@ class Bank:
         """t 2 h/4 w/4, float16"""
         return self._sweep[scene // SHARD][scene % SHARD]
 
-    def calmest(self) -> list[int]:
-        """The scenes in the order of their mean motion."""
-        motion = torch.cat([sweep.float().square().mean(dim=(1, 2, 3, 4)) for sweep in self._sweep])
-        return [int(scene) for scene in motion.argsort(stable=True)]
+    def motions(self) -> Tensor:
+        """How far the content of each scene moves, pixels a period: the mean over its places and frames."""
+        return torch.cat([sweep.float().square().sum(dim=2).sqrt().mean(dim=(1, 2, 3)).cpu() for sweep in self._sweep])
 
 
 KINDS = ("sharp", "flow", "sweep")

@@ -8,7 +8,7 @@ first frame.
 
 from __future__ import annotations
 
-import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -60,11 +60,14 @@ class ClipOptions:
     ends: float = 0.25  # chance that a batch's times may lie at the clip's ends, where windows are cut short
     mix: ExposureMix = field(default_factory=ExposureMix)
     faults: Degradation = field(default_factory=Degradation)
-    growth: int = 0  # so many batches begin with calm scenes: the calmest quarter at first, then more and more of them
+    growth: int = 0  # so many batches begin with scenes from which small crops teach most, then more and more others
+    calm: tuple[float, float] = (1.0, 6.0)  # these scenes: pixels a period that their content moves, on average
     turns: bool = True
     motion: bool = False  # give flow and sweep
 
     def __post_init__(self) -> None:
+        if self.growth and not 0 <= self.calm[0] < self.calm[1]:
+            raise OptionError(f"calm is {self.calm}; give two rising numbers of pixels a period, such as [1, 6]")
         if self.t < 2 or self.deblurred < 0 or self.between < 0 or self.deblurred + self.between < 1:
             raise OptionError(
                 f"clips of {self.t} frames, {self.deblurred} deblurred and {self.between} in between restored; "
@@ -88,9 +91,16 @@ def draw_times(rng: np.random.Generator, options: ClipOptions) -> tuple[Fraction
     return tuple(sorted(chosen))
 
 
-def calm_share(index: int, options: ClipOptions) -> float:
-    """How much of all motion batch `index` may have, 1/4 to 1: fast scenes leave small crops before much is learned."""
-    return 1.0 if index >= options.growth else 0.25 + 0.75 * index / options.growth
+def motion_range(index: int, options: ClipOptions, fastest: float) -> tuple[float, float]:
+    """Which motion the scenes of batch `index` may have, pixels a period.
+
+    `calm` at first, widening until at `growth` it is all from 0 to `fastest`. What hardly moves has nothing to teach,
+    and what leaves the crop cannot: from 3,200 clips of 1 to 6 pixels a network of a quarter width learned to deblur
+    by 0.13 dB, from 112,000 of any motion nothing.
+    """
+    along = index / options.growth if index < options.growth else 1.0
+    low, high = options.calm
+    return low * (1 - along), high * (max(fastest, high) / high) ** along
 
 
 class BankClips:
@@ -106,14 +116,14 @@ class BankClips:
                 f"factor {options.factor} with a period of {bank.options.period} frames; allowed: its divisors"
             )
         self.bank, self.options, self.seed = bank, options, seed
-        self._calmest = bank.calmest() if options.growth else []
+        motion, order = bank.motions().sort() if options.growth else (torch.empty(0), torch.empty(0))
+        self._motion, self._order = motion.tolist(), [int(scene) for scene in order]
 
     def batch(self, index: int, *, size: int, crop: int) -> Batch:
         """Batch `index`: `size` clips of crop x crop pixels (0: whole frames), on the CPU."""
         rng = rng_of(self.seed, index)
         times = draw_times(rng, self.options)
-        share = calm_share(index, self.options)
-        samples = [self._sample(np.random.Generator(stream), self._scene(index * size + j, share), crop, times)
+        samples = [self._sample(np.random.Generator(stream), self._scene(index, index * size + j), crop, times)
                    for j, stream in enumerate(rng.bit_generator.spawn(size))]  # fmt: skip
         return collate(samples, times, rng, self.options)
 
@@ -131,10 +141,14 @@ class BankClips:
             sample["flow"], sample["sweep"] = turn_motion(flow[cells].float(), sweep[cells].float(), turn)
         return sample
 
-    def _scene(self, position: int, share: float = 1.0) -> int:
-        """The scene at this place of the endless sequence: a new order each time through the bank, or any calm one."""
-        if share < 1:
-            return self._calmest[int(rng_of(self.seed, position, 3).integers(math.ceil(share * len(self.bank))))]
+    def _scene(self, index: int, position: int) -> int:
+        """The scene at this place of the endless sequence: a new order each time through the bank, or, while it
+        grows, any that moves as batch `index` may."""
+        if index < self.options.growth:
+            low, high = motion_range(index, self.options, self._motion[-1])
+            first, end = bisect_left(self._motion, low), bisect_right(self._motion, high)
+            if first < end:
+                return self._order[int(rng_of(self.seed, position, 3).integers(first, end))]
         epoch, at = divmod(position, len(self.bank))
         return int(rng_of(self.seed, epoch, 1).permutation(len(self.bank))[at])
 
@@ -164,8 +178,7 @@ class SceneClips:
         rng = rng_of(self.seed, index)
         times = draw_times(rng, self.options)
         scenes = replace(self.scenes, height=crop, width=crop) if crop else self.scenes
-        displacement = scenes.max_displacement * calm_share(index, self.options)
-        scenes = replace(scenes, max_displacement=displacement)
+        scenes = replace(scenes, max_displacement=motion_range(index, self.options, scenes.max_displacement)[1])
         samples = [self._sample(np.random.Generator(stream), scenes, index * size + j, times)
                    for j, stream in enumerate(rng.bit_generator.spawn(size))]  # fmt: skip
         return collate(samples, times, rng, self.options)

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from alanet.errors import OptionError
-from alanet.training.loss import Softening
+from alanet.training.loss import PIXELS, Softening
 from alanet.training.plain import build, hint
 
 __all__ = [
@@ -59,7 +59,7 @@ class TrainConfig:
     lr_end: float = 0.01  # share of lr at the end of the cosine
     drops: tuple[float, ...] = ()
 
-    pixel: str = "charbonnier"  # "l1" | "charbonnier"
+    pixel: str = "charbonnier"  # "l1" | "charbonnier" | "psnr" (log of each image's squared error)
     softness: float = 1e-3  # of the charbonnier, at the end of the run
     softness_first: float = 1e-3  # at its start; 0.1 is nearly a squared error
     soften: tuple[float, float] = (0.2, 0.6)  # fractions of the run between which the one becomes the other
@@ -83,7 +83,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         check_choice("optimizer", self.optimizer, ("adamw", "adam"))
         check_choice("schedule", self.schedule, ("cosine", "drops"))
-        check_choice("pixel", self.pixel, ("l1", "charbonnier"))
+        check_choice("pixel", self.pixel, PIXELS)
         check_choice("precision", self.precision, ("fp32", "bf16"))
         starts = [stage.start for stage in self.stages]
         if not starts or starts[0] != 0 or starts != sorted(set(starts)) or starts[-1] >= 1:

@@ -14,7 +14,18 @@ from torch import Tensor, nn
 
 from alanet.errors import OptionError
 
-__all__ = ["Loss", "LossTerms", "Perceptual", "RestorationLoss", "Softening", "charbonnier", "fourier_l1", "l1"]
+__all__ = [
+    "PIXELS",
+    "Loss",
+    "LossTerms",
+    "Perceptual",
+    "RestorationLoss",
+    "Softening",
+    "charbonnier",
+    "fourier_l1",
+    "l1",
+    "psnr_loss",
+]
 
 LossTerms = dict[str, Tensor]
 Loss = Callable[[Tensor, Tensor, float], tuple[Tensor, LossTerms]]  # (restored, truth, fraction of the run)
@@ -28,6 +39,16 @@ def l1(restored: Tensor, truth: Tensor) -> Tensor:
 def charbonnier(restored: Tensor, truth: Tensor, softness: float = 1e-3) -> Tensor:
     """Mean of sqrt(difference^2 + softness^2) - softness: L1 with a round tip; 0 for equal frames."""
     return ((restored - truth).square() + softness**2).sqrt().mean() - softness
+
+
+def psnr_loss(restored: Tensor, truth: Tensor, floor: float = 3e-5) -> Tensor:
+    """Mean over images (..., c, h, w) of log10(mean squared error + floor), which is -PSNR / 10.
+
+    An image counts by what is gained on it in dB, whatever its error: in pixel terms the few that move too far for
+    anything to be learned drown those from which deblurring is learned first. `floor` is the error of 45 dB: nearer
+    than that, an image is left in peace. Lower is better; the number is negative. (Chen et al., HINet, 2021.)
+    """
+    return ((restored - truth).square().mean(dim=(-3, -2, -1)) + floor).log10().mean()
 
 
 def fourier_l1(restored: Tensor, truth: Tensor) -> Tensor:
@@ -105,7 +126,10 @@ class RestorationLoss:
         """Both b n c h w -> the loss at this fraction of the run, and its terms before weighting (no gradients)."""
         restored, truth = _at_least_float(restored), _at_least_float(truth)
         softness, share = self.soften.at(fraction) if self.soften else (1e-3, 1.0)
-        pixel = l1(restored, truth) if self.pixel == "l1" else charbonnier(restored, truth, softness)
+        if self.pixel == "charbonnier":
+            pixel = charbonnier(restored, truth, softness)
+        else:
+            pixel = (l1 if self.pixel == "l1" else psnr_loss)(restored, truth)
         terms: LossTerms = {self.pixel: pixel}
         total = pixel
         if self.fourier:
@@ -117,7 +141,7 @@ class RestorationLoss:
         return total, {name: term.detach() for name, term in terms.items()}
 
 
-PIXELS = ("l1", "charbonnier")
+PIXELS = ("l1", "charbonnier", "psnr")
 
 
 def _at_least_float(x: Tensor) -> Tensor:
