@@ -30,7 +30,15 @@ from alanet.runner import Runner
 from alanet.video.codecs import shape_of
 from alanet.video.plan import OutputPlan
 
-__all__ = ["DECODER_THREADS", "READ_AHEAD", "exhaustion_told", "free_memory", "memory_cost", "resident_memory"]
+__all__ = [
+    "DECODER_THREADS",
+    "READ_AHEAD",
+    "exhaustion_told",
+    "free_memory",
+    "is_full_gpu",
+    "memory_cost",
+    "resident_memory",
+]
 
 SHARE = 0.8  # of what is free that is taken when nothing is said
 READ_AHEAD = 2  # decoded frames that wait for the network
@@ -132,11 +140,20 @@ def exhaustion_told(device: torch.device) -> Iterator[None]:
     """Running out of memory in spite of the plan (another program took it), as one line."""
     try:
         yield
-    except (MemoryError, torch.OutOfMemoryError, RuntimeError) as error:
-        if type(error) is RuntimeError and "allocate memory" not in str(error):  # PyTorch's words on a CPU
+    except (MemoryError, RuntimeError) as error:
+        on_a_cpu = isinstance(error, MemoryError) or "allocate memory" in str(error)  # PyTorch's words there
+        if not on_a_cpu and not is_full_gpu(error):
             raise
         place = "this machine" if device.type == "cpu" else "the GPU"
         raise ResourceError(f"{place} ran out of memory; allow less with --memory, for smaller tiles") from error
+
+
+def is_full_gpu(error: BaseException) -> bool:
+    """Whether an accelerator had no memory left: CUDA has an error of its own; MPS and CUDA's libraries say so."""
+    words = ("out of memory", "ALLOC_FAILED")
+    return isinstance(error, torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+    )
 
 
 def resident_memory() -> int:

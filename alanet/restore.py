@@ -35,8 +35,9 @@ from alanet.model.weights import default_model, load_model
 from alanet.notes import Notes
 from alanet.progress import Going, Progress
 from alanet.runner import Runner, pick_device, pick_precision
-from alanet.stream import Counts, Restoring, stream
-from alanet.tiled import TiledRunner, TileMode, plan_tiles_for
+from alanet.steady import SteadyRunner
+from alanet.stream import Counts, stream
+from alanet.tiled import TileMode, plan_tiles_for
 from alanet.video.decode import decode
 from alanet.video.encode import open_writer
 from alanet.video.job import Job
@@ -102,6 +103,7 @@ class RestoreReport:
     precision: str
     notes: Notes
     earlier_out: int = 0  # of frames_out: made by an interrupted run before this one
+    passed: int = 0  # of frames_out: the network gave NaN or infinity, and the input is shown
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -221,6 +223,7 @@ class Restorer:
             precision=plan.precision,
             notes=plan.notes,
             earlier_out=going.skip,
+            passed=counts.passed,
         )
 
     def restore(
@@ -272,7 +275,8 @@ class Restorer:
             raise OptionError(f"frames of {seen} were given; give arrays h w 3 of one size, all uint8 or all uint16")
         self._check_times(rate, Fraction(1))
         given = (Frame(pixels, Fraction(i), Fraction(1)) for i, pixels in enumerate(frames))
-        return [frame.pixels for frame in self._stream(given, self.runner, rate, tail, cuts, Counts())]
+        runner = self._runner((), self.precision, Notes())
+        return [frame.pixels for frame in self._stream(given, runner, rate, tail, cuts, Counts())]
 
     def _restored(self, plan: RestorePlan, going: Going) -> Iterator[Frame]:
         options = plan.options
@@ -284,14 +288,14 @@ class Restorer:
         part = {"start": options.start, "end": options.end}
         return decode(info, **part, deinterlace=options.deinterlace, notes=notes, threads=DECODER_THREADS)
 
-    def _runner(self, tiles: Sequence[Tile], precision: str, notes: Notes) -> Restoring[Any]:
+    def _runner(self, tiles: Sequence[Tile], precision: str, notes: Notes) -> SteadyRunner:
         runner = self.runner if precision == self.precision else Runner(self.model, self.device, precision)
-        return runner if len(tiles) == 1 else TiledRunner(runner, tiles, self.tile_mode, notes)
+        return SteadyRunner(runner, tiles, self.tile_mode, notes)
 
     def _stream(
         self,
         frames: Iterable[Frame],
-        runner: Restoring[Any],
+        runner: SteadyRunner,
         rate: Schedule,
         tail: Tail,
         cuts: bool,
@@ -309,6 +313,11 @@ class Restorer:
         try:
             window, around = self.model.config.window, self.runner.around
             yield from stream(shown, runner, rate, window=window, around=around, tail=tail, counts=counts, skip=skip)
+            if counts.first_passed is not None:
+                runner.notes.warn(
+                    f"{counts.passed:,} restored frames (the first at {float(counts.first_passed):.3f} s) came out as "
+                    "NaN or infinity; the input is passed through there"
+                )
         finally:
             ahead.close()
 

@@ -26,7 +26,7 @@ from alanet.model.alanet_plus import ALANetPlus, PlusFeatures
 from alanet.model.cost import stream_cost
 from alanet.model.motion import Motion
 
-__all__ = ["Runner", "pick_device", "pick_precision", "time_a_frame"]
+__all__ = ["Runner", "is_finite", "pick_device", "pick_precision", "time_a_frame"]
 
 SAMPLE = (192, 320)  # h w of the frame that is timed
 
@@ -75,8 +75,9 @@ class Runner:
         times: Sequence[float],
         like: Pixels,
         relations: Mapping[int, Motion | None] = MappingProxyType({}),
-    ) -> Iterator[Pixels]:
+    ) -> Iterator[Pixels | None]:
         """The frames at `times` from the features around them, as they are made; size and depth are those of `like`.
+        None for one that has NaN or infinity.
 
         `window` and `relations` (of i and i + 1, by i) hold all that any of the times looks at; the model picks what
         each one does.
@@ -88,7 +89,7 @@ class Runner:
                     restored = self.model.generate(window, at, relations)
                 else:
                     restored = self.model.generate(window, at)
-                yield self.to_pixels(restored, like)
+                yield self.to_pixels(restored, like) if is_finite(restored) else None
 
     def to_tensor(self, pixels: Pixels) -> Tensor:
         """`h w c` integers -> `1 3 h' w'` float32 in [0, 1] on the device, h' and w' multiples of the stride."""
@@ -113,6 +114,11 @@ class Runner:
 
     def autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+
+
+def is_finite(values: Tensor) -> bool:
+    """Whether there is neither NaN nor infinity in it: its sum, in one pass, says so but for sums too large."""
+    return bool(values.sum(dtype=torch.float32).isfinite()) or bool(values.isfinite().all())
 
 
 def pick_device(name: str) -> torch.device:

@@ -12,7 +12,7 @@ Nothing is interpolated or borrowed across a cut: windows end there, and the res
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import groupby
 from typing import Any, Generic, Protocol, TypeVar
@@ -30,7 +30,7 @@ E = TypeVar("E")
 
 
 class Restoring(Protocol[E]):
-    """What a stream needs of a network: `Runner`, or `TiledRunner` for large frames."""
+    """What a stream needs of a network: `SteadyRunner`, or the `Runner` or `TiledRunner` in it."""
 
     def encode(self, pixels: Pixels) -> E: ...
 
@@ -38,7 +38,8 @@ class Restoring(Protocol[E]):
 
     def generate(
         self, window: Mapping[int, E], times: Sequence[float], like: Pixels, relations: Mapping[int, Any], /
-    ) -> Iterator[Pixels]: ...
+    ) -> Iterator[Pixels | None]:
+        """None: this one came to nothing that can be shown."""
 
 
 @dataclass(slots=True)
@@ -49,6 +50,12 @@ class Counts:
     frames_out: int = 0
     cuts: int = 0
     duplicates: int = 0
+    passed: int = 0  # of frames_out: the network came to nothing, and the input is shown
+    first_passed: Fraction | None = None  # time of the first of these
+
+    def pass_through(self, time: Fraction) -> None:
+        self.passed += 1
+        self.first_passed = time if self.first_passed is None else self.first_passed
 
 
 class _Lazy(Generic[E]):
@@ -100,7 +107,7 @@ def stream(
 
     Yields:
         Restored frames at exact times, from the first frame's time to the end of the last one. A held frame is the
-        restored frame before it with a new time.
+        restored frame before it with a new time. Where the network came to nothing it is the nearer input.
     """
     ring = _Ring(runner, schedule, window, around, Counts() if counts is None else counts, skip)
     far = reach(window, around=around)
@@ -157,9 +164,14 @@ class _Ring(Generic[E]):
         pictures = self._pictures(i, [Fraction(0) if moment.hold else moment.phase for moment in wanted])
         for moment, picture in zip(wanted, pictures, strict=True):
             self.counts.frames_out += 1
-            yield Frame(picture, moment.time, moment.duration)
+            if picture is not None:
+                yield Frame(picture, moment.time, moment.duration)
+                continue
+            self.counts.pass_through(moment.time)
+            nearer = frame if following is None or moment.hold or moment.phase <= Fraction(1, 2) else following.frame
+            yield replace(nearer, time=moment.time, duration=moment.duration)
 
-    def _pictures(self, i: int, phases: Sequence[Fraction]) -> Iterator[Pixels]:
+    def _pictures(self, i: int, phases: Sequence[Fraction]) -> Iterator[Pixels | None]:
         """What is shown at i + each phase; a phase that repeats the one before, a hold, is not made again."""
         a, b = self.held[i].frame, self.held.get(i + 1, self.held[i]).frame
         first = self.held[i].first
@@ -171,7 +183,8 @@ class _Ring(Generic[E]):
         relations = {j: None if pair is None else pair.get() for j, pair in pairs.items()}
         made = self.runner.generate(window, times, a.pixels, relations)
         for phase, repeats in groupby(phases):
-            picture = _with_alpha(next(made), a, b, phase)
+            restored = next(made)
+            picture = None if restored is None else _with_alpha(restored, a, b, phase)
             for _ in repeats:
                 yield picture
 

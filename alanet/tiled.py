@@ -31,9 +31,11 @@ from alanet.frames.tiles import (
     add,
     crop_back,
     cut,
+    least_tile_pixels,
     pad_to_multiple,
     paste,
     plan_for_memory,
+    plan_tiles,
     round_up,
     weights_of,
 )
@@ -41,10 +43,10 @@ from alanet.memory import free_memory, memory_cost
 from alanet.model.alanet import ALANet, Features
 from alanet.model.alanet_plus import ALANetPlus
 from alanet.notes import Notes
-from alanet.runner import Runner
+from alanet.runner import Runner, is_finite
 from alanet.video.plan import OutputPlan
 
-__all__ = ["FEATHER", "TileMode", "TiledFrame", "TiledRunner", "exact_halo", "plan_tiles_for"]
+__all__ = ["FEATHER", "TileMode", "TiledFrame", "TiledRunner", "exact_halo", "plan_tiles_for", "smaller_tiles"]
 
 TileMode = Literal["exact", "feather"]
 FEATHER = 64  # px, halo of feathered tiles
@@ -86,42 +88,53 @@ class TiledRunner:
 
     def generate(
         self, window: Mapping[int, TiledFrame], times: Sequence[float], like: Pixels, relations: object = None
-    ) -> Iterator[Pixels]:
-        """The frames at `times`, one after the other, all made from one encoding of each tile of the window."""
+    ) -> Iterator[Pixels | None]:
+        """The frames at `times`, one after the other, all made from one encoding of each tile of the window; None for
+        one that has NaN or infinity."""
         made = self._blended(window, times, like) if self.mode == "feather" else self._exact(window, times, like)
-        if not self._compared:
+        if not self._compared and made[0] is not None:
             self._compared = True
             self._compare(made[0], window, times[0], like)
         yield from made
 
-    def _exact(self, window: Mapping[int, TiledFrame], times: Sequence[float], like: Pixels) -> list[Pixels]:
+    def _exact(self, window: Mapping[int, TiledFrame], times: Sequence[float], like: Pixels) -> list[Pixels | None]:
         shape = next(iter(window.values())).pixels.shape
-        made = [np.empty(shape, like.dtype) for _ in times]
+        made: list[Pixels | None] = [np.empty(shape, like.dtype) for _ in times]
         for tile in self.tiles:
-            for canvas, values in zip(made, self._tile(window, times, tile), strict=True):
-                paste(canvas, to_integer(values, like.dtype.itemsize * 8), tile, SPATIAL)
-        return [crop_back(canvas, like.shape[0], like.shape[1], SPATIAL) for canvas in made]
+            for i, values in enumerate(self._tile(window, times, tile)):
+                if values is None:
+                    made[i] = None
+                elif made[i] is not None:
+                    paste(made[i], to_integer(values, like.dtype.itemsize * 8), tile, SPATIAL)
+        return [
+            canvas if canvas is None else crop_back(canvas, like.shape[0], like.shape[1], SPATIAL) for canvas in made
+        ]
 
-    def _blended(self, window: Mapping[int, TiledFrame], times: Sequence[float], like: Pixels) -> list[Pixels]:
+    def _blended(self, window: Mapping[int, TiledFrame], times: Sequence[float], like: Pixels) -> list[Pixels | None]:
         shape = next(iter(window.values())).pixels.shape
-        sums = [np.zeros(shape, np.float32) for _ in times]
+        sums: list[npt.NDArray[np.float32] | None] = [np.zeros(shape, np.float32) for _ in times]
         for tile in self.tiles:
             weights = weights_of(tile, *shape[:2])[..., None]
-            for canvas, values in zip(sums, self._tile(window, times, tile), strict=True):
-                add(canvas, values * weights, tile, SPATIAL)
-        rounded = (to_integer(canvas, like.dtype.itemsize * 8) for canvas in sums)
-        return [crop_back(canvas, like.shape[0], like.shape[1], SPATIAL) for canvas in rounded]
+            for i, values in enumerate(self._tile(window, times, tile)):
+                if values is None:
+                    sums[i] = None
+                elif sums[i] is not None:
+                    add(sums[i], values * weights, tile, SPATIAL)
+        rounded = (canvas if canvas is None else to_integer(canvas, like.dtype.itemsize * 8) for canvas in sums)
+        return [
+            canvas if canvas is None else crop_back(canvas, like.shape[0], like.shape[1], SPATIAL) for canvas in rounded
+        ]
 
     def _tile(
         self, window: Mapping[int, TiledFrame], times: Sequence[float], tile: Tile
-    ) -> Iterator[npt.NDArray[np.float32]]:
-        """One tile's outer box at every time: h w 3, float32, not clamped."""
+    ) -> Iterator[npt.NDArray[np.float32] | None]:
+        """One tile's outer box at every time: h w 3, float32, not clamped; None where that is not finite."""
         with torch.inference_mode(), self.runner.autocast():
             features = {i: replace(self._encode(frame.pixels, tile), descriptor=frame.descriptor)
                         for i, frame in window.items()}  # fmt: skip
             for at in times:
                 restored = self.model.generate(features, at)
-                yield restored[0].permute(1, 2, 0).float().cpu().numpy()
+                yield restored[0].permute(1, 2, 0).float().cpu().numpy() if is_finite(restored) else None
 
     def _encode(self, padded: Pixels, tile: Tile) -> Features:
         frame = torch.from_numpy(to_float(cut(padded, tile, SPATIAL))).to(self.runner.device)
@@ -136,6 +149,8 @@ class TiledRunner:
         model = self.model
         tile = _corner(self.tiles, exact_halo(model), model.stride, height, width)
         (values,) = self._tile(window, [at], tile)
+        if values is None:
+            return
         exact = np.zeros((height, width, 3), like.dtype)
         paste(exact, to_integer(values, like.dtype.itemsize * 8), tile, SPATIAL)
         core = replace(tile, outer=tile.core)
@@ -187,17 +202,33 @@ def plan_tiles_for(
     cost = memory_cost(runner, info, output)
     if not isinstance(model, ALANet):
         return _whole(model, info, cost, budget)
-    if mode == "exact":
-        grid = {"halo": exact_halo(model), "stride": model.stride}
-    else:
-        grid = {
-            "halo": FEATHER,
-            "stride": model.stride,
-            "room": (2 * FEATHER + 2 * exact_halo(model)) ** 2,
-        }  # `_compare`
+    if mode == "feather":
         canvases = 2 * 3 * 4 + 3 * 4  # bytes a pixel: two frames of floats, and one while it is rounded
         cost = replace(cost, per_frame_pixel=cost.per_frame_pixel + canvases)
-    return plan_for_memory(info.height, info.width, cost, budget, **grid, most_work=MOST_WORK)
+    grid, room = _grid(model, mode)
+    return plan_for_memory(info.height, info.width, cost, budget, **grid, most_work=MOST_WORK, room=room)
+
+
+def smaller_tiles(
+    model: ALANet | ALANetPlus, tiles: Sequence[Tile], height: int, width: int, mode: TileMode
+) -> list[Tile] | None:
+    """Tiles of at most half the size of these (one or none: of the frame), or of the least size where that is more;
+    None where there are no smaller ones."""
+    if not isinstance(model, ALANet):
+        return None
+    grid, room = _grid(model, mode)
+    high, wide = round_up(height, model.stride), round_up(width, model.stride)
+    now = max((tile.outer.pixels for tile in tiles), default=high * wide)
+    least = max(least_tile_pixels(high, wide, **grid, most_work=MOST_WORK), min(room, high * wide))
+    most = max(now // 2, least)
+    return plan_tiles(high, wide, **grid, max_tile_pixels=most) if most < now else None
+
+
+def _grid(model: ALANet, mode: TileMode) -> tuple[dict[str, int], int]:
+    """Halo and stride of the tiles, and the pixels that must fit into the memory of one whatever they are."""
+    if mode == "exact":
+        return {"halo": exact_halo(model), "stride": model.stride}, 0
+    return {"halo": FEATHER, "stride": model.stride}, (2 * FEATHER + 2 * exact_halo(model)) ** 2  # `_compare`
 
 
 def _whole(model: ALANetPlus, info: VideoInfo, cost: MemoryCost, budget: int | None) -> list[Tile]:

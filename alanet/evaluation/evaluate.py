@@ -6,6 +6,7 @@ looked at one after the other and restored in parts, so memory depends on the lo
 
 from __future__ import annotations
 
+import logging
 import platform
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
@@ -26,13 +27,15 @@ from alanet.frames.timing import Factor
 from alanet.model.alanet import ALANet
 from alanet.model.alanet_plus import ALANetPlus
 from alanet.runner import Runner, pick_device
-from alanet.stream import stream
+from alanet.stream import Counts, stream
 
 if TYPE_CHECKING:
     from alanet.evaluation.perceptual import Lpips
     from alanet.restore import Restorer
 
 __all__ = ["evaluate", "of_model", "of_restorer"]
+
+log = logging.getLogger("alanet")
 
 
 def of_restorer(restorer: Restorer, name: str = "ours", *, weights: str | None = None) -> Method:
@@ -61,8 +64,14 @@ def of_model(
             raise TimeError(f"{_factor(times)} needs frames between the halves; this model restores x2")
         frames = ((Frame(picture, Fraction(i), Fraction(1)), False) for i, picture in enumerate(inputs))
         window, around = model.config.window, runner.around
-        restored = stream(frames, runner, _factor(times), window=window, around=around, tail="drop")
-        return [np.asarray(frame.pixels, np.uint8) for frame in restored]
+        counts = Counts()
+        restored = stream(frames, runner, _factor(times), window=window, around=around, tail="drop", counts=counts)
+        pictures = [np.asarray(frame.pixels, np.uint8) for frame in restored]
+        if counts.passed:
+            log.warning(
+                f"{name}: {counts.passed} restored frames are NaN or infinity; inputs are scored in their place"
+            )
+        return pictures
 
     return Method(name, restore, weights)
 
