@@ -30,9 +30,21 @@ from alanet.video.target import STDOUT, work_folder
 if TYPE_CHECKING:
     from alanet.restore import RestoreOptions
 
-__all__ = ["SEGMENT", "done_so_far", "earlier_job", "job_for", "rate_text", "tiles_of", "weights_digest"]
+__all__ = [
+    "SEGMENT",
+    "done_so_far",
+    "earlier_job",
+    "job_for",
+    "rate_text",
+    "segment_length",
+    "segment_of",
+    "tiles_of",
+    "weights_digest",
+]
 
-SEGMENT = Fraction(4)  # seconds: what a kill may cost. Encoders place key frames about as far apart by themselves
+SEGMENT = Fraction(4)  # seconds of the result at most. Encoders place key frames about as far apart by themselves
+WORK = 60.0  # seconds of work: what a kill may cost, and how long Ctrl-C waits
+LEAST, LEAST_FRAMES = Fraction(1, 2), 12  # seconds and frames of a segment: key frames cost the result's size
 
 
 def job_for(
@@ -41,10 +53,11 @@ def job_for(
     network: dict[str, Any],
     precision: str,
     tiles: tuple[Tile, ...],
+    segment: Fraction = SEGMENT,
 ) -> Job | None:
     """The job of a run; None where nothing is kept: standard input is read once, pictures and y4m are no segments.
 
-    network: what was asked for of it, by the names of its options.
+    network: what was asked for of it, by the names of its options. segment: its length in seconds.
     """
     info = target.info
     if target.kind != "video" or info.path == STDOUT:
@@ -63,7 +76,7 @@ def job_for(
         **network,
     }
     software = {"alanet": __version__, "torch": str(torch.__version__), "av": av.__version__, "cpu": platform.machine()}
-    chosen = {"precision": precision, "tiles": [_plain(tile) for tile in tiles]}
+    chosen = {"precision": precision, "tiles": [_plain(tile) for tile in tiles], "segment": str(segment)}
     return Job(os.path.abspath(info.path), describe_input(info), asked, software, chosen)
 
 
@@ -91,6 +104,22 @@ def done_so_far(target: OutputPlan) -> Fraction:
 def tiles_of(job: Job) -> tuple[Tile, ...]:
     """The tiles of the first run."""
     return tuple(Tile(Box(*core), Box(*outer), halo) for core, outer, halo in job.chosen["tiles"])
+
+
+def segment_of(job: Job) -> Fraction:
+    """The length of the first run's segments, in seconds."""
+    return Fraction(job.chosen.get("segment", SEGMENT))
+
+
+def segment_length(rate: Fraction, work: float) -> Fraction:
+    """Seconds of the result in a segment: SEGMENT, halved until it takes WORK or less, or has come to the least.
+
+    rate: restored frames a second. work: seconds of work for a second of the result.
+    """
+    length = SEGMENT
+    while length * work > WORK and length / 2 >= max(LEAST, LEAST_FRAMES / rate):
+        length /= 2
+    return length
 
 
 def weights_digest(model: ALANet | ALANetPlus) -> str:

@@ -28,6 +28,7 @@ class Progress:
     earlier_in: int = 0  # of frames_in: an interrupted run had done them
     earlier_out: int = 0  # of frames_out
     finished: int | None = None  # segments that an interruption now would not lose; None: none is in hand
+    wait: float | None = None  # seconds until the one in hand is finished, at the pace so far
 
 
 class Going:
@@ -36,17 +37,19 @@ class Going:
     def __init__(
         self,
         frames_in: int | None,
+        segment: Fraction,
         writer: VideoWriter,
         notes: Notes,
         on_progress: Callable[[Progress], None] | None,
     ) -> None:
-        self._total, self._writer, self._on_progress = frames_in, writer, on_progress
+        self._total, self._segment, self._writer, self._on_progress = frames_in, segment, writer, on_progress
         self.counts = Counts()
         self.skip = sum(segment.frames for segment in writer.segments)
         if self.skip:
             seconds = float(writer.segments[-1].end - writer.segments[0].start)
             notes.keep(f"earlier run: {self.skip:,} restored frames, {seconds:.1f} s, not made again")
         self._began, self._reported, self._earlier_in = time.perf_counter(), 0, 0
+        self._first: Fraction | None = None  # position when `_began`
 
     def passing(self, frames: Iterable[tuple[Frame, bool]]) -> Iterator[tuple[Frame, bool]]:
         """The frames, told of as long as what they give is there already."""
@@ -63,6 +66,8 @@ class Going:
         skipping = counts.frames_out < self.skip
         if skipping:
             self._began, self._earlier_in = time.perf_counter(), counts.frames_in
+        if skipping or self._first is None:
+            self._first = position
         self._reported = counts.frames_in
         self._on_progress(
             Progress(
@@ -74,8 +79,22 @@ class Going:
                 earlier_in=self._earlier_in,
                 earlier_out=min(self.skip, counts.frames_out),
                 finished=None if skipping or self._writer.job is None else len(self._writer.segments),
+                wait=self._wait(self._first, position),
             )
         )
+
+    def _wait(self, first: Fraction, position: Fraction) -> float | None:
+        """Seconds until the segment in hand, or the video, has come to its end."""
+        segments = self._writer.segments
+        if self._writer.job is None or position <= first:
+            return None
+        seconds = time.perf_counter() - self._began
+        begins = segments[-1].end if segments else first
+        wait = seconds * float(max(Fraction(0), begins + self._segment - position) / (position - first))
+        if self._total is None:
+            return wait
+        frames = self.counts.frames_in - self._earlier_in
+        return min(wait, seconds / max(1, frames) * max(0, self._total - self.counts.frames_in))
 
     def check_reached(self) -> None:
         """Raises OutputError where the input ended before what is there already: it is another, or read differently."""

@@ -26,7 +26,7 @@ from alanet.frames.cuts import find_cuts
 from alanet.frames.frame import Frame, Pixels, VideoInfo
 from alanet.frames.tiles import Tile, overhead, round_up
 from alanet.frames.timing import Factor, Schedule, Tail, output_rate, phases
-from alanet.jobs import SEGMENT, earlier_job, job_for, tiles_of, weights_digest
+from alanet.jobs import SEGMENT, earlier_job, job_for, segment_length, segment_of, tiles_of, weights_digest
 from alanet.memory import DECODER_THREADS, READ_AHEAD, exhaustion_told
 from alanet.model.alanet import ALANet
 from alanet.model.alanet_plus import ALANetPlus
@@ -39,6 +39,7 @@ from alanet.steady import SteadyRunner
 from alanet.stream import Counts, stream
 from alanet.tiled import TileMode, plan_tiles_for
 from alanet.video.decode import decode
+from alanet.video.disk import check_room
 from alanet.video.encode import open_writer
 from alanet.video.job import Job
 from alanet.video.plan import EncodeOptions, OutputPlan, plan_output
@@ -86,6 +87,12 @@ class RestorePlan:
     precision: str
     job: Job | None = None  # what finished segments are kept for; None: an interruption leaves nothing
     done: int = 0  # restored frames that an interrupted run has finished
+    segment: Fraction = SEGMENT  # seconds of the result that are finished, and kept, together
+
+    @property
+    def frames_out(self) -> int | None:
+        """Restored frames, by what the file states."""
+        return None if self.frames_in is None else round(self.frames_in * self.rate / self.info.rate)
 
 
 @dataclass(frozen=True)
@@ -173,36 +180,40 @@ class Restorer:
         target = plan_output(info, output, options.encode, notes, suffix=_suffix(options.rate), schedule=options.rate)
         tiles = tuple(plan_tiles_for(self.runner, info, self.memory, self.tile_mode, target))
         precision, done = self.precision, 0
-        job = job_for(target, options, self._network(), precision, tiles)
+        rate, each = output_rate(options.rate, info.rate), self._seconds_a_frame(info, options.rate, tiles)
+        segment = segment_length(rate, each * float(info.rate))
+        job = job_for(target, options, self._network(), precision, tiles, segment)
         earlier = None if options.restart else earlier_job(target, job)
         if earlier is not None:
             job, done = earlier
-            tiles, precision = tiles_of(job), job.chosen["precision"]
+            tiles, precision, segment = tiles_of(job), job.chosen["precision"], segment_of(job)
+            each = self._seconds_a_frame(info, options.rate, tiles)
         if (work := overhead(tiles)) > 2 and self.tile_mode == "exact":
             notes.warn(
                 f"tiles: they compute every pixel {work:.1f} times; more --memory or --tile-mode feather is faster"
             )
         frames_in = _stated_frames(info, options)
-        rate = output_rate(options.rate, info.rate)
         left = None if frames_in is None else max(0.0, frames_in - float(done * info.rate / rate))
-        seconds = None if left is None else left * self._seconds_a_frame(info, options.rate, tiles)
-        return RestorePlan(info, target, options, notes, frames_in, seconds, tiles, rate, precision, job, done)
+        seconds = None if left is None else left * each
+        return RestorePlan(info, target, options, notes, frames_in, seconds, tiles, rate, precision, job, done, segment)
 
     def run(self, plan: RestorePlan, *, on_progress: Callable[[Progress], None] | None = None) -> RestoreReport:
         """Do what the plan says. The input is untouched; on any failure nothing is left behind but, in the hidden work
         folder beside the output, what of a job is finished: the same call goes on after it."""
         began, options = time.perf_counter(), plan.options
+        if room := check_room(plan.output, plan.frames_out, done=plan.done):
+            plan.notes.warn(f"disk: {room}")
         opened = open_writer(
             plan.output,
             start=options.start,
             end=options.end,
             notes=plan.notes,
-            segment_seconds=SEGMENT,
+            segment_seconds=plan.segment,
             job=plan.job,
             restart=options.restart,
         )
         with exhaustion_told(self.device), opened as writer:
-            going = Going(plan.frames_in, writer, plan.notes, on_progress)
+            going = Going(plan.frames_in, plan.segment, writer, plan.notes, on_progress)
             counts = going.counts
             for frame in self._restored(plan, going):
                 writer.write(frame)

@@ -4,6 +4,8 @@
     precision  bf16 against fp32: time, and PSNR between their results
     memory     growth with length at 320x192, and peaks of whole processes against what was planned
     tiles      tiled against untiled: difference and cost, by halo
+    segments   a run in segments, so that it can go on, against the same run in one
+    disk       what encoders make of the sample, of its raw bits
 
 What is compared takes turns, and medians are printed, so that a busy machine blurs figures but tilts none. CPU seconds
 are those of the whole process, all threads. Videos are made from the bundled sample, mirrored to size.
@@ -20,6 +22,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from fractions import Fraction
+from functools import partial
 from importlib import resources
 from itertools import chain, cycle, islice
 from pathlib import Path
@@ -37,7 +42,10 @@ from alanet.notes import Notes
 from alanet.restore import Progress, RestoreOptions, Restorer
 from alanet.runner import Runner
 from alanet.tiled import TiledRunner, exact_halo
+from alanet.video.codecs import CODECS
 from alanet.video.decode import decode
+from alanet.video.disk import picture_bytes
+from alanet.video.encode import open_writer, plan_output
 from alanet.video.probe import probe
 
 MIB = 2**20
@@ -290,6 +298,47 @@ def tiles(options: argparse.Namespace, _: Path) -> None:
     table(("halo, px", "largest difference", "mean", *(f"work at 4K, cores of {core}" for core in cores)), *rows)
 
 
+def segments(options: argparse.Namespace, folder: Path) -> None:
+    """File to file, in the segments that a plan takes and in one; where the work is long segments are short."""
+    rows: list[tuple[object, ...]] = []
+    for width, height in options.sizes:
+        source = make_video(folder / f"{width}.mp4", width, height, options.frames)
+        one = restorer(options, memory=64 << 30)
+        sizes: list[int] = []
+
+        def run(seconds: Fraction, one: Restorer = one, source: Path = source, sizes: list[int] = sizes) -> None:
+            plan = one.plan(source, folder / "out.mp4", RestoreOptions(encode=alanet.EncodeOptions(overwrite=True)))
+            sizes.append(one.run(replace(plan, segment=seconds)).output.stat().st_size)
+
+        for seconds in options.seconds:
+            sizes.clear()
+            apart, whole = take_turns([partial(run, seconds), partial(run, Fraction(1 << 20))], options.rounds)
+            wall, cpu = ratio(apart, whole), ratio(apart, whole, 1)
+            grown = max(sizes) / min(sizes) - 1
+            each = medians(whole)[0] / options.frames * 1000
+            rows.append((f"{width}x{height}", f"{float(seconds):g} s", f"{each:.0f}", f"{wall - 1:+.1%}",
+                         f"{cpu - 1:+.1%}", f"{grown:+.1%}"))  # fmt: skip
+            print(rows[-1], file=sys.stderr, flush=True)
+    table(("size", "segments of", "ms an input frame in one", "time", "CPU time", "size of the result"), *rows)
+
+
+def disk(options: argparse.Namespace, folder: Path) -> None:
+    """Bits of the encoded sample, of the bits of its raw pictures; nothing is restored."""
+    rows: list[tuple[object, ...]] = []
+    source = make_video(folder / "in.mkv", *options.size, options.frames)
+    info, frames = probe(source), list(decode(probe(source)))
+    raw = options.size[0] * options.size[1] * len(frames)
+    for codec in (name for name in CODECS if name != "png"):
+        plan = plan_output(info, folder / f"{codec}.mkv", alanet.EncodeOptions(codec=codec), Notes())
+        with open_writer(plan) as writer:
+            for frame in frames:
+                writer.write(replace(frame, source=None))
+            written = writer.finish().stat().st_size
+        reckoned = picture_bytes(plan) * len(frames)
+        rows.append((codec, plan.pixel_format, f"{written * 8 / raw:.2f}", f"{written / reckoned:.2f}"))
+    table(("codec", "pixels", "bits a pixel", "of what is reckoned before a run"), *rows)
+
+
 def size(text: str) -> tuple[int, int]:
     width, height = map(int, text.lower().split("x"))
     return width, height
@@ -298,15 +347,22 @@ def size(text: str) -> tuple[int, int]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(required=True)
-    for verb in (speed, precision, memory, tiles):
+    for verb in (speed, precision, memory, tiles, segments, disk):
         sub = verbs.add_parser(verb.__name__, description=verb.__doc__)
         sub.set_defaults(run=verb, residual=verb is not tiles)  # an untrained residual network changes nothing
         sub.add_argument("--model", help="a name, a weights file, or untrained; by default what alanet takes")
         sub.add_argument("--width", type=float, default=0.25, help="of an untrained network")
         sub.add_argument("--threads", type=int, help="CPU threads of the network")
-        if verb in (speed, precision):
+        if verb in (speed, precision, disk):
             sub.add_argument("--size", type=size, default=(640, 352))
+        if verb in (speed, precision, segments):
             sub.add_argument("--rounds", type=int, default=5)
+        if verb is segments:
+            sub.add_argument("--sizes", type=size, nargs="*", default=[(320, 192), (640, 352)])
+            sub.add_argument("--seconds", type=Fraction, nargs="*", default=[Fraction(4)])
+            sub.add_argument("--frames", type=int, default=220, help="input frames of a run, 25 a second")
+        if verb is disk:
+            sub.add_argument("--frames", type=int, default=50)
         if verb is speed:
             sub.add_argument("--frames", type=int, default=96, help="input frames of a run")
         if verb is memory:

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from alanet.cli.show import duration
+
 __all__ = ["SafePlace", "Terminated", "gently", "raise_signals"]
 
 PATIENCE = 10.0  # seconds: longer than most frames take; an input that has stalled must not hold a signal off
@@ -46,8 +48,11 @@ class SafePlace:
         self._finished: int | None = None
         self._last, self._longest = time.monotonic(), 0.0
 
-    def __call__(self, finished: int | None = None) -> None:
-        """finished: parts of the work that are safe; a signal waits for one more. None: nothing would be lost here."""
+    def __call__(self, finished: int | None = None, wait: float | None = None) -> None:
+        """finished: parts of the work that are safe; a signal waits for one more. None: nothing would be lost here.
+
+        wait: seconds until there is one more, where that is known.
+        """
         now = time.monotonic()
         self._last, self._longest = now, max(self._longest, now - self._last)
         if not self.waiting:
@@ -58,7 +63,8 @@ class SafePlace:
             raise self.waiting[0]
         if not self._told:
             self._told = True
-            self._tell("finishing the segment in hand, so that it is kept; once more stops now")
+            long = "" if wait is None else f" (about {duration(max(1.0, wait))})"
+            self._tell(f"finishing the segment in hand{long}, so that it is kept; once more stops now")
         signal.setitimer(signal.ITIMER_REAL, self.patience)
 
     @property

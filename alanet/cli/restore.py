@@ -82,7 +82,7 @@ def _run(restorer: Restorer, plan: RestorePlan, screen: Screen) -> RestoreReport
 
             def on_progress(progress: Progress) -> None:
                 show(progress)
-                safe_place(progress.finished)
+                safe_place(progress.finished, progress.wait)
 
             return restorer.run(plan, on_progress=on_progress)
     except (KeyboardInterrupt, Terminated) as error:
@@ -129,11 +129,16 @@ def estimate(seconds: float | None, frames: int | None) -> str:
 
 
 def opening_rows(plan: RestorePlan, network: str) -> list[tuple[str, str]]:
+    """What is about to be done. Raises OutputError where the disk is too small for it."""
+    from alanet.video.disk import check_room
+
     rows = [("input", describe(plan.info)), ("output", rate(plan.rate)), ("network", network)]
     if len(plan.tiles) > 1:
         rows.append(("tiles", f"{len(plan.tiles)} a frame, to stay within the memory"))
     if plan.done:
         rows.append(("goes on", f"after {plan.done:,} restored frames that an earlier run has finished"))
+    if room := check_room(plan.output, plan.frames_out, done=plan.done):
+        rows.append(("warning", room))
     return [*rows, ("estimate", estimate(plan.seconds, plan.frames_in))]
 
 
