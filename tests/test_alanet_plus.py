@@ -12,7 +12,7 @@ from test_stream import video
 
 from alanet.errors import OptionError, TimeError
 from alanet.frames.timing import Factor, TargetRate
-from alanet.model.alanet_plus import FAST, PLUS, ALANetPlus, ALANetPlusConfig, Candidate
+from alanet.model.alanet_plus import FAST, PLUS, ALANetPlus, ALANetPlusConfig, Candidate, smear_code
 from alanet.model.cost import count_parameters, stream_cost
 from alanet.model.motion import Motion
 from alanet.model.weights import load_model, save_weights
@@ -194,6 +194,45 @@ def test_motion_through_two_pairs_adds_up():
         2: 4,
         3: 8,
     }
+
+
+def test_the_code_of_a_smear_by_hand():
+    motion = torch.tensor([[3.0, 4.0], [-3.0, -4.0], [2.0, 0.0], [0.0, 2.0], [0.0, 0.0]])[..., None, None]
+    code = smear_code(motion, torch.tensor([2.0, 2.0, 1.0, 1.0, 9.0]))[..., 0, 0]
+    m = 10 / 12  # 5 pixels a period for 2 periods
+    wanted = [[m, m * (9 - 16) / 25, m * 24 / 25]] * 2 + [[0.5, 0.5, 0], [0.5, -0.5, 0], [0, 0, 0]]
+    torch.testing.assert_close(code, torch.tensor(wanted), rtol=0, atol=1e-3)
+
+
+def test_the_smear_is_told_of_the_frame_that_is_restored():
+    """Motion to both neighbours, times the frame's own exposure; between two frames, their flows and mean exposure."""
+    model = make(untrained=True)
+    told: list[torch.Tensor | None] = []
+    model.generator.register_forward_pre_hook(lambda _, given: told.append(given[1]))
+    window = {j: replace(model.encode(frame), exposure=torch.tensor([1.0 + j]).double())
+              for j, frame in enumerate(clip_of(1, b=3)[0].new_ones(3, 1, 3, 32, 48))}  # fmt: skip
+    flow = torch.zeros(1, 2, 8, 12).double()
+    flow[:, 0] = 2.0
+    pairs = {0: Motion(flow, -flow), 1: Motion(3 * flow, -3 * flow)}
+    for time in (0.0, 1.0, 2.0, 0.25):
+        model.generate(window, time, pairs)
+    pixels = [2 * 1, (2 + 6) / 2 * 2, 6 * 3, 2 * 1.5]
+    assert [float(code[:, 0].mean()) for code in told] == pytest.approx([n / (n + 2) for n in pixels], rel=1e-3)
+    model.generate({1: window[1]}, 1.0, {})
+    assert told[-1] is None  # alone, nothing is known of its motion
+
+
+def test_what_is_told_of_the_smear_changes_the_frame_and_teaches_motion_nothing():
+    model = make().train()
+    clip, times = clip_of(3), torch.tensor([[1.0]]).double()
+    silent = make(smear=False).train()
+    silent.load_state_dict({k: v for k, v in model.state_dict().items() if ".smear." not in k})
+    assert (model(clip, times) - silent(clip, times)).abs().max() > 1e-6
+    window, relations = model.look(clip, [1.0])
+    code = model._smear_of(window, 1, relations)
+    assert code is not None
+    assert not code.requires_grad
+    assert window[1].exposure.requires_grad
 
 
 def test_gates_see_both_frames_and_the_time_between():

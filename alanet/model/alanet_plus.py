@@ -10,7 +10,8 @@ What is added: (1) G predicts a correction to the input (deblurred) or to the bl
 (interpolated); (2) a pixel-unshuffle stem; (3) gates at every scale, which see both frames and the time between them;
 (4) motion, once a pair, by which neighbours are aligned before each place attends to them; without motion and with
 even attention this is eq. 5 and 6 divided by their number of frames; (5) any time; (6) each frame's exposure is
-estimated, and a frame that is judged sharp is given back as it is.
+estimated, and a frame that is judged sharp is given back as it is; (7) motion times exposure is how far each place was
+smeared, and G is told: direction and length of the blur need not be found in one frame's pixels.
 
 Axes: b batch, t frames of a clip, n restored frames, c channels, h w height and width; cells and flows as in
 `motion.py`. Frames are float32 RGB in [0, 1]; h and w are multiples of `stride`. Time counts input periods.
@@ -55,6 +56,7 @@ class ALANetPlusConfig:
     gates: Literal["pair", "paper"] = "pair"  # paper: at the deepest scale only, each seeing one frame
     align: bool = True  # False: neighbours as they lie, evenly attended
     exposure: bool = True  # False: not estimated, no frame passes through
+    smear: bool = True  # False: G is not told how far each place was smeared; needs align and exposure
     sharp_above: float = 0.9  # probability from which a frame counts as sharp
 
     def __post_init__(self) -> None:
@@ -201,7 +203,7 @@ class ALANetPlus(nn.Module):
         reach = self.config.window // 2
         flows = self._chained({i: None}, range(i - reach, i + reach + 1), window, relations)
         seen = [Candidate(window[j], flow, float(j == i), abs(j - i), j == i) for j, flow in sorted(flows.items())]
-        restored: Tensor = self.generator(seen)
+        restored: Tensor = self.generator(seen, self._smear_of(window, i, relations))
         if self.training or not self.config.exposure:  # in training the network sees all it would do to sharp frames
             return restored
         sharp = window[i].sharp > math.log(self.config.sharp_above / (1 - self.config.sharp_above))
@@ -221,8 +223,25 @@ class ALANetPlus(nn.Module):
         shares: dict[int, Tensor | float] = {i: 1 - phase, i + 1: phase}
         seen = [Candidate(window[j], flow, shares.get(j, 0.0), (i + phase - j).abs(), j in shares)
                 for j, flow in sorted(flows.items())]  # fmt: skip
-        restored: Tensor = self.generator(seen)
+        smeared: Tensor | None = None
+        if self.config.smear and self.config.align and self.config.exposure:
+            a, b = flows[i], flows[i + 1]
+            assert a is not None
+            assert b is not None
+            smeared = smear_code(b - a, (window[i].exposure + window[i + 1].exposure) / 2)
+        restored: Tensor = self.generator(seen, smeared)
         return restored
+
+    def _smear_of(
+        self, window: Mapping[int, PlusFeatures], i: int, relations: Mapping[int, Motion | None]
+    ) -> Tensor | None:
+        """The smear of input i from its motion to both neighbours; None where that is not known."""
+        after, before = relations.get(i), relations.get(i - 1)
+        moved = [] if after is None else [after.forward]
+        moved += [] if before is None else [-before.backward]
+        if not moved or not self.config.smear or not self.config.exposure:
+            return None
+        return smear_code(torch.stack(moved).mean(0), window[i].exposure)
 
     def _chained(
         self,
@@ -322,13 +341,15 @@ class Generator(nn.Module):
         self.up = nn.ModuleList(conv(c[level + 1], c[level], 1) for level in levels[:-1])
         self.join = nn.ModuleList(conv(2 * c[level], c[level], 3) for level in levels[:-1])
         self.blocks = nn.ModuleList(_blocks(n, m) for n, m in zip(c, config.generator, strict=True))
+        if config.smear and config.align and config.exposure:
+            self.smear = nn.ModuleList(Modulation(n) for n in c)
         fine = config.motion_levels if config.align else ()
         self.refine = nn.ModuleDict({str(level): Refinement(c[level], config.motion // 2) for level in fine})
         self.to_rgb = zeroed(conv(c[0], 3 * config.stem**2, 3))
         self.to_shares = zeroed(conv(2 * c[0], config.stem**2, 3))
 
-    def forward(self, seen: Sequence[Candidate]) -> Tensor:
-        """The restored frame from the frames it looks at: b 3 h w."""
+    def forward(self, seen: Sequence[Candidate], smeared: Tensor | None = None) -> Tensor:
+        """The restored frame from the frames it looks at, and the code of its smear (b 3 h/4 w/4): b 3 h w."""
         x: Tensor | None = None
         changes: list[Tensor | None] = [None] * len(seen)  # of the flows, in cells of the scale before
         aligned: list[Tensor] = []
@@ -341,6 +362,8 @@ class Generator(nn.Module):
                 x = self.up[level](resized(x, 2 * cell, cell))
             z, keys = self.fusions[level](seen, aligned, x)
             x = z if x is None else act(self.join[level](torch.cat((x, z), dim=1)))
+            if smeared is not None:
+                x = self.smear[level](x, resized(smeared, CELL, cell))
             x = self.blocks[level](x)
             if str(level) in self.refine:
                 changes = self._refined(level, x, keys, flows, changes)
@@ -464,6 +487,20 @@ class Refinement(nn.Module):
         return SMALL * exact(self.last, act(self.first(known)))
 
 
+class Modulation(nn.Module):
+    """Features scaled and shifted by the code of the smear at their place; unchanged before any training."""
+
+    def __init__(self, channels: int, hidden: int = 16) -> None:
+        super().__init__()
+        self.first = conv(3, hidden, 3)
+        self.last = zeroed(conv(hidden, 2 * channels, 1))
+
+    def forward(self, x: Tensor, code: Tensor) -> Tensor:
+        scale, shift = self.last(act(self.first(code.to(x.dtype)))).chunk(2, dim=1)
+        changed: Tensor = x * (1 + scale) + shift
+        return changed
+
+
 class Block(nn.Module):
     """x + two convolutions of it, which begin small, so that deep stacks begin near the identity."""
 
@@ -475,6 +512,20 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         changed: Tensor = x + self.second(act(self.first(x)))
         return changed
+
+
+def smear_code(motion: Tensor, exposure: Tensor) -> Tensor:
+    """Motion (b 2 h w, pixels a period) and exposure (b, periods) -> b 3 h w in [-1, 1]: the length of the smear, and
+    that times cosine and sine of twice its angle, since a smear looks alike both ways. n pixels have length n / (n + 2).
+
+    No gradient goes back: motion and exposure are learned from what they are, not from what would please G.
+    """
+    kind = torch.promote_types(motion.dtype, torch.float32)
+    x, y = (motion.detach().to(kind) * rearrange(exposure.detach().to(kind), "b -> b 1 1 1")).unbind(1)
+    square = x * x + y * y
+    length = (square + 1e-6).sqrt()
+    scale = 1 / (length * (length + 2))
+    return torch.stack((square * scale, (x * x - y * y) * scale, 2 * x * y * scale), dim=1)
 
 
 def _blocks(channels: int, count: int) -> nn.Sequential:

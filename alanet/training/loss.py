@@ -41,12 +41,12 @@ def charbonnier(restored: Tensor, truth: Tensor, softness: float = 1e-3) -> Tens
     return ((restored - truth).square() + softness**2).sqrt().mean() - softness
 
 
-def psnr_loss(restored: Tensor, truth: Tensor, floor: float = 3e-5) -> Tensor:
+def psnr_loss(restored: Tensor, truth: Tensor, floor: float = 3e-4) -> Tensor:
     """Mean over images (..., c, h, w) of log10(mean squared error + floor), which is -PSNR / 10.
 
     An image counts by what is gained on it in dB, whatever its error: in pixel terms the few that move too far for
-    anything to be learned drown those from which deblurring is learned first. `floor` is the error of 45 dB: nearer
-    than that, an image is left in peace. Lower is better; the number is negative. (Chen et al., HINet, 2021.)
+    anything to be learned drown those from which deblurring is learned first. `floor` is the error of 35 dB: nearer
+    than that, an image counts less and less. Lower is better; the number is negative. (Chen et al., HINet, 2021.)
     """
     return ((restored - truth).square().mean(dim=(-3, -2, -1)) + floor).log10().mean()
 
