@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -80,7 +80,8 @@ def _plan(path: Path, job: Job, overwrite: bool, notes: Notes) -> OutputPlan:
         threads=asked["encoder threads"],
         overwrite=overwrite,
     )
-    return plan_output(info, path, encode, notes, schedule=parse_rate(asked["--fps"]))
+    rate = replace(parse_rate(asked["--fps"]), slow=asked.get("--slow", 1))
+    return plan_output(info, path, encode, notes, schedule=rate)
 
 
 def _fraction(text: str | None) -> Fraction | None:

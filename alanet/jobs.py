@@ -65,6 +65,8 @@ def job_for(
     encode = asdict(target.options)
     asked = {
         "--fps": rate_text(options.rate),
+        "--slow": options.rate.slow,
+        "--strength": options.strength,
         "--tail": options.tail,
         "--start": _text(options.start),
         "--end": _text(options.end),

@@ -66,6 +66,7 @@ def memory_cost(runner: Runner, info: VideoInfo, plan: OutputPlan | None = None)
     rgb = (4 if info.alpha else 3) * (1 if info.depth <= 8 else 2)
     planes = _bytes_a_pixel(info.pixel_format)
     pictures = DECODED * (rgb + planes) + (REFERENCES + DECODER_THREADS) * planes + (RESTORED + PADDED) * rgb
+    pictures += RESTORED * planes  # of frames left untouched, which keep theirs
     if plan is not None:
         pictures += ENCODERS.get(plan.codec.name, 2) * _bytes_a_pixel(plan.pixel_format)
     weights = sum(p.numel() * p.element_size() for p in runner.model.parameters())

@@ -25,13 +25,13 @@ from alanet.errors import OptionError, TimeError
 from alanet.frames.cuts import find_cuts
 from alanet.frames.frame import Frame, Pixels, VideoInfo
 from alanet.frames.tiles import Tile, overhead, round_up
-from alanet.frames.timing import Factor, Schedule, Tail, output_rate, phases
+from alanet.frames.timing import Factor, Schedule, Tail, TargetRate, output_rate, phases
 from alanet.jobs import SEGMENT, earlier_job, job_for, segment_length, segment_of, tiles_of, weights_digest
 from alanet.memory import DECODER_THREADS, READ_AHEAD, exhaustion_told
 from alanet.model.alanet import ALANet
 from alanet.model.alanet_plus import ALANetPlus
 from alanet.model.cost import stream_cost
-from alanet.model.weights import default_model, load_model
+from alanet.model.weights import continuous_models, default_model, load_model
 from alanet.notes import Notes
 from alanet.progress import Going, Progress
 from alanet.runner import Runner, pick_device, pick_precision
@@ -59,6 +59,7 @@ class RestoreOptions:
     end: Fraction | None = None  # seconds; None: to the last frame
     deinterlace: Literal["auto", "on", "off"] = "auto"
     cuts: bool = True  # look for cuts, and interpolate nothing across one
+    strength: float = 1.0  # share of the restored frame at an input frame's own time; 0: that frame, untouched
     input_rate: Fraction | None = None  # frames a second, for a folder of images
     encode: EncodeOptions = field(default_factory=EncodeOptions)
     restart: bool = False  # what an interrupted run has finished is thrown away, not gone on with
@@ -68,6 +69,7 @@ class RestoreOptions:
             raise OptionError(f"tail {self.tail!r} is not one of hold, drop")
         if self.deinterlace not in ("auto", "on", "off"):
             raise OptionError(f"deinterlace {self.deinterlace!r} is not one of auto, on, off")
+        check_strength(self.strength)
         if self.start is not None and self.end is not None and self.start >= self.end:
             raise OptionError(f"start {float(self.start):g} s is not before end {float(self.end):g} s")
 
@@ -92,7 +94,9 @@ class RestorePlan:
     @property
     def frames_out(self) -> int | None:
         """Restored frames, by what the file states."""
-        return None if self.frames_in is None else round(self.frames_in * self.rate / self.info.rate)
+        if self.frames_in is None:
+            return None
+        return round(self.frames_in * self.rate * self.options.rate.slow / self.info.rate)
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,10 @@ class RestoreReport:
     notes: Notes
     earlier_out: int = 0  # of frames_out: made by an interrupted run before this one
     passed: int = 0  # of frames_out: the network gave NaN or infinity, and the input is shown
+    judged: int = 0  # input frames of this run whose exposure the network estimated
+    sharp: int = 0  # of these, judged sharp
+    exposure: float | None = None  # mean estimate, in input periods; None: nothing was estimated
+    untouched: int = 0  # restored frames of this run that are input frames, left as they were
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -181,7 +189,7 @@ class Restorer:
         tiles = tuple(plan_tiles_for(self.runner, info, self.memory, self.tile_mode, target))
         precision, done = self.precision, 0
         rate, each = output_rate(options.rate, info.rate), self._seconds_a_frame(info, options.rate, tiles)
-        segment = segment_length(rate, each * float(info.rate))
+        segment = segment_length(rate, each * float(info.rate) / options.rate.slow)
         job = job_for(target, options, self._network(), precision, tiles, segment)
         earlier = None if options.restart else earlier_job(target, job)
         if earlier is not None:
@@ -193,7 +201,7 @@ class Restorer:
                 f"tiles: they compute every pixel {work:.1f} times; more --memory or --tile-mode feather is faster"
             )
         frames_in = _stated_frames(info, options)
-        left = None if frames_in is None else max(0.0, frames_in - float(done * info.rate / rate))
+        left = None if frames_in is None else max(0.0, frames_in - float(done * info.rate / rate / options.rate.slow))
         seconds = None if left is None else left * each
         return RestorePlan(info, target, options, notes, frames_in, seconds, tiles, rate, precision, job, done, segment)
 
@@ -235,6 +243,10 @@ class Restorer:
             notes=plan.notes,
             earlier_out=going.skip,
             passed=counts.passed,
+            judged=counts.judged,
+            sharp=counts.sharp,
+            exposure=counts.exposures / counts.judged if counts.judged else None,
+            untouched=counts.untouched,
         )
 
     def restore(
@@ -259,7 +271,7 @@ class Restorer:
         notes = Notes() if notes is None else notes
         runner = self._runner(tiles, self.precision, notes)
         decoded = self._decoded(info, options, notes)
-        return self._stream(decoded, runner, options.rate, options.tail, options.cuts, Counts())
+        return self._stream(decoded, runner, options, Counts())
 
     def arrays(
         self,
@@ -268,10 +280,12 @@ class Restorer:
         rate: Schedule = Factor(2),
         tail: Tail = "drop",
         cuts: bool = False,
+        strength: float = 1.0,
     ) -> list[Pixels]:
         """Arrays in, arrays out: `h w 3` uint8 or uint16 each, evenly spaced in time, all of one size and type.
 
         t frames give 2t - 1 restored ones: 0 deblurred, 1 interpolated, 2 deblurred ... (`tail="hold"`: 2t).
+        A frame judged sharp comes back as it is, in an array of its own.
 
         >>> import numpy as np
         >>> clip = [np.full((48, 64, 3), i, np.uint8) for i in range(3)]
@@ -285,15 +299,16 @@ class Restorer:
             seen = " and ".join(sorted(kinds))
             raise OptionError(f"frames of {seen} were given; give arrays h w 3 of one size, all uint8 or all uint16")
         self._check_times(rate, Fraction(1))
-        given = (Frame(pixels, Fraction(i), Fraction(1)) for i, pixels in enumerate(frames))
+        given = (Frame(pixels.copy(), Fraction(i), Fraction(1)) for i, pixels in enumerate(frames))
+        options = RestoreOptions(rate=rate, tail=tail, cuts=cuts, strength=strength)
         runner = self._runner((), self.precision, Notes())
-        return [frame.pixels for frame in self._stream(given, runner, rate, tail, cuts, Counts())]
+        return [frame.pixels for frame in self._stream(given, runner, options, Counts())]
 
     def _restored(self, plan: RestorePlan, going: Going) -> Iterator[Frame]:
         options = plan.options
         runner = self._runner(plan.tiles, plan.precision, plan.notes)
         decoded = self._decoded(plan.info, options, plan.notes)
-        return self._stream(decoded, runner, options.rate, options.tail, options.cuts, going.counts, going)
+        return self._stream(decoded, runner, options, going.counts, going)
 
     def _decoded(self, info: VideoInfo, options: RestoreOptions, notes: Notes) -> Iterator[Frame]:
         part = {"start": options.start, "end": options.end}
@@ -307,14 +322,12 @@ class Restorer:
         self,
         frames: Iterable[Frame],
         runner: SteadyRunner,
-        rate: Schedule,
-        tail: Tail,
-        cuts: bool,
+        options: RestoreOptions,
         counts: Counts,
         going: Going | None = None,
     ) -> Iterator[Frame]:
         shots: Iterator[tuple[Frame, bool]]
-        if cuts:
+        if options.cuts:
             shots = ((frame, starts) for frame, _, starts in find_cuts(scored(frames)))
         else:
             shots = ((frame, False) for frame in frames)
@@ -322,8 +335,17 @@ class Restorer:
         shown: Iterator[tuple[Frame, bool]] = ahead if going is None else going.passing(ahead)
         skip = 0 if going is None else going.skip
         try:
-            window, around = self.model.config.window, self.runner.around
-            yield from stream(shown, runner, rate, window=window, around=around, tail=tail, counts=counts, skip=skip)
+            yield from stream(
+                shown,
+                runner,
+                options.rate,
+                window=self.model.config.window,
+                around=self.runner.around,
+                tail=options.tail,
+                counts=counts,
+                skip=skip,
+                strength=options.strength,
+            )
             if counts.first_passed is not None:
                 runner.notes.warn(
                     f"{counts.passed:,} restored frames (the first at {float(counts.first_passed):.3f} s) came out as "
@@ -340,23 +362,34 @@ class Restorer:
         """A model that knows half times only is not asked for others: refused before work starts."""
         if self.model.continuous_time or all(self.model.can_restore(phase) for phase in phases(rate, input_rate)):
             return
+        able = ", ".join(continuous_models())
         raise TimeError(
             f"{rate} of {float(input_rate):g} fps needs frames elsewhere than half-way, and {self.model_name} makes "
-            "only inputs and midpoints: use x2 or x1 (other rates need a time-continuous model; none is shipped yet)"
+            "only inputs and midpoints: use x2, x1 or --slow 2, or a time-continuous model: "
+            f"{f'--model {able}' if able else 'weights of ALANetPlus, by --model PATH'}"
         )
 
     def _seconds_a_frame(self, info: VideoInfo, rate: Schedule, tiles: Sequence[Tile]) -> float:
         """Estimated seconds an input frame, from a small frame timed here."""
         cost = stream_cost(self.model)
-        restored = float(output_rate(rate, info.rate) / info.rate)
+        restored = float(output_rate(rate, info.rate) * rate.slow / info.rate)
         encodes = 1.0 if len(tiles) == 1 else 1.0 + self.model.config.window + 1  # see tiled.py
         macs = encodes * cost["encoder"] + cost["motion"] + restored * cost["generator"]
         pixels = round_up(info.width, self.model.stride) * round_up(info.height, self.model.stride) * overhead(tiles)
         return self.runner.seconds_per_gmac() * macs * pixels / (640 * 352)
 
 
+def check_strength(strength: float) -> None:
+    """OptionError unless it is a share."""
+    if not 0 <= strength <= 1:
+        raise OptionError(f"strength {strength} is not a number from 0 (input frames untouched) to 1 (as restored)")
+
+
 def _suffix(rate: Schedule) -> str:
-    return f"_{rate}" if isinstance(rate, Factor) else f"_{float(rate.rate):g}fps"
+    slow = f"_slow{rate.slow}" if rate.slow > 1 else ""
+    if isinstance(rate, TargetRate):
+        return f"{slow}_{float(rate.rate):g}fps"
+    return slow if slow and rate.n == rate.slow else f"{slow}_{rate}"
 
 
 def _nothing_shown(plan: RestorePlan) -> str:

@@ -8,6 +8,7 @@ Axes: h w c for pixels, b c h w for tensors, b = 1.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
@@ -25,6 +26,7 @@ from alanet.model.alanet import ALANet, Features
 from alanet.model.alanet_plus import ALANetPlus, PlusFeatures
 from alanet.model.cost import stream_cost
 from alanet.model.motion import Motion
+from alanet.stream import Judged
 
 __all__ = ["Runner", "is_finite", "pick_device", "pick_precision", "time_a_frame"]
 
@@ -58,6 +60,16 @@ class Runner:
         with torch.inference_mode(), self.autocast():
             features: Features | PlusFeatures = self.model.encode(self.to_tensor(pixels))
             return features
+
+    def judge(self, encoded: Features | PlusFeatures) -> Judged | None:
+        """The estimated exposure of a frame, and whether it is sharp; None from a network that estimates none, or
+        nothing that is finite."""
+        if not isinstance(self.model, ALANetPlus) or not self.model.config.exposure:
+            return None
+        assert isinstance(encoded, PlusFeatures)
+        exposure, limit = float(encoded.exposure), self.model.config.sharp_above
+        sharp = float(encoded.sharp) > math.log(limit / (1 - limit))
+        return Judged(exposure, sharp) if math.isfinite(exposure) else None
 
     def relate(self, a: Features | PlusFeatures, b: Features | PlusFeatures) -> Motion | None:
         """What the network keeps of a pair of neighbours; None for the paper's, which keeps nothing."""

@@ -24,6 +24,7 @@ from alanet.frames.tiles import Tile
 from alanet.memory import is_full_gpu
 from alanet.notes import Notes
 from alanet.runner import Runner
+from alanet.stream import Judged
 from alanet.tiled import TiledRunner, TileMode, smaller_tiles
 
 __all__ = ["SteadyRunner"]
@@ -59,6 +60,21 @@ class SteadyRunner:
     def encode(self, pixels: Pixels) -> _Kept:
         """A frame, whose features are made when a restored frame looks at it: there errors can be dealt with."""
         return self._new(pixels)
+
+    def judge(self, frame: _Kept) -> Judged | None:
+        """What the network thinks of a frame; None where it has no opinion."""
+        pixels = frame.pixels
+        assert pixels is not None
+        while True:
+            at_work: Any = self._at_work
+            try:
+                judged: Judged | None = at_work.judge(frame.get(at_work, partial(at_work.encode, pixels)))
+            except RuntimeError as error:
+                if not is_full_gpu(error):
+                    raise
+            else:
+                return judged
+            self._take_smaller(pixels)
 
     def relate(self, a: _Kept, b: _Kept) -> _Kept:
         """A pair, likewise."""

@@ -7,6 +7,7 @@ Each frame is encoded once (an exact duplicate of the frame before not at all) a
 once, where the network relates; memory does not depend on length.
 A run that goes on after another one skips what is there: nothing is encoded but what the first new frame looks at.
 Nothing is interpolated or borrowed across a cut: windows end there, and the restored frame before is held.
+A frame that the network judges sharp is passed on at its own time as it came, planes and all: nothing is made for it.
 """
 
 from __future__ import annotations
@@ -24,15 +25,26 @@ from alanet.frames.frame import Frame, Pixels
 from alanet.frames.timing import Schedule, Tail, merge_holds, moments
 from alanet.frames.windows import reach, window_of
 
-__all__ = ["Counts", "Restoring", "stream"]
+__all__ = ["Counts", "Judged", "Restoring", "stream"]
 
 E = TypeVar("E")
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a network thinks of a frame."""
+
+    exposure: float  # periods that the shutter was open
+    sharp: bool  # given back as it is
 
 
 class Restoring(Protocol[E]):
     """What a stream needs of a network: `SteadyRunner`, or the `Runner` or `TiledRunner` in it."""
 
     def encode(self, pixels: Pixels) -> E: ...
+
+    def judge(self, encoded: E) -> Judged | None:
+        """None from a network that has no opinion."""
 
     def relate(self, a: E, b: E) -> Any: ...
 
@@ -52,6 +64,10 @@ class Counts:
     duplicates: int = 0
     passed: int = 0  # of frames_out: the network came to nothing, and the input is shown
     first_passed: Fraction | None = None  # time of the first of these
+    judged: int = 0  # input frames whose exposure was estimated
+    sharp: int = 0  # of these, judged sharp
+    exposures: float = 0.0  # their sum, periods
+    untouched: int = 0  # of frames_out, holds included: input frames as they came, judged sharp or by strength 0
 
     def pass_through(self, time: Fraction) -> None:
         self.passed += 1
@@ -92,6 +108,7 @@ def stream(
     tail: Tail = "hold",
     counts: Counts | None = None,
     skip: int = 0,
+    strength: float = 1.0,
 ) -> Iterator[Frame]:
     """Restore frames as they come.
 
@@ -104,12 +121,14 @@ def stream(
         tail: "hold" repeats the last restored frame to the end of the video; "drop" shows it once, longer.
         counts: kept up to date on the way.
         skip: restored frames at the beginning that are there already: counted, but neither made nor yielded.
+        strength: share of a restored frame in what is shown at an input frame's own time, the rest is that input
+            frame; at 0 it is untouched. Frames in between are not changed by it.
 
     Yields:
         Restored frames at exact times, from the first frame's time to the end of the last one. A held frame is the
         restored frame before it with a new time. Where the network came to nothing it is the nearer input.
     """
-    ring = _Ring(runner, schedule, window, around, Counts() if counts is None else counts, skip)
+    ring = _Ring(runner, schedule, window, around, Counts() if counts is None else counts, skip, strength)
     far = reach(window, around=around)
     index = -1
     for index, (frame, starts_shot) in enumerate(frames):
@@ -125,10 +144,17 @@ class _Ring(Generic[E]):
     """The frames around the one in hand, with their features."""
 
     def __init__(
-        self, runner: Restoring[E], schedule: Schedule, window: int, around: int, counts: Counts, skip: int
+        self,
+        runner: Restoring[E],
+        schedule: Schedule,
+        window: int,
+        around: int,
+        counts: Counts,
+        skip: int,
+        strength: float,
     ) -> None:
         self.runner, self.schedule, self.window, self.around = runner, schedule, window, around
-        self.counts, self.skip = counts, skip
+        self.counts, self.skip, self.strength = counts, skip, strength
         self.held: dict[int, _Held[E]] = {}
         self.origin = Fraction(0)  # time of the video's first frame
 
@@ -161,32 +187,66 @@ class _Ring(Generic[E]):
         there = min(len(wanted), max(0, self.skip - self.counts.frames_out))
         self.counts.frames_out += there
         wanted = wanted[there:]
-        pictures = self._pictures(i, [Fraction(0) if moment.hold else moment.phase for moment in wanted])
-        for moment, picture in zip(wanted, pictures, strict=True):
+        phases = [Fraction(0) if moment.hold else moment.phase for moment in wanted]
+        for moment, (picture, source) in zip(wanted, self._pictures(i, phases), strict=True):
             self.counts.frames_out += 1
             if picture is not None:
-                yield Frame(picture, moment.time, moment.duration)
+                yield Frame(picture, moment.time, moment.duration, source)
                 continue
             self.counts.pass_through(moment.time)
             nearer = frame if following is None or moment.hold or moment.phase <= Fraction(1, 2) else following.frame
             yield replace(nearer, time=moment.time, duration=moment.duration)
 
-    def _pictures(self, i: int, phases: Sequence[Fraction]) -> Iterator[Pixels | None]:
-        """What is shown at i + each phase; a phase that repeats the one before, a hold, is not made again."""
+    def _pictures(self, i: int, phases: Sequence[Fraction]) -> Iterator[tuple[Pixels | None, Any]]:
+        """What is shown at i + each phase, with its decoded planes where it is an input frame as it came.
+
+        A phase that repeats the one before, a hold, is not made again.
+        """
         a, b = self.held[i].frame, self.held.get(i + 1, self.held[i]).frame
+        passed = self._passed(i, phases)
+        made = self._made(i, [phase for phase, _ in groupby(phases) if phase or not passed], a.pixels)
+        for phase, repeats in groupby(phases):
+            shown: tuple[Pixels | None, Any] = a.pixels, a.source
+            if phase or not passed:
+                picture = next(made)
+                if picture is not None:
+                    picture = _with_alpha(picture if phase else _mixed(picture, a.pixels, self.strength), a, b, phase)
+                shown = picture, None
+            for _ in repeats:
+                self.counts.untouched += passed and not phase
+                yield shown
+
+    def _made(self, i: int, phases: Sequence[Fraction], like: Pixels) -> Iterator[Pixels | None]:
+        """The network's frames at i + each phase."""
+        if not phases:
+            return
         first = self.held[i].first
         last = max(j for j, held in self.held.items() if held.first == first)
         seen = {j for phase in phases for j in window_of(i + phase, self.window, first, last, around=self.around)}
         window = {j: self.held[j].encoded.get() for j in sorted(seen)}
-        times = [float(i + phase) for phase, _ in groupby(phases)]
         pairs = {j: self.held[j + 1].relation for j in window if j + 1 in window}
         relations = {j: None if pair is None else pair.get() for j, pair in pairs.items()}
-        made = self.runner.generate(window, times, a.pixels, relations)
-        for phase, repeats in groupby(phases):
-            restored = next(made)
-            picture = None if restored is None else _with_alpha(restored, a, b, phase)
-            for _ in repeats:
-                yield picture
+        yield from self.runner.generate(window, [float(i + phase) for phase in phases], like, relations)
+
+    def _passed(self, i: int, phases: Sequence[Fraction]) -> bool:
+        """Whether frame i is shown as it came; where the network is needed for any phase, its opinion is counted."""
+        if not phases or (self.strength == 0 and not any(phases)):
+            return bool(phases)
+        judged = self.runner.judge(self.held[i].encoded.get())
+        if judged is not None:
+            self.counts.judged += 1
+            self.counts.sharp += judged.sharp
+            self.counts.exposures += judged.exposure
+        return self.strength == 0 or (judged is not None and judged.sharp)
+
+
+def _mixed(restored: Pixels, given: Pixels, strength: float) -> Pixels:
+    """`strength` of a restored frame and the rest of the frame it was made from, rounded."""
+    if strength == 1:
+        return restored
+    change = np.float32(strength) * np.subtract(restored, given[..., :3], dtype=np.float32)
+    mixed: Pixels = np.rint(given[..., :3] + change).astype(restored.dtype)
+    return mixed
 
 
 def _with_alpha(restored: Pixels, a: Frame, b: Frame, phase: Fraction) -> Pixels:

@@ -83,6 +83,9 @@ class TiledRunner:
         places = padded.shape[0] * padded.shape[1] // self.runner.model.stride**2
         return TiledFrame(padded, total / places)
 
+    def judge(self, encoded: TiledFrame) -> None:
+        """The paper's network has no opinion on a frame."""
+
     def relate(self, a: TiledFrame, b: TiledFrame) -> None:
         """The paper's network keeps nothing of a pair."""
 

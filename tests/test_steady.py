@@ -221,6 +221,9 @@ def test_the_nearer_input_at_any_time():
         def encode(self, pixels):
             return None
 
+        def judge(self, encoded):
+            return None
+
         def relate(self, a, b):
             return None
 

@@ -12,7 +12,7 @@ from alanet.frames.frame import Frame
 from alanet.frames.timing import Factor, TargetRate
 from alanet.model.alanet import ALANet, ALANetConfig
 from alanet.runner import Runner
-from alanet.stream import Counts, stream
+from alanet.stream import Counts, Judged, stream
 
 RATE = Fraction(30000, 1001)
 
@@ -28,14 +28,20 @@ def video(n, size=(32, 48), cuts=(), seed=0, same=(), channels=3):
 
 
 class Spy:
-    """Stands for a network: remembers what it was asked; a frame's features are its first pixel."""
+    """Stands for a network: remembers what it was asked; a frame's features are its first pixel.
 
-    def __init__(self):
-        self.encodes, self.calls = 0, []
+    `sharp`: whether a frame of these features is; None: no opinion.
+    """
+
+    def __init__(self, sharp=None):
+        self.encodes, self.calls, self.sharp = 0, [], sharp
 
     def encode(self, pixels):
         self.encodes += 1
         return int(pixels[0, 0, 0])
+
+    def judge(self, encoded):
+        return None if self.sharp is None else Judged(0.25 + encoded, self.sharp(encoded))
 
     def relate(self, a, b):
         return (a, b)
@@ -137,6 +143,83 @@ def test_alpha_goes_around_the_network():
     a, b = (frame.pixels[..., 3].astype(float) for frame, _ in frames)
     assert np.array_equal(out[0].pixels[..., 3], a)
     assert np.array_equal(out[1].pixels[..., 3], np.rint((a + b) / 2))
+
+
+def numbered(n, channels=3):
+    """Frame i is full of 10 i, and has planes of its own."""
+    for i in range(n):
+        yield Frame(np.full((2, 4, channels), 10 * i, np.uint8), i / RATE, 1 / RATE, source=f"planes {i}"), False
+
+
+def test_sharp_frames_pass_as_they_came_and_nothing_is_made_for_them():
+    spy, counts = Spy(lambda first: first in (10, 40)), Counts()
+    frames = list(numbered(5))
+    out = list(stream(iter(frames), spy, Factor(2), window=2, counts=counts))
+    assert [at for at, _ in spy.calls] == [0, 0.5, 1.5, 2, 2.5, 3, 3.5]  # not 1, not 4
+    assert [frame.source for frame in out] == [None] * 2 + ["planes 1"] + [None] * 5 + ["planes 4"] * 2  # the hold too
+    assert out[2].pixels is frames[1][0].pixels
+    assert [frame.time for frame in out] == [k / RATE / 2 for k in range(10)]
+    assert (counts.judged, counts.sharp, counts.untouched) == (5, 2, 3)
+    assert counts.exposures == pytest.approx(5 * 0.25 + 100)
+
+
+def test_a_sharp_frame_alone_looks_at_no_neighbour():
+    """Asked for its own time only, nothing but itself is encoded, and no pair is related."""
+    spy = Spy(lambda first: True)
+    spy.relate = None
+    out = list(stream(numbered(3), spy, Factor(1), window=2))
+    assert (spy.encodes, spy.calls) == (3, [])
+    assert [frame.source for frame in out] == [f"planes {i}" for i in range(3)]
+
+
+def test_sharp_frames_have_their_own_alpha():
+    out = list(stream(numbered(3, channels=4), Spy(lambda first: first == 10), Factor(2), window=2))
+    assert out[2].pixels.shape == (2, 4, 4)
+    assert (out[2].pixels == 10).all()
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.25, 0.5, 1.0])
+def test_strength_blends_at_input_times_only(strength):
+    """The spy's frames are 1, 2, 3 ... in the order made."""
+    spy, counts = Spy(), Counts()
+    out = list(stream(numbered(3), spy, Factor(2), window=2, counts=counts, strength=strength))
+    if strength == 0:
+        assert [at for at, _ in spy.calls] == [0.5, 1.5]
+        assert [frame.source for frame in out] == ["planes 0", None, "planes 1", None, "planes 2", "planes 2"]
+        assert [int(frame.pixels[0, 0, 0]) for frame in out] == [0, 1, 10, 2, 20, 20]
+        assert counts.untouched == 4
+    else:
+        s, deblurred = strength, [(0, 1), (10, 3), (20, 5)]
+        at = [int(np.rint(given + np.float32(s) * (made - given))) for given, made in deblurred]
+        assert [int(frame.pixels[0, 0, 0]) for frame in out] == [at[0], 2, at[1], 4, at[2], at[2]]
+        assert all(frame.source is None for frame in out)
+        assert counts.untouched == 0
+
+
+def test_strength_0_at_the_inputs_rate_needs_no_network():
+    out = list(stream(numbered(3), None, Factor(1), window=2, strength=0.0))
+    assert [frame.source for frame in out] == [f"planes {i}" for i in range(3)]
+
+
+def test_strength_blends_deep_video_without_overflow():
+    class Dark(Spy):
+        def generate(self, window, times, like, relations):
+            for _ in times:
+                yield np.zeros_like(like)
+
+    frame = Frame(np.full((2, 2, 3), 65535, np.uint16), Fraction(0), Fraction(1))
+    (out,) = stream([(frame, False)], Dark(), Factor(1), window=2, strength=0.25)
+    assert out.pixels.dtype == np.uint16
+    assert (out.pixels == 49151).all()  # 65535 x 3/4, rounded to even
+
+
+@pytest.mark.parametrize("cut", [(), (2,)])
+def test_slow_motion_is_the_same_frames_on_a_stretched_clock(cut):
+    quick = list(stream(video(4, cuts=cut), Spy(), Factor(4), window=2))
+    slow = list(stream(video(4, cuts=cut), Spy(), Factor(4, slow=4), window=2))
+    assert all(np.array_equal(a.pixels, b.pixels) for a, b in zip(quick, slow, strict=True))
+    assert [frame.time for frame in slow] == [k / RATE for k in range(16)]
+    assert {frame.duration for frame in slow} == {1 / RATE}
 
 
 def test_the_ring_is_all_that_is_kept():

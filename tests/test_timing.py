@@ -19,6 +19,7 @@ from alanet.frames.timing import (
     output_rate,
     parse_rate,
     phases,
+    slow_motion,
 )
 
 F = Fraction
@@ -219,3 +220,32 @@ def test_the_phases_a_model_is_asked_for() -> None:
 def test_nominal_rate_of_the_output() -> None:
     assert output_rate(Factor(2), NTSC) == F(60000, 1001)
     assert output_rate(TargetRate(F(50)), NTSC) == 50
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("rate", [Factor(1), Factor(2), TargetRate(F(60000, 1001))])
+def test_slow_motion_is_the_same_time_line_stretched(seed, rate):
+    """Sampled as often as it is slow, each time is that many times as far from the first frame; the end too."""
+    frames, slow = variable(20, seed), 4
+    quick = Factor(rate.n * slow) if isinstance(rate, Factor) else TargetRate(rate.rate * slow)
+    origin = frames[0][0]
+    plain, stretched = (list(timeline(frames, schedule)) for schedule in (quick, slow_motion(slow, rate)))
+    assert [(i, m.phase, m.hold) for i, m in plain] == [(i, m.phase, m.hold) for i, m in stretched]
+    assert [origin + (m.time - origin) * slow for _, m in plain] == [m.time for _, m in stretched]
+    assert [m.duration * slow for _, m in plain] == [m.duration for _, m in stretched]
+
+
+def test_slow_motion_by_hand():
+    assert slow_motion(4) == Factor(4, slow=4)
+    assert slow_motion(2, Factor(3)) == Factor(6, slow=2)
+    assert slow_motion(4, TargetRate(F(50))) == TargetRate(F(50), slow=4)
+    assert output_rate(slow_motion(4), F(30)) == 30
+    assert output_rate(slow_motion(2, Factor(3)), F(30)) == 90
+    assert output_rate(slow_motion(4, TargetRate(F(50))), F(25)) == 50
+    assert phases(slow_motion(4), F(30)) == {F(k, 4) for k in range(4)}
+    assert phases(slow_motion(4, TargetRate(F(50))), F(25)) == {F(k, 8) for k in range(8)}
+    for wrong in (lambda: slow_motion(0), lambda: slow_motion(65), lambda: Factor(2, slow=0)):
+        with pytest.raises(OptionError, match="1 to 64 are possible"):
+            wrong()
+    with pytest.raises(OptionError, match="x128"):
+        slow_motion(64, Factor(2))

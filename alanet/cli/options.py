@@ -17,6 +17,7 @@ from alanet.cli.values import parse_memory, parse_moment, parse_ratio
 from alanet.errors import OptionError
 
 if TYPE_CHECKING:
+    from alanet.frames.timing import Schedule
     from alanet.restore import RestoreOptions, Restorer
     from alanet.video.encode import EncodeOptions
 
@@ -103,11 +104,25 @@ class Reading:
 @Parameter(name="*", group=READING)
 @dataclass(frozen=True)
 class Timing:
-    """Which part of the video is restored, and at which times."""
+    """Which part of the video is restored, at which times, and how much."""
 
     fps: Annotated[
-        str, Parameter(metavar="RATE", help="Rate of the result: a factor (x2) or frames a second (60, 60000/1001).")
-    ] = "x2"
+        str | None,
+        Parameter(
+            metavar="RATE",
+            help="Rate of the result: a factor (x2, the default) or frames a second (60, 60000/1001).",
+        ),
+    ] = None
+    slow: Annotated[
+        int | None,
+        Parameter(metavar="N", help="Slow motion: N times as long, at the input's rate or --fps, without sound."),
+    ] = None
+    strength: Annotated[
+        float,
+        Parameter(
+            metavar="0..1", help="How much input frames are sharpened; 0 keeps them and only adds others between."
+        ),
+    ] = 1.0
     start: Annotated[str | None, Parameter(metavar="TIME", help="Begin here; seconds or h:m:s.")] = None
     end: Annotated[str | None, Parameter(metavar="TIME", help="End here; seconds or h:m:s.")] = None
     tail: Annotated[
@@ -115,15 +130,22 @@ class Timing:
         Parameter(help="The moment after the last frame: hold that frame (2N frames) or drop it (2N - 1)."),
     ] = "hold"
 
+    def schedule(self) -> Schedule:
+        from alanet.frames.timing import parse_rate, slow_motion
+
+        if self.slow is None:
+            return parse_rate(self.fps or "x2")
+        return slow_motion(self.slow, parse_rate(self.fps or "x1"))
+
     def options(self, reading: Reading, encode: EncodeOptions) -> RestoreOptions:
-        from alanet.frames.timing import parse_rate
         from alanet.restore import RestoreOptions
 
         start = None if self.start is None else parse_moment(self.start)
         end = None if self.end is None else parse_moment(self.end)
         return RestoreOptions(
-            rate=parse_rate(self.fps),
+            rate=self.schedule(),
             tail=self.tail,
+            strength=self.strength,
             start=start,
             end=end,
             deinterlace=reading.deinterlace,

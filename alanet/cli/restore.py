@@ -132,7 +132,7 @@ def opening_rows(plan: RestorePlan, network: str) -> list[tuple[str, str]]:
     """What is about to be done. Raises OutputError where the disk is too small for it."""
     from alanet.video.disk import check_room
 
-    rows = [("input", describe(plan.info)), ("output", rate(plan.rate)), ("network", network)]
+    rows = [("input", describe(plan.info)), ("output", rate(plan.rate) + slower(plan)), ("network", network)]
     if len(plan.tiles) > 1:
         rows.append(("tiles", f"{len(plan.tiles)} a frame, to stay within the memory"))
     if plan.done:
@@ -142,6 +142,11 @@ def opening_rows(plan: RestorePlan, network: str) -> list[tuple[str, str]]:
     return [*rows, ("estimate", estimate(plan.seconds, plan.frames_in))]
 
 
+def slower(plan: RestorePlan) -> str:
+    slow = plan.options.rate.slow
+    return f", {slow} times slower" if slow > 1 else ""
+
+
 def closing_rows(report: RestoreReport) -> list[tuple[str, str]]:
     """What was done, kept, left out and should be known; the result's path last."""
     made = report.frames_out - report.earlier_out
@@ -149,6 +154,9 @@ def closing_rows(report: RestoreReport) -> list[tuple[str, str]]:
     done = f"{count(report.frames_in, 'frame')} in, {report.frames_out:,} out, in {duration(report.seconds)}{speed}"
     found = [count(n, thing) for n, thing in ((report.cuts, "cut"), (report.duplicates, "duplicate frame")) if n]
     rows = [("done", ", ".join([done, *found]))]
+    if report.exposure is not None:
+        share = f"{report.sharp:,} of {report.judged:,} judged sharp and passed on as they came"
+        rows.append(("frames", f"{share}; exposure {report.exposure:.2f} of a period on average"))
     rows += [("kept", line) for line in report.notes.kept]
     rows += [("left out", line) for line in report.notes.left_out]
     rows += [("warning", line) for line in report.notes.warnings]

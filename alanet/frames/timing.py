@@ -14,6 +14,10 @@ input periods), anything else = interpolated (time i + phase). Constant and vari
 - `TargetRate(r)`: restored frame k at t_0 + k/r while that is before the video's end, each shown 1/r. The input is
   always covered; the last restored frame may outlive it, by less than one output period.
 
+Slow motion is the same schedule on a stretched clock: what the input shows in a second is shown in `slow` seconds,
+counted from the video's first frame. The phases are those of the schedule as it samples the input: `Factor(4, slow=4)`
+shows phases 0, 1/4, 1/2, 3/4 at the input's own rate, and `TargetRate(r, slow=4)` samples the input 4 r times a second.
+
 After the last frame, and before a cut, there is nothing to interpolate with: the restored frame before is held, and
 the moment says so (`hold`). Everything here is pure; floats would drift within an hour of 29.97 fps and are refused.
 """
@@ -38,6 +42,7 @@ __all__ = [
     "output_rate",
     "parse_rate",
     "phases",
+    "slow_motion",
 ]
 
 HIGHEST_FACTOR = 64  # more is a slip of the keyboard: 64 x 30 fps fills a disk in minutes
@@ -48,11 +53,13 @@ Tail = Literal["hold", "drop"]
 
 @dataclass(frozen=True, slots=True)
 class Factor:
-    """n restored frames for every input frame."""
+    """n restored frames for every input frame; the video is `slow` times as long."""
 
     n: int
+    slow: int = 1
 
     def __post_init__(self) -> None:
+        check_slow(self.slow)
         if not 1 <= self.n <= HIGHEST_FACTOR:
             raise OptionError(f"a factor of x{self.n} was asked for; x1 to x{HIGHEST_FACTOR} are possible, x2 is usual")
 
@@ -65,8 +72,10 @@ class TargetRate:
     """Restored frames at a constant rate, in frames a second, whatever the input's rate is."""
 
     rate: Fraction
+    slow: int = 1
 
     def __post_init__(self) -> None:
+        check_slow(self.slow)
         if not 0 < self.rate <= HIGHEST_RATE:
             raise OptionError(f"a rate of {self.rate} fps was asked for; give one above 0 and up to {HIGHEST_RATE}")
 
@@ -75,6 +84,22 @@ class TargetRate:
 
 
 Schedule = Factor | TargetRate
+
+
+def check_slow(slow: int) -> None:
+    """OptionError unless a video can be made so many times as long."""
+    if not 1 <= slow <= HIGHEST_FACTOR:
+        raise OptionError(f"a video {slow} times as long was asked for; 1 to {HIGHEST_FACTOR} are possible")
+
+
+def slow_motion(slow: int, rate: Schedule = Factor(1)) -> Schedule:
+    """The schedule of a video `slow` times as long, at `rate`: a factor is of the input's rate.
+
+    >>> slow_motion(4)
+    Factor(n=4, slow=4)
+    """
+    check_slow(slow)
+    return Factor(rate.n * slow, slow) if isinstance(rate, Factor) else TargetRate(rate.rate, slow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,24 +138,28 @@ def _broadcast_rate(text: str) -> Fraction | None:
 def moments(
     schedule: Schedule, start: Fraction, end: Fraction, *, origin: Fraction, hold: bool = False
 ) -> list[Moment]:
-    """The restored frames shown in one input interval [start, end), in order; may be none for a low target rate.
+    """The restored frames of one input interval [start, end), in order; may be none for a low target rate.
 
     start: time of frame i, s. end: time of frame i+1, or, for the last frame, start + its own duration.
     origin: time of the video's first frame, s: where a target rate counts from.
     hold: nothing follows to interpolate with (frame i is the last one, or a cut follows): moments after the interval's
     first picture repeat it. Where the first moment of such an interval has a phase above 0 it is a hold too, of the
     deblurred frame i: whoever restores shows phase 0 for every hold.
+    Times and durations are those at which they are shown: with slow motion, stretched from `origin` on.
     """
     assert origin <= start < end, f"frame times must increase: {origin}, {start}, {end}"
     if isinstance(schedule, Factor):
         step = (end - start) / schedule.n
         times = [start + k * step for k in range(schedule.n)]
     else:
-        step = 1 / schedule.rate
-        first, stop = (-((origin - time) * schedule.rate // 1) for time in (start, end))  # ceil: first k at or after
+        sampled = schedule.rate * schedule.slow
+        step = 1 / sampled
+        first, stop = (-((origin - time) * sampled // 1) for time in (start, end))  # ceil: first k at or after
         times = [origin + k * step for k in range(first, stop)]
     phases = [(time - start) / (end - start) for time in times]
-    return [Moment(time, phase, step, hold and phase > 0) for time, phase in zip(times, phases, strict=True)]
+    slow = schedule.slow
+    return [Moment(origin + (time - origin) * slow, phase, step * slow, hold and phase > 0)
+            for time, phase in zip(times, phases, strict=True)]  # fmt: skip
 
 
 def merge_holds(interval: list[Moment]) -> list[Moment]:
@@ -145,10 +174,10 @@ def phases(schedule: Schedule, rate: Fraction) -> frozenset[Fraction]:
 
     With variable rate a factor asks for the same phases, but a target rate may ask for any.
     """
-    steps = schedule.n if isinstance(schedule, Factor) else (rate / schedule.rate).denominator
+    steps = schedule.n if isinstance(schedule, Factor) else (rate / (schedule.rate * schedule.slow)).denominator
     return frozenset(Fraction(k, steps) for k in range(steps))
 
 
 def output_rate(schedule: Schedule, rate: Fraction) -> Fraction:
     """Nominal frames a second of the output of an input with `rate` frames a second."""
-    return rate * schedule.n if isinstance(schedule, Factor) else schedule.rate
+    return rate * schedule.n / schedule.slow if isinstance(schedule, Factor) else schedule.rate

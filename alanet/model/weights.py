@@ -14,6 +14,7 @@ import hashlib
 import json
 import math
 import os
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from importlib import resources
 from pathlib import Path
@@ -29,6 +30,7 @@ __all__ = [
     "ModelCard",
     "available_models",
     "build_network",
+    "continuous_models",
     "default_model",
     "file_sha256",
     "load_model",
@@ -71,6 +73,17 @@ def default_model() -> str:
     if name is None:
         raise WeightsError("this build ships no default model; give a safetensors file by --model PATH")
     return name
+
+
+def continuous_models() -> list[str]:
+    """The shipped models that restore any time, not only inputs and midpoints. Reads the files' headers only."""
+    names = []
+    for name, card in available_models().items():
+        with suppress(OSError, ValueError, KeyError), open(card.path, "rb") as file:
+            header = json.loads(file.read(min(int.from_bytes(file.read(8), "little"), MAX_HEADER)))
+            if json.loads(header["__metadata__"]["alanet"])["model"] == "ALANetPlus":
+                names.append(name)
+    return names
 
 
 def load_model(name_or_path: str | Path | None = None, *, sha256: str | None = None) -> ALANet | ALANetPlus:

@@ -35,11 +35,19 @@ class Carried:
     how: Literal["copy", "text", "cover", "attachment"]
 
 
-def carried(streams: Sequence[Any], picture: int, container: Container, notes: Notes) -> tuple[Carried, ...]:
-    """What becomes of each stream of an open input but the picture's own, in the input's order."""
+def carried(
+    streams: Sequence[Any], picture: int, container: Container, notes: Notes, *, timed: bool = True
+) -> tuple[Carried, ...]:
+    """What becomes of each stream of an open input but the picture's own, in the input's order.
+
+    timed: False where the picture gets other times (slow motion): sound, subtitles and data would not fit it.
+    """
     kept: list[Carried] = []
+    unfit = [] if timed else [stream for stream in streams if stream.index != picture and _is_timed(stream)]
+    if unfit:
+        notes.leave_out(f"{', '.join(name_of(stream) for stream in unfit)}: would not fit slow motion")
     for stream in streams:
-        if stream.index == picture:
+        if stream.index == picture or stream in unfit:
             continue
         how = _form(stream, container)
         if how is not None:
@@ -87,6 +95,10 @@ def _form(stream: Any, container: Container) -> Literal["copy", "text", "cover",
         return "copy"
     is_text = stream.type == "subtitle" and codec_of(stream) in TEXT
     return "text" if is_text and container.text else None
+
+
+def _is_timed(stream: Any) -> bool:
+    return stream.type != "attachment" and not (stream.type == "video" and _is_cover(stream)) and not _remade(stream)
 
 
 def _is_cover(stream: Any) -> bool:

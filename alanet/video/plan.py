@@ -72,6 +72,7 @@ class OutputPlan:
     tags: Color  # as written; None stays untagged
     color: Color  # complete: what the pixels are converted by
     encoder_options: dict[str, str]
+    slow: int = 1  # times as long as the input: then nothing that has times of its own comes along
     source_is_media: bool = False  # the input is a file with streams and tags, not pictures or a pipe
     carried: tuple[Carried, ...] = ()  # the other streams of the input that come along
 
@@ -121,7 +122,9 @@ def _video(
         container = container_for(info, given, codec, streams, notes)
         path = given or beside(info, suffix, ending_of(info, container))
         plan = _described(info, path, "video", container, codec, options, notes, schedule)
-        kept = carried(streams, info.stream_index, container, notes)
+        kept = carried(streams, info.stream_index, container, notes, timed=plan.slow == 1)
+        if plan.slow > 1 and source is not None and source.chapters():
+            notes.leave_out("chapters: slow motion has none")
     finally:
         if source is not None:
             source.close()
@@ -192,6 +195,7 @@ def _described(
         size=size,
         tick=_tick(info, schedule, notes),
         rate=output_rate(schedule, info.rate),
+        slow=schedule.slow,
         tags=tags,
         color=color,
         encoder_options=encoder_options(

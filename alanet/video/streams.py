@@ -209,7 +209,7 @@ def _add_globals(
     """Title and other tags, and the chapters that meet the cut."""
     out.metadata.update(_tags(source.metadata))
     chapters = [chapter for chapter in map(_moved(origin, cut), source.chapters()) if chapter]
-    if chapters and plan.container is not None and plan.container.chapters:
+    if chapters and plan.slow == 1 and plan.container is not None and plan.container.chapters:
         out.set_chapters(chapters)
         notes.keep(f"chapters: {len(chapters)}")
 
