@@ -61,6 +61,11 @@ class Runner:
             features: Features | PlusFeatures = self.model.encode(self.to_tensor(pixels))
             return features
 
+    @property
+    def judges(self) -> bool:
+        """Whether the network estimates exposure."""
+        return isinstance(self.model, ALANetPlus) and self.model.config.exposure
+
     def judge(self, encoded: Features | PlusFeatures) -> Judged | None:
         """The estimated exposure of a frame, and whether it is sharp; None from a network that estimates none, or
         nothing that is finite."""

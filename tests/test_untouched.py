@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -15,7 +16,9 @@ from media import Subtitle, Track, make_video, number_of
 from witness import ffprobe, times
 
 from alanet.cli import run
+from alanet.cli.info import analyse
 from alanet.errors import OptionError, TimeError
+from alanet.frames.frame import Frame
 from alanet.frames.timing import Factor, slow_motion
 from alanet.model import weights
 from alanet.model.alanet import ALANet, ALANetConfig
@@ -220,3 +223,35 @@ def test_which_shipped_models_know_any_time(tmp_path, monkeypatch):
     cards = {name: replace(card, file=str(tmp_path / f"{name}.safetensors")) for name in ("paper", "plus", "gone")}
     monkeypatch.setattr(weights, "available_models", lambda: cards)
     assert continuous_models() == ["plus"]
+
+
+def test_info_shows_what_the_network_makes_of_it(tmp_path, capsys):
+    """Exposures of 0.5: bars half high, beside the blur; of a long video one frame a bar is looked at."""
+    file = tmp_path / "w.safetensors"
+    save_weights(network(), file)
+    source = make_video(tmp_path / "a.mp4", frames=10, audio=None)
+    words = ["--model", str(file), "--device", "cpu", "--precision", "fp32"]
+    assert run(["info", str(source), *words]) == 0
+    told = capsys.readouterr().out
+    assert "0.50 of a period on average; 100% of 10 frames judged sharp" in " ".join(told.split())
+    assert sum(line.split()[:1] == ["exposure"] for line in told.splitlines()) >= 1
+    assert run(["info", str(source), "--json", *words]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["judged"], said["judged_sharp"]) == (10, 10)
+    assert said["exposures"] == pytest.approx([0.5] * 10, abs=1e-3)
+    assert run(["info", str(source), "--json"]) == 0
+    assert "judged" not in json.loads(capsys.readouterr().out)
+
+
+def test_frames_between_those_looked_at_are_as_the_one_before():
+    looked = []
+
+    def judge(pixels):
+        looked.append(int(pixels[0, 0, 0]))
+        return None if len(looked) == 1 else Judged(float(len(looked)), len(looked) == 2)
+
+    frames = [Frame(np.full((2, 2, 3), i, np.uint8), Fraction(i), Fraction(1)) for i in range(7)]
+    found = analyse(((frame, SimpleNamespace(duplicate=False, blur=0.5), False) for frame in frames), judge, 2)
+    assert looked == [0, 2, 4, 6]
+    assert found.exposures == [2.0, 2.0, 2.0, 2.0, 3.0, 3.0, 4.0]  # the first was no opinion
+    assert (found.judged, found.sharp) == (3, 1)

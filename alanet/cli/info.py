@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -19,7 +19,8 @@ from alanet.cli.show import bars, clock, count, marks, rate, ruler, safe, size
 
 if TYPE_CHECKING:
     from alanet.frames.cuts import Scores
-    from alanet.frames.frame import Frame, VideoInfo
+    from alanet.frames.frame import Frame, Pixels, VideoInfo
+    from alanet.stream import Judged
 
 __all__ = ["Analysis", "analyse", "info"]
 
@@ -40,6 +41,9 @@ class Analysis:
     cut_times: list[Fraction] = field(default_factory=list)
     duplicates: int = 0
     blurs: list[float | None] = field(default_factory=list)  # a frame each
+    exposures: list[float] = field(default_factory=list)  # a frame each, periods; of the last one judged before it
+    judged: int = 0  # frames that a network looked at
+    sharp: int = 0  # of these, judged sharp
 
     @property
     def variable(self) -> bool:
@@ -66,7 +70,7 @@ def info(
     found, seconds = None, None
     if not quick:
         with Screen().waiting("looking at every frame"):
-            found = analyse(_examined(video, reading))
+            found = analyse(_examined(video, reading), *_judge(video, network))
             seconds = None if str(path) == "-" else _estimate(path, reading, network)
     if report.json:
         print(json.dumps(_as_json(video, found, seconds)))
@@ -75,8 +79,15 @@ def info(
     return 0
 
 
-def analyse(frames: Iterable[tuple[Frame, Scores, bool]]) -> Analysis:
-    """One pass over (frame, its scores, whether it starts a new shot); the first frame starts none."""
+def analyse(
+    frames: Iterable[tuple[Frame, Scores, bool]],
+    judge: Callable[[Pixels], Judged | None] | None = None,
+    every: int = 1,
+) -> Analysis:
+    """One pass over (frame, its scores, whether it starts a new shot); the first frame starts none.
+
+    judge: what a network thinks of a frame, asked of one frame in `every`.
+    """
     found = Analysis()
     before: Fraction | None = None
     for frame, scores, cut in frames:
@@ -86,6 +97,13 @@ def analyse(frames: Iterable[tuple[Frame, Scores, bool]]) -> Analysis:
             gap = frame.time - before
             found.shortest = gap if found.shortest is None else min(found.shortest, gap)
             found.longest = gap if found.longest is None else max(found.longest, gap)
+        said = judge(frame.pixels) if judge is not None and found.frames % every == 0 else None
+        if said is not None:
+            found.judged += 1
+            found.sharp += said.sharp
+            found.exposures += [said.exposure] * (found.frames - len(found.exposures))
+        if found.judged:
+            found.exposures.append(found.exposures[-1] if said is None else said.exposure)
         found.frames += 1
         found.cuts.append(cut)
         if cut:
@@ -103,6 +121,16 @@ def _examined(video: VideoInfo, reading: Reading) -> Iterable[tuple[Frame, Score
 
     examined = find_cuts(scored(decode(video, deinterlace=reading.deinterlace), blur=True))
     return examined if reading.cuts == "auto" else ((frame, scores, False) for frame, scores, _ in examined)
+
+
+def _judge(video: VideoInfo, network: Network) -> tuple[Callable[[Pixels], Judged | None] | None, int]:
+    """What a network that is named thinks of a frame, and of which frames: all of a short video, else one a bar."""
+    if network.model is None:
+        return None, 1
+    runner = network.restorer().runner
+    frames = video.frame_count or (round(video.duration * video.rate) if video.duration else 0)
+    every = max(1, frames // TRACK)
+    return (lambda pixels: runner.judge(runner.encode(pixels))) if runner.judges else None, every
 
 
 def _estimate(path: Path, reading: Reading, network: Network) -> float | None:
@@ -152,6 +180,8 @@ def _as_json(video: VideoInfo, found: Analysis | None, seconds: float | None) ->
             "blur": _track(found),
             "estimate_seconds": seconds,
         }
+        if found.judged:
+            said |= {"exposures": found.exposures, "judged": found.judged, "judged_sharp": found.sharp}
     return said
 
 
@@ -234,4 +264,16 @@ def _findings(found: Analysis, *, plain: bool) -> list[tuple[str, str]]:
     rows.append(("blur", bars(_track(found), columns, plain=plain)))
     if starts:
         rows.append(("blur", marks(starts, found.frames, columns)))
-    return [*rows, ("blur", ruler(float(found.start), float(found.end), columns))]
+    rows.append(("blur", ruler(float(found.start), float(found.end), columns)))
+    return rows + (_exposure(found, columns, plain=plain) if found.judged else [])
+
+
+def _exposure(found: Analysis, columns: int, *, plain: bool) -> list[tuple[str, str]]:
+    """A bar a moment, full for a whole period; and what the network makes of it."""
+    mean = sum(found.exposures) / len(found.exposures)
+    looked = count(found.judged, "frame") + (" looked at" if found.judged < found.frames else "")
+    share = f"{found.sharp / found.judged:.0%} of {looked} judged sharp, which are passed on as they are"
+    return [
+        ("exposure", bars(found.exposures, columns, plain=plain)),
+        ("exposure", f"{mean:.2f} of a period on average; {share}"),
+    ]
