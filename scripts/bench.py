@@ -14,32 +14,24 @@ are those of the whole process, all threads. Videos are made from the bundled sa
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import resource
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
-from importlib import resources
-from itertools import chain, cycle, islice
+from itertools import islice
 from pathlib import Path
-from statistics import median
 
-import av
 import numpy as np
 import torch
+from bench_memory import memory
+from benching import make_video, medians, ratio, restorer, sample, table, take_turns
 
 import alanet
-from alanet.errors import ResourceError
 from alanet.frames.tiles import overhead, plan_tiles, round_up
-from alanet.memory import resident_memory
 from alanet.notes import Notes
-from alanet.restore import Progress, RestoreOptions, Restorer
+from alanet.restore import RestoreOptions
 from alanet.runner import Runner
 from alanet.tiled import TiledRunner, exact_halo
 from alanet.video.codecs import CODECS
@@ -47,78 +39,6 @@ from alanet.video.decode import decode
 from alanet.video.disk import picture_bytes
 from alanet.video.encode import open_writer, plan_output
 from alanet.video.probe import probe
-
-MIB = 2**20
-RATE = 25
-
-
-def sample(width: int, height: int) -> Iterator[np.ndarray]:
-    """Frames of the bundled sample without end, forwards and backwards, mirrored or cut to size."""
-    path = next(iter(sorted(Path(str(resources.files("alanet"))).glob("sample/*.mp4"))))
-    frames = [frame.pixels for frame in islice(decode(probe(path)), 25)]
-    for frame in cycle(chain(frames, frames[-2:0:-1])):
-        grown = np.pad(
-            frame, [(0, max(0, height - frame.shape[0])), (0, max(0, width - frame.shape[1])), (0, 0)], "reflect"
-        )
-        yield np.ascontiguousarray(grown[:height, :width])
-
-
-def make_video(path: Path, width: int, height: int, frames: int) -> Path:
-    """An H.264 file of the sample."""
-    with av.open(str(path), "w") as out:
-        stream = out.add_stream("libx264", rate=RATE)
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.options = {"crf": "18", "preset": "veryfast"}
-        for pixels in islice(sample(width, height), frames):
-            out.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, "rgb24")))
-        out.mux(stream.encode(None))
-    return path
-
-
-def timed(call: Callable[[], object]) -> tuple[float, float]:
-    """(wall seconds, CPU seconds of all threads) of a call."""
-
-    def cpu() -> float:
-        usage = resource.getrusage(resource.RUSAGE_SELF)
-        return usage.ru_utime + usage.ru_stime
-
-    wall, used = time.perf_counter(), cpu()
-    call()
-    return time.perf_counter() - wall, cpu() - used
-
-
-def take_turns(calls: list[Callable[[], object]], rounds: int) -> list[list[tuple[float, float]]]:
-    """Times of each call, `rounds` of them after one to warm up; the order turns around each round."""
-    for call in calls:
-        call()
-    times: list[list[tuple[float, float]]] = [[] for _ in calls]
-    for k in range(rounds):
-        for i in range(len(calls)) if k % 2 else reversed(range(len(calls))):
-            times[i].append(timed(calls[i]))
-    return times
-
-
-def medians(times: list[tuple[float, float]]) -> tuple[float, float]:
-    return median(wall for wall, _ in times), median(cpu for _, cpu in times)
-
-
-def ratio(a: list[tuple[float, float]], b: list[tuple[float, float]], kind: int = 0) -> float:
-    """The median over rounds of a / b: neighbours in time are compared."""
-    return median(x[kind] / y[kind] for x, y in zip(a, b, strict=True))
-
-
-def table(*rows: tuple[object, ...]) -> None:
-    head, *body = [[str(cell) for cell in row] for row in rows]
-    widths = [max(len(row[i]) for row in (head, *body)) for i in range(len(head))]
-    lines = [head, ["-" * width for width in widths], *body]
-    print("\n".join("| " + " | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) + " |" for line in lines))
-
-
-def restorer(options: argparse.Namespace, precision: str = "fp32", **more: object) -> Restorer:
-    model = options.model
-    if model == "untrained":
-        model = alanet.ALANet(alanet.ALANetConfig(width=options.width, residual=options.residual))
-    return Restorer(model, device="cpu", precision=precision, threads=options.threads, **more)  # type: ignore[arg-type]
 
 
 def speed(options: argparse.Namespace, folder: Path) -> None:
@@ -171,107 +91,6 @@ def precision(options: argparse.Namespace, _: Path) -> None:
     )
 
 
-CHILD = """
-import json, resource, sys
-from argparse import Namespace
-sys.path.insert(0, sys.argv[1])
-import bench
-given = json.loads(sys.argv[2])
-bench.child(Namespace(**given))
-"""
-
-
-def child(given: argparse.Namespace) -> None:
-    """One run in a process of its own: what it holds after every `every` input frames, and its peak, bytes."""
-
-    def peak() -> int:
-        value = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return value if sys.platform == "darwin" else value * 1024
-
-    held: dict[int, int] = {}
-    said: dict[str, object] = {}
-    one = restorer(given, precision=given.precision, memory=given.memory, tile_mode=given.tile_mode)
-    try:
-        plan = one.plan(given.source, given.output)
-    except ResourceError as error:
-        print(json.dumps({"refused": str(error)}))
-        return
-    said["tiles"], said["work"] = len(plan.tiles), overhead(plan.tiles)
-
-    def note(progress: Progress) -> None:
-        if given.every and progress.frames_in % given.every == 0:
-            held[progress.frames_in] = resident_memory()
-
-    one.run(plan, on_progress=note)
-    print(json.dumps({**said, "held": list(held.items()), "peak": peak()}))
-
-
-def apart(options: argparse.Namespace, source: Path, **more: object) -> dict[str, object]:
-    """What `child` says."""
-    output = source.with_name("out.mp4")
-    output.unlink(missing_ok=True)
-    given = {
-        **{name: getattr(options, name) for name in ("model", "width", "threads", "residual")},
-        **{"source": str(source), "output": str(output), "every": 0},
-        **{"precision": "fp32", "memory": 1 << 45, "tile_mode": "exact"},
-        **more,
-    }
-    command = [sys.executable, "-c", CHILD, str(Path(__file__).parent), json.dumps(given)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
-    said: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
-    return said
-
-
-def growth(options: argparse.Namespace, folder: Path) -> None:
-    """One long run: what the process holds, every 25 frames from the 300th on, and the straight line through that.
-
-    Not its peak: that rises with every chance meeting of full queues, and would be taken for growth.
-    """
-    first = 300
-    said = apart(options, make_video(folder / "long.mp4", 320, 192, options.long), every=25)
-    held = np.array([pair for pair in said["held"] if pair[0] >= first], float)  # type: ignore[attr-defined]
-    slope, _ = np.polyfit(held[:, 0], held[:, 1], 1)
-    early, late = (np.median(part[:, 1]) / MIB for part in (held[:12], held[-12:]))
-    table(
-        ("320x192", "held, MiB"),
-        (f"around frame {held[:12, 0].mean():.0f}", f"{early:.1f}"),
-        (f"around frame {held[-12:, 0].mean():.0f}", f"{late:.1f}"),
-        ("growth, bytes a frame (least squares)", f"{slope:.0f}"),
-        ("peak", f"{int(said['peak']) / MIB:.1f}"),  # type: ignore[call-overload]
-    )
-
-
-def peaks(options: argparse.Namespace, folder: Path) -> None:
-    """Whole frames, then the least memory that a refusal names, for each size where tiles are worth it."""
-    rows: list[tuple[object, ...]] = []
-    for width, height in options.sizes:
-        source = make_video(folder / f"{width}.mp4", width, height, options.frames)
-        for mode in ("whole", *(options.modes if width * height > 1 << 20 else ())):
-            kind = {"precision": options.precision, "tile_mode": "exact" if mode == "whole" else mode}
-            budget = None
-            if mode != "whole":
-                refusal = str(apart(options, source, memory=1, **kind)["refused"])
-                budget = int(refusal.split("use --memory ")[1].split("M")[0])
-                kind["memory"] = budget * MIB
-            said = apart(options, source, **kind)
-            peak = float(said["peak"]) / MIB  # type: ignore[arg-type]
-            share = "" if budget is None else f"{peak / budget:.2f}"
-            rows.append(
-                (f"{width}x{height}", mode, budget or "", said["tiles"], f"{said['work']:.1f}", f"{peak:.0f}", share)
-            )
-            print(rows[-1], file=sys.stderr, flush=True)
-    table(("size", "tiles", "--memory, MiB", "number", "work", "peak, MiB", "of --memory"), *rows)
-
-
-def memory(options: argparse.Namespace, folder: Path) -> None:
-    """Growth, then peaks."""
-    if options.long:
-        growth(options, folder)
-        print()
-    if options.sizes:
-        peaks(options, folder)
-
-
 def tiles(options: argparse.Namespace, _: Path) -> None:
     """A strip, whose middle tiles have a whole halo on both sides, at 16 bits: the largest difference, by halo."""
     one = restorer(options)
@@ -306,7 +125,7 @@ def segments(options: argparse.Namespace, folder: Path) -> None:
         one = restorer(options, memory=64 << 30)
         sizes: list[int] = []
 
-        def run(seconds: Fraction, one: Restorer = one, source: Path = source, sizes: list[int] = sizes) -> None:
+        def run(seconds: Fraction, one: alanet.Restorer = one, source: Path = source, sizes: list[int] = sizes) -> None:
             plan = one.plan(source, folder / "out.mp4", RestoreOptions(encode=alanet.EncodeOptions(overwrite=True)))
             sizes.append(one.run(replace(plan, segment=seconds)).output.stat().st_size)
 
@@ -368,6 +187,9 @@ def main() -> None:
         if verb is memory:
             sub.add_argument("--long", type=int, default=3000, help="frames of the long run; 0 leaves it out")
             sub.add_argument("--sizes", type=size, nargs="*", default=[(640, 352), (1920, 1080), (3840, 2160)])
+            sub.add_argument(
+                "--uhd", type=int, nargs="?", const=3, help="4K, restoring so many frames, and nothing else"
+            )
             sub.add_argument("--modes", nargs="*", default=["exact", "feather"], choices=["exact", "feather"])
             sub.add_argument("--frames", type=int, default=32, help="of each size: two an x264 frame ahead fill it")
             sub.add_argument("--precision", default="fp32", choices=["fp32", "bf16"])

@@ -24,7 +24,9 @@ from alanet.runner import Runner
 from alanet.steady import SteadyRunner
 from alanet.stream import Counts, stream
 from alanet.tiled import smaller_tiles
+from alanet.video.decode import decode
 from alanet.video.encode import EncodeOptions
+from alanet.video.probe import probe
 
 HIGH, WIDE = 30, 2030  # padded to 32 x 2048: a half of it and less is a tile, with a halo of 256 pixels
 FULL = "CUDA out of memory. Tried to allocate 2.00 GiB"
@@ -254,6 +256,8 @@ def test_the_report_counts_them_and_a_note_names_the_first_time(tmp_path):
     assert (report.passed, report.to_dict()["passed"], report.frames_out) == (3, 3, 8)
     said = "3 restored frames (the first at 0.100 s) came out as NaN or infinity; the input is passed through there"
     assert report.notes.warnings.count(said) == 1
+    inputs, shown = ([frame.pixels for frame in decode(probe(path))] for path in (source, report.output))
+    assert all(np.array_equal(shown[k], inputs[k // 2]) for k in (2, 4, 5))
     notes = Notes()
     assert len(list(restorer.frames(source, notes=notes))) == 8
     assert said in notes.warnings

@@ -1,0 +1,92 @@
+"""What all of scripts/bench share: videos of the bundled sample, times of calls that take turns, tables."""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import time
+from collections.abc import Callable, Iterator
+from importlib import resources
+from itertools import chain, cycle, islice
+from pathlib import Path
+from statistics import median
+
+import av
+import numpy as np
+
+import alanet
+from alanet.restore import Restorer
+from alanet.video.decode import decode
+from alanet.video.probe import probe
+
+MIB = 2**20
+RATE = 25
+
+
+def sample(width: int, height: int) -> Iterator[np.ndarray]:
+    """Frames of the bundled sample without end, forwards and backwards, mirrored or cut to size."""
+    path = next(iter(sorted(Path(str(resources.files("alanet"))).glob("sample/*.mp4"))))
+    frames = [frame.pixels for frame in islice(decode(probe(path)), 25)]
+    for frame in cycle(chain(frames, frames[-2:0:-1])):
+        grown = np.pad(
+            frame, [(0, max(0, height - frame.shape[0])), (0, max(0, width - frame.shape[1])), (0, 0)], "reflect"
+        )
+        yield np.ascontiguousarray(grown[:height, :width])
+
+
+def make_video(path: Path, width: int, height: int, frames: int) -> Path:
+    """An H.264 file of the sample."""
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", rate=RATE)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.options = {"crf": "18", "preset": "veryfast"}
+        for pixels in islice(sample(width, height), frames):
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, "rgb24")))
+        out.mux(stream.encode(None))
+    return path
+
+
+def timed(call: Callable[[], object]) -> tuple[float, float]:
+    """(wall seconds, CPU seconds of all threads) of a call."""
+
+    def cpu() -> float:
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        return usage.ru_utime + usage.ru_stime
+
+    wall, used = time.perf_counter(), cpu()
+    call()
+    return time.perf_counter() - wall, cpu() - used
+
+
+def take_turns(calls: list[Callable[[], object]], rounds: int) -> list[list[tuple[float, float]]]:
+    """Times of each call, `rounds` of them after one to warm up; the order turns around each round."""
+    for call in calls:
+        call()
+    times: list[list[tuple[float, float]]] = [[] for _ in calls]
+    for k in range(rounds):
+        for i in range(len(calls)) if k % 2 else reversed(range(len(calls))):
+            times[i].append(timed(calls[i]))
+    return times
+
+
+def medians(times: list[tuple[float, float]]) -> tuple[float, float]:
+    return median(wall for wall, _ in times), median(cpu for _, cpu in times)
+
+
+def ratio(a: list[tuple[float, float]], b: list[tuple[float, float]], kind: int = 0) -> float:
+    """The median over rounds of a / b: neighbours in time are compared."""
+    return median(x[kind] / y[kind] for x, y in zip(a, b, strict=True))
+
+
+def table(*rows: tuple[object, ...]) -> None:
+    head, *body = [[str(cell) for cell in row] for row in rows]
+    widths = [max(len(row[i]) for row in (head, *body)) for i in range(len(head))]
+    lines = [head, ["-" * width for width in widths], *body]
+    print("\n".join("| " + " | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) + " |" for line in lines))
+
+
+def restorer(options: argparse.Namespace, precision: str = "fp32", **more: object) -> Restorer:
+    model = options.model
+    if model == "untrained":
+        model = alanet.ALANet(alanet.ALANetConfig(width=options.width, residual=options.residual))
+    return Restorer(model, device="cpu", precision=precision, threads=options.threads, **more)  # type: ignore[arg-type]
