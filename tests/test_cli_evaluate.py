@@ -193,6 +193,11 @@ def test_table_3_groups_runs_by_what_their_weights_say(clip, weights, tmp_path, 
     assert rows["both"][2].split()[0] == f"{sum(runs) / 2:.2f}"
     assert dict(result.methods)["only cross, run 1"] == file_sha256(weights["c"])
     assert tell(capsys, "evaluate", "table3", tmp_path / "three.json")[1] == out
+    page = tmp_path / "results.md"
+    assert tell(capsys, "evaluate", "table3", tmp_path / "three.json", "--into", f"{page}#table3")[0] == 0
+    assert out.strip() in page.read_text()
+    code, _, err = tell(capsys, "evaluate", "table3", clip, *models, "--into", page)
+    assert (code, "give PAGE.md#SECTION" in err) == (2, True)
     tell(capsys, "evaluate", "table2", clip, "--no-model", "--limit", 20, "-o", tmp_path / "two")
     code, _, err = tell(capsys, "evaluate", "table3", tmp_path / "three.json", tmp_path / "two.json")
     assert (code, "different protocols or videos" in err) == (2, True)

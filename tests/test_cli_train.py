@@ -142,7 +142,7 @@ def test_files_that_are_no_config(tmp_path):
 
 def test_a_bank_becomes_weights_and_the_same_command_goes_on(bank, tmp_path, capsys):
     out = tmp_path / "run"
-    words = ("train", "--config", QUARTER, "--bank", bank, "--held-out", bank, "-o", out, *TINY)
+    words = ("train", "--config", QUARTER, "--bank", bank, "--held-out", bank, "-o", out, *TINY, "--set", "log_steps=1")
     code, printed, told = tell(capsys, *words, "--steps", 2, "--sharp-clips", 0.5, "--json")
     assert code == 0, told
     report = json.loads(printed)
@@ -160,6 +160,17 @@ def test_a_bank_becomes_weights_and_the_same_command_goes_on(bank, tmp_path, cap
     assert "3 steps, 6 clips" in told
     assert "warning    going on with other settings than before: clips.growth 0 -> 5" in told
     assert "going on with other settings than before: steps 2 -> 3" in told
+
+    page = tmp_path / "results.md"
+    code, printed, _ = tell(capsys, "train", "log", out, "--into", f"{page}#runs")
+    cells = [cell.strip() for cell in printed.splitlines()[-1].strip("| ").split("|")]
+    assert cells[:3] == ["run", "ALANet, width 0.02, residual, both", bank.name]
+    assert cells[4:6] == ["3", "6"], "steps and clips"
+    assert cells[7].endswith("dB")
+    assert printed.strip() in page.read_text()
+    code, _, told = tell(capsys, "train", "log", tmp_path)
+    assert (code, "is no folder of a training run" in told) == (2, True)
+    assert tell(capsys, "train", "log")[0] == 2
 
     file = tmp_path / "shipped.safetensors"
     code, printed, _ = tell(capsys, "train", "ship", out, "-o", file, "--json")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ from cyclopts import App, Parameter
 
 from alanet.cli.measure import Material, Measuring, Methods, Videos, measured, print_text
 from alanet.cli.options import Telling, flag
+from alanet.cli.pages import Into, put_into
 from alanet.cli.screen import Screen
 from alanet.cli.tables import crops, strips, table2, table3
 
@@ -38,9 +40,11 @@ def run_evaluation(
         Parameter(name=["--output", "-o"], metavar="BASE", help="Write BASE.md, BASE.csv and BASE.json too."),
     ] = None,
     overwrite: Annotated[bool, flag(["--overwrite"], "Replace an existing report.")] = False,
+    into: Into = None,
     telling: Telling = Telling(),
 ) -> int:
     """Score networks, and what they are compared with, on sharp high-rate video or scenes."""
+    from alanet.evaluation.page import parse_section
     from alanet.evaluation.report import as_markdown, report_paths, write_report
     from alanet.evaluation.result import to_json
 
@@ -48,11 +52,14 @@ def run_evaluation(
     material.check(videos)
     if output is not None:
         report_paths(output, overwrite=overwrite)  # refused before hours of work, not after
+    if into is not None:
+        parse_section(into)
     measuring.protocols()
     results = measured(partial(material.footage, videos), methods.all(), measuring, methods.machine(), screen)
     if output is not None:
         paths = write_report(results, output, overwrite=overwrite)
         screen.rows([("result", str(path.absolute())) for path in paths])
+    put_into(into, re.sub("^## ", "### ", as_markdown(results), flags=re.MULTILINE))
     if telling.json:
         sys.stdout.write(to_json(results))
     else:

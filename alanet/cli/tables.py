@@ -18,6 +18,7 @@ from cyclopts import Parameter
 
 from alanet.cli.measure import Material, Measuring, Methods, Videos, measured, parse_time, print_text
 from alanet.cli.options import Telling, flag
+from alanet.cli.pages import Into, put_into
 from alanet.cli.screen import Screen
 from alanet.errors import DataError, OptionError
 
@@ -52,6 +53,7 @@ def table2(
     measuring: Measuring = Measuring(),
     output: Base = None,
     overwrite: Overwrite = False,
+    into: Into = None,
     telling: Telling = Telling(),
 ) -> int:
     """Table 2: all methods at hand, and what others have published, marked as quoted."""
@@ -60,9 +62,10 @@ def table2(
     screen = Screen(quiet=telling.quiet)
     results = _stored(videos)
     if results is None:
-        _refuse_early(videos, material, measuring, output, overwrite)
+        _refuse_early(videos, material, measuring, output, overwrite, into)
         results = measured(partial(material.footage, videos), methods.all(), measuring, methods.machine(), screen)
     _tell(results, "\n".join(_page(make(result), result) for result in results), telling)
+    put_into(into, "\n\n".join(_page(make(result), result) for result in results))
     head = "".join(f"# Table 2, {result.protocol}\n\n{make(result)}\n\n" for result in results)
     _write(results, head, output, overwrite, screen)
     return 0
@@ -75,6 +78,7 @@ def table3(
     measuring: Measuring = Measuring(),
     output: Base = None,
     overwrite: Overwrite = False,
+    into: Into = None,
     telling: Telling = Telling(),
 ) -> int:
     """Table 3: the ablation, mean ± spread over runs. Every --model is a run; its weights say what attention it has."""
@@ -83,12 +87,13 @@ def table3(
     screen = Screen(quiet=telling.quiet)
     results = _stored(videos)
     if results is None:
-        _refuse_early(videos, material, measuring, output, overwrite)
+        _refuse_early(videos, material, measuring, output, overwrite, into)
         if len(measuring.protocols()) > 1:
             raise OptionError("Table 3 is of one protocol; give one --protocol")
         results = measured(partial(material.footage, videos), _ablation(methods), measuring, methods.machine(), screen)
     table = make(_runs_of(results))
     _tell(results, _page(table, results[0]), telling)
+    put_into(into, _page(table, results[0]))
     _write(results, f"# Table 3, {results[0].protocol}\n\n{table}\n\n", output, overwrite, screen)
     return 0
 
@@ -162,15 +167,23 @@ def _stored(videos: tuple[Path, ...]) -> list[Result] | None:
 
 
 def _refuse_early(
-    videos: tuple[Path, ...], material: Material, measuring: Measuring, output: Path | None, overwrite: bool
+    videos: tuple[Path, ...],
+    material: Material,
+    measuring: Measuring,
+    output: Path | None,
+    overwrite: bool,
+    into: str | None,
 ) -> None:
     """What can be refused before hours of work."""
+    from alanet.evaluation.page import parse_section
     from alanet.evaluation.report import report_paths
 
     material.check(videos)
     measuring.protocols()
     if output is not None:
         report_paths(output, overwrite=overwrite)
+    if into is not None:
+        parse_section(into)
 
 
 def _page(table: str, result: Result) -> str:

@@ -15,6 +15,7 @@ from cyclopts import App, Group, Parameter
 
 from alanet.cli.following import following, warnings_on
 from alanet.cli.options import Telling, flag
+from alanet.cli.pages import Into, put_into
 from alanet.cli.screen import Screen
 from alanet.cli.show import count, duration, size
 
@@ -205,6 +206,24 @@ def ship(
     screen.rows([("size", size(weight)), ("sha256", digest), ("result", str(path.absolute()))])
     if telling.json:
         print(json.dumps({"weights": str(path), "sha256": digest, "bytes": weight}))
+    return 0
+
+
+@train.command
+def log(
+    *folders: Annotated[Path, Parameter(name="FOLDER", help="Of runs: what alanet train -o wrote.")],
+    into: Into = None,
+    telling: Telling = Telling(),
+) -> int:
+    """What runs were and how far they came: network, data, minutes, clips, and gains at their best validation."""
+    from alanet.errors import OptionError
+    from alanet.training.log import runs_table, summarize
+
+    if not folders:
+        raise OptionError("no run was given; give the folders that alanet train -o wrote")
+    runs = [summarize(folder) for folder in folders]
+    put_into(into, runs_table(runs))
+    print(json.dumps([asdict(run) for run in runs]) if telling.json else runs_table(runs))
     return 0
 
 

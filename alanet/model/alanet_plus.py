@@ -516,7 +516,7 @@ class Block(nn.Module):
 
 def smear_code(motion: Tensor, exposure: Tensor) -> Tensor:
     """Motion (b 2 h w, pixels a period) and exposure (b, periods) -> b 3 h w in [-1, 1]: the length of the smear, and
-    that times cosine and sine of twice its angle, since a smear looks alike both ways. n pixels have length n / (n + 2).
+    that times cosine and sine of twice its angle, as a smear looks alike both ways. n pixels have length n / (n + 2).
 
     No gradient goes back: motion and exposure are learned from what they are, not from what would please G.
     """
