@@ -6,6 +6,7 @@
     tiles      tiled against untiled: difference and cost, by halo
     segments   a run in segments, so that it can go on, against the same run in one
     disk       what encoders make of the sample, of its raw bits
+    training   clips a second, and the share of time that steps wait for data
 
 What is compared takes turns, and medians are printed, so that a busy machine blurs figures but tilts none. CPU seconds
 are those of the whole process, all threads. Videos are made from the bundled sample, mirrored to size.
@@ -26,6 +27,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from bench_memory import memory
+from bench_training import training
 from benching import make_video, medians, ratio, restorer, sample, table, take_turns
 
 import alanet
@@ -166,7 +168,7 @@ def size(text: str) -> tuple[int, int]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(required=True)
-    for verb in (speed, precision, memory, tiles, segments, disk):
+    for verb in (speed, precision, memory, tiles, segments, disk, training):
         sub = verbs.add_parser(verb.__name__, description=verb.__doc__)
         sub.set_defaults(run=verb, residual=verb is not tiles)  # an untrained residual network changes nothing
         sub.add_argument("--model", help="a name, a weights file, or untrained; by default what alanet takes")
@@ -184,6 +186,11 @@ def main() -> None:
             sub.add_argument("--frames", type=int, default=50)
         if verb is speed:
             sub.add_argument("--frames", type=int, default=96, help="input frames of a run")
+        if verb is training:
+            sub.add_argument("--steps", type=int, default=40)
+            sub.add_argument("--batch", type=int, default=8)
+            sub.add_argument("--crop", type=int, default=96)
+            sub.add_argument("--scenes", type=int, default=50, help="of the bank, on a CPU")
         if verb is memory:
             sub.add_argument("--long", type=int, default=3000, help="frames of the long run; 0 leaves it out")
             sub.add_argument("--sizes", type=size, nargs="*", default=[(640, 352), (1920, 1080), (3840, 2160)])

@@ -166,7 +166,7 @@ def test_a_bank_becomes_weights_and_the_same_command_goes_on(bank, tmp_path, cap
     cells = [cell.strip() for cell in printed.splitlines()[-1].strip("| ").split("|")]
     assert cells[:3] == ["run", "ALANet, width 0.02, residual, both", bank.name]
     assert cells[4:6] == ["3", "6"], "steps and clips"
-    assert cells[7].endswith("dB")
+    assert cells[8].endswith("dB")
     assert printed.strip() in page.read_text()
     code, _, told = tell(capsys, "train", "log", tmp_path)
     assert (code, "is no folder of a training run" in told) == (2, True)

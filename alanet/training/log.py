@@ -6,6 +6,7 @@ Whoever compares weights needs what they cost: network, data, minutes, clips, de
 from __future__ import annotations
 
 import json
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,20 +27,24 @@ class RunSummary:
     minutes: float
     steps: int
     clips: int
+    rate: float  # clips a second
     waiting: float  # share of the time
     deblurred: float | None
     interpolated: float | None
 
 
-def summarize(folder: Path) -> RunSummary:
-    """Read `config.json` and `metrics.jsonl` of a run. Raises DataError where they are missing or broken."""
+def summarize(folder: Path, *, skip: int = 0) -> RunSummary:
+    """Read `config.json` and `metrics.jsonl` of a run; rate and waiting are means over its lines but the first `skip`.
+
+    Raises DataError where they are missing or broken.
+    """
     try:
         config = json.loads((folder / "config.json").read_text())
         lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines() if line]
     except (OSError, ValueError) as error:
         raise DataError(f"{folder} is no folder of a training run ({error}); give what alanet train -o wrote") from None
     steps = [line for line in lines if "samples" in line]
-    if not steps:
+    if len(steps) <= skip:
         raise DataError(f"{folder}: the run has not written a line of metrics.jsonl yet; let it go on")
     checks = [line for line in lines if "validation/gain" in line]
     best: Mapping[str, Any] = max(checks, key=lambda line: line["validation/gain"], default={})
@@ -50,7 +55,8 @@ def summarize(folder: Path) -> RunSummary:
         minutes=steps[-1]["minutes"],
         steps=steps[-1]["step"],
         clips=steps[-1]["samples"],
-        waiting=sum(line["waiting"] for line in steps) / len(steps),
+        rate=statistics.fmean(line["samples_per_second"] for line in steps[skip:]),
+        waiting=statistics.fmean(line["waiting"] for line in steps[skip:]),
         deblurred=best.get("validation/deblurred gain"),
         interpolated=best.get("validation/interpolated gain"),
     )
@@ -58,10 +64,13 @@ def summarize(folder: Path) -> RunSummary:
 
 def runs_table(runs: Sequence[RunSummary]) -> str:
     """Markdown, a row a run."""
-    head = "run | network | data | minutes | steps | clips | waiting | deblurred, over copy | in between, over blend"
+    head = (
+        "run | network | data | minutes | steps | clips | a second | waiting | deblurred, over copy "
+        "| in between, over blend"
+    )
     rows = [
         f"{run.name} | {run.network} | {run.data} | {run.minutes:.0f} | {run.steps:,} | {run.clips:,} | "
-        f"{100 * run.waiting:.1f} % | {_gain(run.deblurred)} | {_gain(run.interpolated)}"
+        f"{run.rate:.0f} | {100 * run.waiting:.1f} % | {_gain(run.deblurred)} | {_gain(run.interpolated)}"
         for run in runs
     ]
     lines = [head, " | ".join(["---"] * (head.count("|") + 1)), *rows]
