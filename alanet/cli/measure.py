@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from alanet.notes import Notes
     from alanet.restore import Restorer
 
-__all__ = ["Material", "Measuring", "Methods", "Videos", "measured", "parse_time", "print_text"]
+__all__ = ["Material", "Measuring", "Methods", "Videos", "measured", "parse_time", "print_text", "weights_in"]
 
 DATA = Group("Videos", sort_key=0)
 METHODS = Group("Methods", sort_key=1)
@@ -127,7 +127,7 @@ class Methods:
         short = [name if name in cards else _short(Path(name)) for name in given]
         found = []
         for name, brief in zip(given, short, strict=True):
-            path = cards[name].path if name in cards else _weights_in(Path(name))
+            path = cards[name].path if name in cards else weights_in(Path(name))
             one = name if name in cards else path
             restorer = Restorer(one, device=self.device, precision=self.precision, threads=self.threads)
             found.append((brief if short.count(brief) == 1 else name, restorer, file_sha256(path)))
@@ -166,7 +166,7 @@ def _short(path: Path) -> str:
     return path.name if path.is_dir() else path.stem
 
 
-def _weights_in(path: Path) -> Path:
+def weights_in(path: Path) -> Path:
     """The weights of a run's folder; a file is itself."""
     if not path.is_dir():
         return path

@@ -19,7 +19,7 @@ from alanet.errors import OutputError
 from alanet.evaluation.published import QUOTED, QUOTED_ABLATION, Quoted
 from alanet.evaluation.result import Kind, Mean, Result, Subject, mean_of, to_json
 
-__all__ = ["as_csv", "as_markdown", "foot", "report_paths", "table2", "table3", "write_report"]
+__all__ = ["as_csv", "as_markdown", "as_table", "foot", "report_paths", "table2", "table3", "write_report"]
 
 NONE = "–"
 MANY = 12  # videos that are listed one by one in Markdown; CSV and JSON list all
@@ -87,7 +87,7 @@ def table2(result: Result, quoted: Sequence[Quoted] = QUOTED) -> str:
         values = [_quoted(pair) for pair in (row.deblurred, row.interpolated, row.joint)]
         remark = f" ({row.remark})" if row.remark else ""
         rows.append([f"*{row.name}, as published on Adobe240{remark}*", *(f"*{value}*" for value in values)])
-    return _table(["method", "deblurred", "interpolated", "joint"], rows)
+    return as_table(["method", "deblurred", "interpolated", "joint"], rows)
 
 
 def table3(runs: Mapping[str, Sequence[Result]], method: str = "ours") -> str:
@@ -101,7 +101,7 @@ def table3(runs: Mapping[str, Sequence[Result]], method: str = "ours") -> str:
     for row in QUOTED_ABLATION:
         values = [_quoted(pair) for pair in (row.deblurred, row.interpolated)]
         rows.append([f"*{row.name}, as published on Adobe240*", *(f"*{value}*" for value in values), NONE])
-    return _table(["attention", "deblurred, dB", "interpolated, dB", "runs"], rows)
+    return as_table(["attention", "deblurred, dB", "interpolated, dB", "runs"], rows)
 
 
 def _over_runs(results: Sequence[Result], method: str, kind: Kind) -> str:
@@ -122,17 +122,17 @@ def _overview(results: Sequence[Result]) -> str:
     for name in names:
         pairs = [[result.over_images(name, kind).psnr for kind in KINDS] for result in results]
         rows.append([name, *(" / ".join(NONE if x is None else f"{x:.2f}" for x in pair) for pair in pairs)])
-    table = _table(["method", *(result.protocol for result in results)], rows)
+    table = as_table(["method", *(result.protocol for result in results)], rows)
     return f"## Overview\n\nPSNR in dB, deblurred / interpolated, means over images.\n\n{table}"
 
 
 def _tables(result: Result) -> list[str]:
     methods = [name for name, _ in result.methods]
     columns = ["method", "deblurred", "interpolated", "joint"]
-    parts = [f"Means over images.\n\n{_table(columns, [[name, *_three(result, name)] for name in methods])}"]
+    parts = [f"Means over images.\n\n{as_table(columns, [[name, *_three(result, name)] for name in methods])}"]
     if len(result.subjects) > 1:
         rows = [[name, *_three(result, name, result.over_videos)] for name in methods]
-        parts.append(f"Means over videos.\n\n{_table(columns, rows)}")
+        parts.append(f"Means over videos.\n\n{as_table(columns, rows)}")
         if len(result.subjects) <= MANY:
             parts.append(_per_video(result, methods))
     parts += _gains(result, methods)
@@ -153,7 +153,7 @@ def _gains(result: Result, methods: Sequence[str]) -> list[str]:
     for name in methods:
         gains = [result.gain(name, over, kind) for over, kind in pairs]
         rows.append([name, *(NONE if g.psnr is None else f"{g.psnr:+.2f} ({g.images} images)" for g in gains)])
-    table = _table(["method", "deblurred, over copy", "interpolated, over blend"], rows)
+    table = as_table(["method", "deblurred, over copy", "interpolated, over blend"], rows)
     return [f"Mean gain in dB, image by image, over those that neither of the two restores exactly.\n\n{table}"]
 
 
@@ -163,7 +163,7 @@ def _per_video(result: Result, methods: Sequence[str]) -> str:
         for name in methods:
             means = [mean_of(result.of(name, kind, subject.name)) for kind in KINDS]
             rows.append([subject.name, name, *map(_cell, means)])
-    return f"Each video.\n\n{_table(['video', 'method', *KINDS], rows)}"
+    return f"Each video.\n\n{as_table(['video', 'method', *KINDS], rows)}"
 
 
 def _by_inputs(result: Result, methods: Sequence[str]) -> list[str]:
@@ -180,7 +180,7 @@ def _by_inputs(result: Result, methods: Sequence[str]) -> list[str]:
     if len(columns) <= 2:
         return []
     rows = [[name, *(_cell(result.by_inputs(name, kind)[n]) for kind, n in columns.values())] for name in methods]
-    return [f"By inputs.\n\n{_table(['method', *columns], rows)}"]
+    return [f"By inputs.\n\n{as_table(['method', *columns], rows)}"]
 
 
 def _by_time(result: Result, methods: Sequence[str]) -> list[str]:
@@ -193,7 +193,7 @@ def _by_time(result: Result, methods: Sequence[str]) -> list[str]:
         means, spread = result.by_phase(name), result.spread(name)
         values = [means[phase].psnr for phase in phases]
         rows.append([name, *(NONE if v is None else f"{v:.2f}" for v in (*values, spread))])
-    table = _table(["method", *(f"t = {phase}" for phase in phases), "spread"], rows)
+    table = as_table(["method", *(f"t = {phase}" for phase in phases), "spread"], rows)
     return [f"PSNR in dB by time; the spread is the best less the worst time in between.\n\n{table}"]
 
 
@@ -243,6 +243,6 @@ def _quoted(pair: tuple[float, float | None] | None) -> str:
     return f"{pair[0]:.2f}" if pair[1] is None else f"{pair[0]:.2f} / {pair[1]:.4f}"
 
 
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def as_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [list(columns), ["---"] * len(columns), *(list(row) for row in rows)]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)

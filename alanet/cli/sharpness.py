@@ -1,0 +1,96 @@
+"""`alanet evaluate sharpness`: what a network judges sharp, and the threshold from which it passes frames on."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Group, Parameter
+
+from alanet.cli.measure import Material, Videos, print_text, weights_in
+from alanet.cli.options import Telling, flag
+from alanet.cli.screen import Screen
+from alanet.cli.working import working
+from alanet.errors import OutputError
+
+if TYPE_CHECKING:
+    from alanet.evaluation.sharpness import Judgement
+    from alanet.notes import Notes
+    from alanet.runner import Runner
+
+__all__ = ["sharpness"]
+
+THRESHOLD = Group("Threshold", sort_key=1)
+
+
+def sharpness(
+    *videos: Videos,
+    model: Annotated[
+        str,
+        Parameter(metavar="NAME|PATH", group=THRESHOLD, help="The network: a name, a weights file, a run's folder."),
+    ],
+    material: Material = Material(),
+    most: Annotated[
+        float, Parameter(metavar="SHARE", group=THRESHOLD, help="So many blurry frames may be passed on, at most.")
+    ] = 0.005,
+    by: Annotated[
+        Literal["auto", "smear", "exposure"],
+        Parameter(group=THRESHOLD, help="What counts as blurry; auto: the smear in pixels where scenes tell it."),
+    ] = "auto",
+    write: Annotated[
+        Path | None,
+        Parameter(metavar="FILE", group=THRESHOLD, help="Write the weights with the chosen threshold in them."),
+    ] = None,
+    overwrite: Annotated[bool, flag(["--overwrite"], "Replace existing weights.")] = False,
+    device: Annotated[
+        Literal["auto", "cpu", "cuda", "mps"], Parameter(group=THRESHOLD, help="Where the network runs.")
+    ] = "auto",
+    telling: Telling = Telling(),
+) -> int:
+    """Which frames a network judges sharp, by threshold; and choose the lowest that passes few blurry ones."""
+    from alanet.evaluation.sharpness import as_markdown, as_plain, judging_runner, lowest_threshold
+    from alanet.model.alanet_plus import ALANetPlus
+    from alanet.model.weights import available_models, load_model, save_weights
+    from alanet.notes import Notes
+    from alanet.runner import pick_device
+
+    material.check(videos)
+    if write is not None and write.exists() and not overwrite:
+        raise OutputError(f"{write}: exists already; --overwrite replaces it")
+    network = load_model(model if model in available_models() else weights_in(Path(model)))
+    runner = judging_runner(network, pick_device(device))
+    assert isinstance(network, ALANetPlus)
+    screen, notes = Screen(quiet=telling.quiet), Notes()
+    judged: list[Judgement] = []
+    with working(screen, "judging frames") as show:
+        for one in _judged(runner, videos, material, notes):
+            judged.append(one)
+            show(len(judged), None, "")
+    truth = by if by != "auto" else "smear" if all(one.smear is not None for one in judged) else "exposure"
+    current, chosen = network.config.sharp_above, lowest_threshold(judged, truth, most)
+    rows = [("warning", line) for line in notes.warnings]
+    if write is not None:
+        network.config = replace(network.config, sharp_above=chosen)
+        save_weights(network, write)
+        rows.append(("result", str(write.absolute())))
+    screen.rows([*rows, ("chosen", f"{chosen:.5g}: at most {most:.1%} of the blurry frames pass, by {truth}")])
+    if telling.json:
+        sys.stdout.write(json.dumps(as_plain(judged, current, chosen)) + "\n")
+    else:
+        print_text(as_markdown(judged, current, chosen))
+    return 0
+
+
+def _judged(runner: Runner, videos: tuple[Path, ...], material: Material, notes: Notes) -> Iterator[Judgement]:
+    """Of scenes first, whose motion is known, then of videos."""
+    from alanet.data.bank import Bank
+    from alanet.evaluation.sharpness import judge_footage, judge_scenes
+
+    if material.scenes is not None:
+        yield from judge_scenes(runner, Bank(material.scenes), material.scene_count)
+    for footage in replace(material, scenes=None).footage(videos, notes):
+        yield from judge_footage(runner, footage)

@@ -1,0 +1,197 @@
+"""Which frames a network judges sharp, beside the truth; and from which probability on it may let frames pass.
+
+Two truths are told apart, since neither alone is what one wants to know:
+
+    by smear      sharp: smeared by less than a pixel (`data/smear.py`); blurry: an exposure of 5 or more that smears by
+                  a pixel or more. What can be seen, and what the network is trained to say. Scenes know it.
+    by exposure   sharp: an exposure of 1; blurry: 5 or more, whatever moves. All that is known of a video; a long
+                  exposure of what stands still counts as blurry although it looks sharp.
+
+Frames are judged as `alanet restore` would: whole, rounded to 8 bits, by the same runner. Exposures are counted in
+sharp frames of which `period` make a period.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from alanet.data.bank import Bank
+from alanet.data.smear import VISIBLE, smear
+from alanet.errors import DataError, OptionError
+from alanet.evaluation.footage import Footage
+from alanet.evaluation.report import as_table
+from alanet.frames.exposure import Exposure, average, to_eight_bits
+from alanet.model.alanet_plus import ALANetPlus, PlusFeatures
+from alanet.runner import Runner
+
+__all__ = [
+    "LONG",
+    "Judgement",
+    "Truth",
+    "as_markdown",
+    "as_plain",
+    "judge_footage",
+    "judge_scenes",
+    "judging_runner",
+    "lowest_threshold",
+    "shares",
+]
+
+LONG = 5  # sharp frames: from this exposure on a frame that moves is blurry
+EXPOSURES = (1, 3, 5, 7, 9, 11, 13, 15)  # sharp frames
+THRESHOLDS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
+
+Truth = Literal["smear", "exposure"]
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What is said of a frame, and what is so."""
+
+    exposure: int  # sharp frames
+    smear: float | None  # pixels; None: motion is not known
+    estimate: float  # of the exposure, sharp frames
+    logit: float  # of the probability that it is sharp
+
+    @property
+    def probability(self) -> float:
+        return _probability(self.logit)
+
+    def is_sharp(self, truth: Truth) -> bool:
+        return self.exposure == 1 if truth == "exposure" else self._smear < VISIBLE
+
+    def is_blurry(self, truth: Truth) -> bool:
+        return self.exposure >= LONG and (truth == "exposure" or self._smear >= VISIBLE)
+
+    @property
+    def _smear(self) -> float:
+        if self.smear is None:
+            raise OptionError("how far a video's frames are smeared is not known; judge by exposure, or use scenes")
+        return self.smear
+
+
+def judging_runner(model: object, device: torch.device, precision: str = "fp32") -> Runner:
+    """A runner for a network that judges; OptionError for one that does not."""
+    if not isinstance(model, ALANetPlus) or not model.config.exposure:
+        raise OptionError(f"{type(model).__name__} does not judge frames; give weights of ALANetPlus with exposure")
+    return Runner(model, device, precision)
+
+
+def judge_scenes(runner: Runner, bank: Bank, count: int | None = None) -> Iterator[Judgement]:
+    """Every frame of the first `count` scenes at every exposure that the bank has room for."""
+    t, period = bank.t, bank.options.period
+    for scene in range(min(len(bank), count or len(bank))):
+        sharp, sweep = bank.sharp(scene).cpu().numpy(), bank.sweep(scene).cpu()[None]
+        for length in (n for n in EXPOSURES if n <= bank.exposure.frames):
+            extents = smear(torch.full((1, t), length), sweep, period)[0].tolist()
+            for i, extent in enumerate(extents):
+                yield _judged(runner, sharp[bank.exposure.window(i, length)], period, extent)
+
+
+def judge_footage(runner: Runner, footage: Footage, period: int = 8) -> Iterator[Judgement]:
+    """Every period-th frame of a sharp high-rate video at every exposure."""
+    exposure = Exposure(EXPOSURES[-1], period)
+    if not (t := exposure.available(len(footage.frames))):
+        raise DataError(
+            f"{footage.subject.name} has {len(footage.frames)} frames; exposures up to {exposure.frames} need as many"
+        )
+    for i in range(t):
+        for length in EXPOSURES:
+            yield _judged(runner, footage.frames[exposure.window(i, length)], period, None)
+
+
+def _judged(runner: Runner, frames: Any, period: int, extent: float | None) -> Judgement:
+    """frames: t h w 3 uint8, those the shutter is open for."""
+    mean = to_eight_bits(average(frames.astype(np.float32) / 255))
+    features = runner.encode(np.rint(mean * 255).astype(np.uint8))
+    assert isinstance(features, PlusFeatures)
+    logit, estimate = float(features.sharp), float(features.exposure) * period
+    if not (math.isfinite(logit) and math.isfinite(estimate)):
+        raise DataError("the network's judgement is NaN or infinite; its weights are of no use")
+    return Judgement(len(frames), extent, estimate, logit)
+
+
+def shares(judged: Sequence[Judgement], threshold: float, truth: Truth) -> tuple[float, float]:
+    """(share of the sharp frames passed, share of the blurry ones wrongly passed) at a probability; NaN of none."""
+    limit = _logit(threshold)
+    sharp = [one.logit > limit for one in judged if one.is_sharp(truth)]
+    blurry = [one.logit > limit for one in judged if one.is_blurry(truth)]
+    return _mean(sharp), _mean(blurry)
+
+
+def lowest_threshold(judged: Sequence[Judgement], truth: Truth, most: float = 0.005) -> float:
+    """The lowest probability, not below 1/2, above which at most the share `most` of the blurry frames lies.
+
+    Below 1/2 is never right: what is thought to be blurry is restored. DataError where there is no blurry frame, or
+    where too many are held to be sharp for certain.
+    """
+    if not 0 <= most < 1:
+        raise OptionError(f"a share of {most} of blurry frames wrongly passed; allowed: from 0 to below 1")
+    blurry = sorted((one.logit for one in judged if one.is_blurry(truth)), reverse=True)
+    if not blurry:
+        raise DataError(f"no blurry frame by {truth} among {len(judged)}; give scenes or videos in which things move")
+    highest = blurry[math.floor(most * len(blurry))]  # this one and all below must not pass
+    threshold = max(0.5, _probability(highest))
+    while threshold < 1 and _logit(threshold) < highest:  # rounding
+        threshold = math.nextafter(threshold, 1)
+    if threshold >= 1:
+        raise DataError(f"more than {most:.1%} of the blurry frames are held to be sharp for certain; train it longer")
+    return threshold
+
+
+def as_markdown(judged: Sequence[Judgement], current: float, chosen: float | None = None) -> str:
+    """Shares by threshold, and what is said by exposure. current: the weights' own threshold."""
+    known = all(one.smear is not None for one in judged)
+    truths: tuple[Truth, ...] = ("smear", "exposure") if known else ("exposure",)
+    heads = [f"{what}, by {truth}" for truth in truths for what in ("sharp passed", "blurry wrongly passed")]
+    rows = [["threshold", *heads]]
+    for threshold in sorted({*THRESHOLDS, current, *([] if chosen is None else [chosen])}):
+        names = [name for name, at in (("now", current), ("chosen", chosen)) if at == threshold]
+        row = [f"{threshold:.5g}" + (f" ({', '.join(names)})" if names else "")]
+        rows.append([*row, *(_percent(x) for truth in truths for x in shares(judged, threshold, truth))])
+    counts = ", ".join(
+        f"{sum(one.is_sharp(truth) for one in judged):,} sharp and {sum(one.is_blurry(truth) for one in judged):,} "
+        f"blurry by {truth}"
+        for truth in truths
+    )
+    return f"{as_table(rows[0], rows[1:])}\n{len(judged):,} frames: {counts}\n\n{_by_exposure(judged, current, known)}"
+
+
+def _by_exposure(judged: Sequence[Judgement], current: float, known: bool) -> str:
+    """How the judgements lie: that all are alike would show here."""
+    rows = [["exposure", "frames", "smeared", "estimated", "passed now", "probability: least tenth", "middle", "most"]]
+    for length in sorted({one.exposure for one in judged}):
+        ours = [one for one in judged if one.exposure == length]
+        spread = np.quantile([one.probability for one in ours], (0.1, 0.5, 0.9))
+        smeared = _percent(_mean([(one.smear or 0.0) >= VISIBLE for one in ours])) if known else "unknown"
+        passed = _percent(_mean([one.logit > _logit(current) for one in ours]))
+        estimate = f"{np.mean([one.estimate for one in ours]):.1f}"
+        rows.append([f"{length}", f"{len(ours):,}", smeared, estimate, passed, *(f"{x:.3f}" for x in spread)])
+    return as_table(rows[0], rows[1:])
+
+
+def as_plain(judged: Sequence[Judgement], current: float, chosen: float | None) -> dict[str, Any]:
+    """For JSON: every judgement, and the thresholds."""
+    return {"sharp_above": current, "chosen": chosen, "frames": [asdict(one) for one in judged]}
+
+
+def _logit(probability: float) -> float:
+    return math.log(probability / (1 - probability))
+
+
+def _probability(logit: float) -> float:
+    return 1 / (1 + math.exp(-max(logit, -700.0)))
+
+
+def _mean(values: Sequence[bool]) -> float:
+    return sum(values) / len(values) if values else math.nan
+
+
+def _percent(share: float) -> str:
+    return "none" if math.isnan(share) else f"{share:.1%}"
