@@ -12,7 +12,7 @@ from test_stream import video
 
 from alanet.errors import OptionError, TimeError
 from alanet.frames.timing import Factor, TargetRate
-from alanet.model.alanet_plus import FAST, PLUS, ALANetPlus, ALANetPlusConfig, Candidate, smear_code
+from alanet.model.alanet_plus import FAST, PLUS, ALANetPlus, ALANetPlusConfig, Candidate, smear_code, unevenness
 from alanet.model.cost import count_parameters, stream_cost
 from alanet.model.motion import Motion
 from alanet.model.weights import load_model, save_weights
@@ -167,6 +167,53 @@ def test_a_frame_judged_sharp_is_given_back_as_it_is():
     assert (out[1] - clip[1, 1]).abs().max() > 1e-3
     assert (model.generate(sharp, 0.5, relations) - clip[:, :2].mean(1)).abs().max() > 1e-3  # in between: restored
     assert not torch.equal(model.train().generate(sharp, 1.0, relations)[0], clip[0, 1])
+
+
+def textures(count: int, seed: int, height: int = 48, width: int = 48) -> torch.Tensor:
+    """Random pictures with detail at every size: b 3 h w."""
+    generator = torch.Generator().manual_seed(seed)
+    total = torch.zeros(count, 3, height, width)
+    for cell in (1, 2, 4, 8):
+        noise = torch.rand(count, 3, height // cell, width // cell, generator=generator)
+        total += torch.nn.functional.interpolate(noise, scale_factor=float(cell)) * cell**0.5
+    return total / total.amax()
+
+
+def smeared(frames: torch.Tensor, pixels: int) -> torch.Tensor:
+    """Frames moving sideways while the shutter is open."""
+    return torch.stack([frames.roll(k, -1) for k in range(pixels)]).mean(0)
+
+
+def test_unevenness_tells_how_much_and_which_way_a_frame_is_smeared():
+    frames = textures(4, 0)
+    sharp, blurry = unevenness(frames, 16), unevenness(smeared(frames, 5), 16)
+    assert sharp.shape == (4, 16, 3, 3)
+    change = (sharp - blurry).mean((0, 2, 3)).view(4, 4)  # distances; sideways, down, aslant
+    assert (change[:, 0] > change[:, 1] + 0.05)[:2].all()
+    assert change[0, 0] > change[2, 0] > change[3, 0]
+    assert torch.isfinite(unevenness(torch.zeros(1, 3, 32, 32), 16)).all()
+
+
+def test_what_is_sharp_is_learned_in_a_few_steps():
+    """From detail alone, on pictures never seen: a judge that calls all frames sharp is of no use."""
+    torch.manual_seed(0)
+    judge = ALANetPlus(replace(TINY, bands="given")).judge
+    optimizer = torch.optim.AdamW(judge.parameters(), 2e-3)
+
+    def lesson(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+        frames = textures(16, seed)
+        blurry = torch.cat([smeared(frames[k : k + 2], 3 + k // 2) for k in range(0, 8, 2)])
+        said = judge(torch.cat((blurry, frames[8:])), [torch.zeros(16, 12, 3, 3)])[1]
+        return said, (torch.arange(16) >= 8).float()
+
+    for step in range(60):
+        said, sharp = lesson(step)
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(said, sharp)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    said, sharp = lesson(1000)
+    assert ((said > 0) == (sharp > 0)).all()
 
 
 def test_what_is_said_of_motion_is_where_frames_are_looked_up():

@@ -57,6 +57,7 @@ class ALANetPlusConfig:
     align: bool = True  # False: neighbours as they lie, evenly attended
     exposure: bool = True  # False: not estimated, no frame passes through
     smear: bool = True  # False: G is not told how far each place was smeared; needs align and exposure
+    bands: Literal["learned", "given"] = "learned"  # what sharpness is judged by; given: differences of near pixels
     sharp_above: float = 0.9  # probability from which a frame counts as sharp
 
     def __post_init__(self) -> None:
@@ -73,6 +74,8 @@ class ALANetPlusConfig:
             raise OptionError(f"window {self.window}, around {self.around}; allowed: even, and 0 or more")
         if self.gates not in ("pair", "paper"):
             raise OptionError(f"gates {self.gates!r} is not one of pair, paper")
+        if self.bands not in ("learned", "given"):
+            raise OptionError(f"bands {self.bands!r} is not one of learned, given")
         if not 0 < self.sharp_above < 1:
             raise OptionError(f"sharp_above {self.sharp_above} is not a probability between 0 and 1")
 
@@ -169,7 +172,7 @@ class ALANetPlus(nn.Module):
         scales = self.encoder(frame)
         descriptors = tuple(describe(x) for x in scales)
         if self.config.exposure:
-            exposure, sharp = self.judge(scales)
+            exposure, sharp = self.judge(frame, scales)
         else:
             exposure = sharp = descriptors[0].new_zeros(len(frame))
         return PlusFeatures(frame, tuple(scales), descriptors, exposure, sharp)
@@ -305,29 +308,48 @@ class Encoder(nn.Module):
 class Judge(nn.Module):
     """How long the shutter was open, and whether the frame is sharp, by what each place says and how telling it is.
 
-    Blur takes energy from fine detail: what tells is the ratio of energies of different bands in a place, so their
-    logarithms go in, beside the latent, which knows what is seen there.
+    Blur evens out what lies near. So the logarithms of energies in several bands go in, which blur changes against each
+    other, beside the latent, which knows what is seen there. The bands are learned from the first features; or given:
+    how much pixels differ that are 1, 2, 4 and 8 apart, along, across and aslant. What is sharp is then learned in tens
+    of steps and not in many hundreds.
     """
 
     bands = 16
 
     def __init__(self, config: ALANetPlusConfig) -> None:
         super().__init__()
-        self.pool = 2 ** (len(config.channels) - 1)
-        self.filters = conv(config.channels[0], self.bands, 3)
+        self.pool, self.cell = 2 ** (len(config.channels) - 1), config.cells[-1]
+        self.filters = conv(config.channels[0], self.bands, 3) if config.bands == "learned" else None
         self.context = conv(config.channels[-1], 32, 1)
         self.mix = conv(self.bands + 32, 48, 3)
         self.say = conv(48, 3, 1)
 
-    def forward(self, scales: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """Features -> exposure in periods, and logit of "sharp": b each, at least float32."""
+    def forward(self, frame: Tensor, scales: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """`b 3 h w` and its features -> exposure in periods, and logit of "sharp": b each, at least float32."""
         kind = torch.promote_types(scales[0].dtype, torch.float32)
-        energy = F.avg_pool2d(self.filters(scales[0]).to(kind).square(), self.pool)
-        known = torch.cat(((energy + 1e-4).log(), act(self.context(scales[-1])).to(kind)), dim=1)
+        if self.filters is None:
+            bands = unevenness(frame.to(kind), self.cell)
+        else:
+            bands = (F.avg_pool2d(self.filters(scales[0]).to(kind).square(), self.pool) + 1e-4).log()
+        known = torch.cat((bands, act(self.context(scales[-1])).to(kind)), dim=1)
         said = exact(self.say, act(self.mix(known))).flatten(2)  # b 3 (h w)
         telling = said[:, 2].softmax(-1)  # b (h w)
         exposure, sharp = (said[:, :2] * telling[:, None]).sum(-1).unbind(1)
         return F.softplus(exposure), sharp
+
+
+def unevenness(frame: Tensor, cell: int) -> Tensor:
+    """Logarithms of mean squared differences between pixels 1, 2, 4 and 8 apart, sideways, down and both ways aslant,
+    scaled to about -2 to 2: b 3 h w -> b 16 h/cell w/cell."""
+    light = frame.mean(1, keepdim=True)
+    height, width = light.shape[-2:]
+    padded = F.pad(light, (8,) * 4, mode="replicate")
+    energies: list[Tensor] = []
+    for apart in (1, 2, 4, 8):
+        for down, right in ((0, 1), (1, 0), (1, 1), (1, -1)):
+            there = padded[..., 8 + apart * down :, 8 + apart * right :][..., :height, :width]
+            energies.append(F.avg_pool2d((there - light).square(), cell))
+    return (torch.cat(energies, dim=1) + 4e-6).log() / 2 + 3  # 4e-6: rounding to 8 bits
 
 
 class Generator(nn.Module):
