@@ -8,9 +8,10 @@
     │   ├── WeightsError                      a weights file that is damaged, hostile or of another model
     │   └── DataError                         training or evaluation data that cannot be used
     ├── OutputError                  exit 4   the result cannot be written (folder, disk, container, codec)
-    └── ResourceError                exit 5   this machine lacks it (memory, device, encoder)
+    ├── ResourceError                exit 5   this machine lacks it (memory, device, encoder)
+    └── IncompleteError              exit 3   some of the work failed, the rest is done
 
-Exit 3 is a batch of which some files failed; 130 and 143 an interruption by Ctrl-C and by SIGTERM.
+Exit 3 is also a batch of which some files failed; 130 and 143 an interruption by Ctrl-C and by SIGTERM.
 
 A message is one line that says what was given, what is allowed, and what to do.
 """
@@ -22,6 +23,7 @@ from typing import ClassVar
 __all__ = [
     "AlanetError",
     "DataError",
+    "IncompleteError",
     "InputError",
     "MediaError",
     "OptionError",
@@ -77,3 +79,9 @@ class ResourceError(AlanetError):
     """This machine lacks what was asked for."""
 
     exit_code = 5
+
+
+class IncompleteError(AlanetError):
+    """Some of the work failed however often it was tried; the rest is done and kept."""
+
+    exit_code = 3

@@ -22,9 +22,9 @@ from alanet.frames.timing import Factor, Schedule
 from alanet.model.alanet import ALANet
 from alanet.model.alanet_plus import ALANetPlus
 from alanet.video.job import Job, check_same, describe_input, read_job
-from alanet.video.lock import lock_folder
+from alanet.video.lock import lock_folder, lock_together
 from alanet.video.plan import OutputPlan
-from alanet.video.segments import recorded
+from alanet.video.segments import finished_in, recorded
 from alanet.video.target import STDOUT, work_folder
 
 if TYPE_CHECKING:
@@ -82,25 +82,30 @@ def job_for(
     return Job(os.path.abspath(info.path), describe_input(info), asked, software, chosen)
 
 
-def earlier_job(target: OutputPlan, job: Job | None) -> tuple[Job, int] | None:
+def earlier_job(target: OutputPlan, job: Job | None, *, shared: bool = False) -> tuple[Job, int] | None:
     """What an interrupted run has left for this job: its manifest, and how many restored frames it finished.
 
-    Raises OptionError where it was another job, OutputError where it still runs.
+    shared: or has finished so far, where several share it. Raises OptionError where it was another job, OutputError
+    where it still runs, alone.
     """
     folder = work_folder(target.path)
     if job is None or not folder.is_dir():
         return None
-    lock_folder(folder, target.path).close()
+    if shared:
+        lock_together(folder, target.path)[0].close()
+    else:
+        lock_folder(folder, target.path).close()
     earlier = read_job(folder)
     if earlier is None:
         return None
     check_same(earlier, job, target.path)
-    return earlier, sum(segment.frames for segment in recorded(folder))
+    kept = finished_in(folder).values() if shared else recorded(folder)
+    return earlier, sum(segment.frames for segment in kept)
 
 
 def done_so_far(target: OutputPlan) -> Fraction:
     """Seconds of the output that are finished and kept."""
-    return sum((s.end - s.start for s in recorded(work_folder(target.path))), Fraction(0))
+    return sum((s.end - s.start for s in finished_in(work_folder(target.path)).values()), Fraction(0))
 
 
 def tiles_of(job: Job) -> tuple[Tile, ...]:

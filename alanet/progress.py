@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Protocol
 
 from alanet.errors import OutputError
 from alanet.frames.frame import Frame
@@ -13,7 +14,7 @@ from alanet.notes import Notes
 from alanet.stream import Counts
 from alanet.video.encode import VideoWriter
 
-__all__ = ["Going", "Progress"]
+__all__ = ["Going", "Passing", "Progress"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,18 @@ class Progress:
     earlier_out: int = 0  # of frames_out
     finished: int | None = None  # segments that an interruption now would not lose; None: none is in hand
     wait: float | None = None  # seconds until the one in hand is finished, at the pace so far
+
+
+class Passing(Protocol):
+    """One pass over a video, as it goes: what is counted of it, and which restored frames are not made."""
+
+    counts: Counts
+
+    def passing(self, frames: Iterable[tuple[Frame, bool]]) -> Iterator[tuple[Frame, bool]]:
+        """The frames, seen on their way."""
+
+    def skips(self, time: Fraction) -> bool:
+        """Whether the restored frame at a time is not to be made; asked once for each, in order."""
 
 
 class Going:
@@ -57,6 +70,10 @@ class Going:
             yield frame, starts
             if self.counts.frames_out < self.skip:
                 self.tell(frame.time)
+
+    def skips(self, time: Fraction) -> bool:
+        """Whether an earlier run has made the restored frame that comes next."""
+        return self.counts.frames_out < self.skip
 
     def tell(self, position: Fraction) -> None:
         """Progress, once an input frame."""

@@ -27,13 +27,13 @@ from alanet.frames.frame import Frame, Pixels, VideoInfo
 from alanet.frames.tiles import Tile, overhead, round_up
 from alanet.frames.timing import Factor, Schedule, Tail, TargetRate, output_rate, phases
 from alanet.jobs import SEGMENT, earlier_job, job_for, segment_length, segment_of, tiles_of, weights_digest
-from alanet.memory import DECODER_THREADS, READ_AHEAD, exhaustion_told
+from alanet.memory import DECODER_THREADS, READ_AHEAD, exhaustion_told, free_memory
 from alanet.model.alanet import ALANet
 from alanet.model.alanet_plus import ALANetPlus
 from alanet.model.cost import stream_cost
 from alanet.model.weights import continuous_models, default_model, load_model
 from alanet.notes import Notes
-from alanet.progress import Going, Progress
+from alanet.progress import Going, Passing, Progress
 from alanet.runner import Runner, pick_device, pick_precision
 from alanet.steady import SteadyRunner
 from alanet.stream import Counts, stream
@@ -139,6 +139,7 @@ class Restorer:
             restored in tiles. None: most of what is free when a video is planned.
         tile_mode: "exact" gives the untiled result; "feather" is cheaper and notes how far it is from that.
         sha256: demanded digest of the weights file.
+        processes: how many share this machine's memory (or this GPU's) with it, itself included.
 
     >>> restorer = Restorer()                                    # doctest: +SKIP
     >>> report = restorer.restore("holiday.mp4")                 # doctest: +SKIP
@@ -154,6 +155,7 @@ class Restorer:
         memory: int | None = None,
         tile_mode: TileMode = "exact",
         sha256: str | None = None,
+        processes: int = 1,
     ) -> None:
         if tile_mode not in ("exact", "feather"):
             raise OptionError(f"tile mode {tile_mode!r} is not one of exact, feather")
@@ -167,15 +169,32 @@ class Restorer:
         self.model_name = type(model).__name__ if given else str(model or default_model())
         self.precision = pick_precision(precision, self.model, self.device)
         self.runner = Runner(self.model, self.device, self.precision)
-        self.memory, self.tile_mode = memory, tile_mode
+        self.tile_mode, self.processes = tile_mode, processes
+        self._memory = memory
         self._asked = {"--precision": precision, "--threads": threads, "--memory": memory, "--tile-mode": tile_mode}
 
+    @property
+    def memory(self) -> int | None:
+        """Bytes that this process may take; None: most of what is free."""
+        if self.processes == 1:
+            return self._memory
+        all_of_it = free_memory(self.device) if self._memory is None else self._memory
+        return None if all_of_it is None else all_of_it // self.processes
+
     def plan(
-        self, source: str | Path, output: str | Path | None = None, options: RestoreOptions | None = None
+        self,
+        source: str | Path,
+        output: str | Path | None = None,
+        options: RestoreOptions | None = None,
+        *,
+        folder: Path | None = None,
+        shared: bool = False,
     ) -> RestorePlan:
         """Look at the input, decide the output, refuse what cannot work. Writes nothing.
 
         What an interrupted run of the same has finished is gone on with, or refused where something has changed since.
+
+        folder: where the result goes under the input's own name, absolute. shared: for `sharing.take_part`.
 
         Raises:
             InputError, OutputError, ResourceError: see `errors.py`; one line each.
@@ -185,13 +204,14 @@ class Restorer:
         info = probe(source, input_rate=options.input_rate)
         self._check_times(options.rate, info.rate)
         output = None if output is None else Path(output)
-        target = plan_output(info, output, options.encode, notes, suffix=_suffix(options.rate), schedule=options.rate)
+        suffix = _suffix(options.rate)
+        target = plan_output(info, output, options.encode, notes, suffix=suffix, schedule=options.rate, folder=folder)
         tiles = tuple(plan_tiles_for(self.runner, info, self.memory, self.tile_mode, target))
         precision, done = self.precision, 0
         rate, each = output_rate(options.rate, info.rate), self._seconds_a_frame(info, options.rate, tiles)
         segment = segment_length(rate, each * float(info.rate) / options.rate.slow)
         job = job_for(target, options, self._network(), precision, tiles, segment)
-        earlier = None if options.restart else earlier_job(target, job)
+        earlier = None if options.restart else earlier_job(target, job, shared=shared)
         if earlier is not None:
             job, done = earlier
             tiles, precision, segment = tiles_of(job), job.chosen["precision"], segment_of(job)
@@ -205,9 +225,18 @@ class Restorer:
         seconds = None if left is None else left * each
         return RestorePlan(info, target, options, notes, frames_in, seconds, tiles, rate, precision, job, done, segment)
 
-    def run(self, plan: RestorePlan, *, on_progress: Callable[[Progress], None] | None = None) -> RestoreReport:
+    def run(
+        self,
+        plan: RestorePlan,
+        *,
+        on_progress: Callable[[Progress], None] | None = None,
+        about_to: Callable[[Path, Counts], None] | None = None,
+    ) -> RestoreReport:
         """Do what the plan says. The input is untouched; on any failure nothing is left behind but, in the hidden work
-        folder beside the output, what of a job is finished: the same call goes on after it."""
+        folder beside the output, what of a job is finished: the same call goes on after it.
+
+        about_to: told where the complete result lies, before it gets its name.
+        """
         began, options = time.perf_counter(), plan.options
         if room := check_room(plan.output, plan.frames_out, done=plan.done):
             plan.notes.warn(f"disk: {room}")
@@ -223,25 +252,29 @@ class Restorer:
         with exhaustion_told(self.device), opened as writer:
             going = Going(plan.frames_in, plan.segment, writer, plan.notes, on_progress)
             counts = going.counts
-            for frame in self._restored(plan, going):
+            for frame in self.restored(plan, going):
                 writer.write(frame)
                 going.tell(frame.time)
             if not counts.frames_in:
-                raise OptionError(_nothing_shown(plan))
+                raise OptionError(nothing_shown(plan))
             going.check_reached()
-            path = writer.finish()
+            path = writer.finish(about_to=None if about_to is None else lambda made: about_to(made, counts))
+        return self.report(plan, path, counts, time.perf_counter() - began, going.skip)
+
+    def report(self, plan: RestorePlan, path: Path, counts: Counts, seconds: float, earlier_out: int) -> RestoreReport:
+        """What was done by a plan. earlier_out: restored frames that others have made."""
         return RestoreReport(
             path,
             counts.frames_in,
             counts.frames_out,
             counts.cuts,
             counts.duplicates,
-            seconds=time.perf_counter() - began,
+            seconds=seconds,
             model=self.model_name,
             device=str(self.device),
             precision=plan.precision,
             notes=plan.notes,
-            earlier_out=going.skip,
+            earlier_out=earlier_out,
             passed=counts.passed,
             judged=counts.judged,
             sharp=counts.sharp,
@@ -304,7 +337,8 @@ class Restorer:
         runner = self._runner((), self.precision, Notes())
         return [frame.pixels for frame in self._stream(given, runner, options, Counts())]
 
-    def _restored(self, plan: RestorePlan, going: Going) -> Iterator[Frame]:
+    def restored(self, plan: RestorePlan, going: Passing) -> Iterator[Frame]:
+        """The restored frames of a plan that `going` does not skip, as they are made."""
         options = plan.options
         runner = self._runner(plan.tiles, plan.precision, plan.notes)
         decoded = self._decoded(plan.info, options, plan.notes)
@@ -324,7 +358,7 @@ class Restorer:
         runner: SteadyRunner,
         options: RestoreOptions,
         counts: Counts,
-        going: Going | None = None,
+        going: Passing | None = None,
     ) -> Iterator[Frame]:
         shots: Iterator[tuple[Frame, bool]]
         if options.cuts:
@@ -333,7 +367,7 @@ class Restorer:
             shots = ((frame, False) for frame in frames)
         ahead = read_ahead(shots, depth=READ_AHEAD)
         shown: Iterator[tuple[Frame, bool]] = ahead if going is None else going.passing(ahead)
-        skip = 0 if going is None else going.skip
+        skip = _nothing if going is None else going.skips
         try:
             yield from stream(
                 shown,
@@ -385,6 +419,11 @@ def check_strength(strength: float) -> None:
         raise OptionError(f"strength {strength} is not a number from 0 (input frames untouched) to 1 (as restored)")
 
 
+def _nothing(time: Fraction) -> bool:
+    """What a stream leaves out by default."""
+    return False
+
+
 def _suffix(rate: Schedule) -> str:
     slow = f"_slow{rate.slow}" if rate.slow > 1 else ""
     if isinstance(rate, TargetRate):
@@ -392,7 +431,8 @@ def _suffix(rate: Schedule) -> str:
     return slow if slow and rate.n == rate.slow else f"{slow}_{rate}"
 
 
-def _nothing_shown(plan: RestorePlan) -> str:
+def nothing_shown(plan: RestorePlan) -> str:
+    """Why a run gave not one frame."""
     start, end = plan.options.start, plan.options.end
     begin = "the beginning" if start is None else f"{float(start):g} s"
     stop = "the end" if end is None else f"{float(end):g} s"

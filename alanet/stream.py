@@ -107,7 +107,7 @@ def stream(
     around: int = 0,
     tail: Tail = "hold",
     counts: Counts | None = None,
-    skip: int = 0,
+    skip: Callable[[Fraction], bool] = lambda time: False,
     strength: float = 1.0,
 ) -> Iterator[Frame]:
     """Restore frames as they come.
@@ -120,7 +120,8 @@ def stream(
         around: further frames that the network looks at on each side of an interpolated frame's two.
         tail: "hold" repeats the last restored frame to the end of the video; "drop" shows it once, longer.
         counts: kept up to date on the way.
-        skip: restored frames at the beginning that are there already: counted, but neither made nor yielded.
+        skip: asked once for each restored frame, in order, by its time: one that is there already, or that another
+            process makes, is counted, but neither made nor yielded.
         strength: share of a restored frame in what is shown at an input frame's own time, the rest is that input
             frame; at 0 it is untouched. Frames in between are not changed by it.
 
@@ -150,7 +151,7 @@ class _Ring(Generic[E]):
         window: int,
         around: int,
         counts: Counts,
-        skip: int,
+        skip: Callable[[Fraction], bool],
         strength: float,
     ) -> None:
         self.runner, self.schedule, self.window, self.around = runner, schedule, window, around
@@ -184,11 +185,14 @@ class _Ring(Generic[E]):
         wanted = moments(self.schedule, frame.time, end, origin=self.origin, hold=alone)
         if merged:
             wanted = merge_holds(wanted)
-        there = min(len(wanted), max(0, self.skip - self.counts.frames_out))
-        self.counts.frames_out += there
-        wanted = wanted[there:]
-        phases = [Fraction(0) if moment.hold else moment.phase for moment in wanted]
-        for moment, (picture, source) in zip(wanted, self._pictures(i, phases), strict=True):
+        made = []
+        for moment in wanted:
+            if self.skip(moment.time):
+                self.counts.frames_out += 1
+            else:
+                made.append(moment)
+        phases = [Fraction(0) if moment.hold else moment.phase for moment in made]
+        for moment, (picture, source) in zip(made, self._pictures(i, phases), strict=True):
             self.counts.frames_out += 1
             if picture is not None:
                 yield Frame(picture, moment.time, moment.duration, source)

@@ -45,6 +45,9 @@ def stand_in(folder: Path, said: str) -> None:
     written = set(re.findall(r"(?:-o |--output |, )[\"']?([\w.-]+)", said))
     for name in set(VIDEO.findall(said)) - written:
         make_video(folder / name, frames=40, size=(64, 48), audio=Track(seconds=1.5))
+    for name in re.findall(r"restore (\w+)/", said):
+        (folder / name).mkdir()
+        make_video(folder / name / "a.mp4", frames=4, size=(64, 48))
 
 
 def test_there_is_something_to_try():

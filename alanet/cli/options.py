@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
@@ -177,18 +177,22 @@ class Network:
         ),
     ] = "exact"
 
+    def settings(self) -> dict[str, Any]:
+        """What a `Restorer` is made from."""
+        return {
+            "model": self.model,
+            "sha256": self.sha256,
+            "device": self.device,
+            "precision": self.precision,
+            "threads": self.threads,
+            "memory": None if self.memory is None else parse_memory(self.memory),
+            "tile_mode": self.tile_mode,
+        }
+
     def restorer(self) -> Restorer:
         from alanet.restore import Restorer
 
-        return Restorer(
-            self.model,
-            sha256=self.sha256,
-            device=self.device,
-            precision=self.precision,
-            threads=self.threads,
-            memory=None if self.memory is None else parse_memory(self.memory),
-            tile_mode=self.tile_mode,
-        )
+        return Restorer(**self.settings())
 
 
 @Parameter(name="*", group=MESSAGES)

@@ -12,7 +12,19 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from alanet.cli.interrupts import Terminated, gently
-from alanet.cli.options import RESULT, Encoding, Network, Output, Reading, Source, Telling, Timing, source_path
+from alanet.cli.options import (
+    NETWORK,
+    RESULT,
+    Encoding,
+    Network,
+    Output,
+    Reading,
+    Source,
+    Telling,
+    Timing,
+    flag,
+    source_path,
+)
 from alanet.cli.screen import Screen
 from alanet.cli.show import count, duration, rate, size
 from alanet.errors import OptionError, OutputError, ResourceError
@@ -35,6 +47,22 @@ Restart = Annotated[
 ]
 
 
+Recursive = Annotated[
+    bool,
+    flag(["--recursive"], "Restore the videos below a folder into the folder of -o, but those that are done."),
+    Parameter(group=RESULT),
+]
+Workers = Annotated[
+    int,
+    Parameter(
+        name=["--workers"],
+        metavar="N",
+        group=NETWORK,
+        help="Processes that share the work, a long video's too; they share the cores, the memory and the GPUs.",
+    ),
+]
+
+
 def restore(
     source: Source = None,
     /,
@@ -46,12 +74,19 @@ def restore(
     network: Network = Network(),
     telling: Telling = Telling(),
     restart: Restart = False,
+    recursive: Recursive = False,
+    workers: Workers = 1,
 ) -> int:
     """Turn a poor video into a sharp one at twice the frame rate.
 
     Without a video, the bundled sample is restored into the current folder. After an interruption the same command
     goes on with what is finished.
     """
+    if recursive or workers != 1:
+        from alanet.cli.batch import restore_many
+
+        how = (encoding, timing, reading, network, telling)
+        return restore_many(source, output, *how, restart=restart, recursive=recursive, workers=workers)
     if output == Path("-") and telling.json:
         raise OptionError("--json and the output - both need standard output; write the video to a file")
     if output == Path("-") and sys.stdout.isatty():
@@ -59,6 +94,11 @@ def restore(
             "standard output is a terminal, which shows no video; send it on: alanet restore ... -o - | PLAYER -"
         )
     path = source_path(source)
+    if path.is_dir() and reading.input_rate is None:
+        raise OptionError(
+            f"{path}: is a folder; give --recursive and -o OUT to restore the videos below it, or --input-rate RATE "
+            "where it holds the images of one"
+        )
     if source is None and output is None:
         output = free_path(Path.cwd() / f"{path.stem}_x2{path.suffix}")
     screen = Screen(quiet=telling.quiet)

@@ -14,7 +14,7 @@ import os
 import queue
 import shutil
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
@@ -81,14 +81,19 @@ class VideoWriter:
         self._raise()
         self._frames.put((frame, new_segment))
 
-    def finish(self) -> Path:
-        """Encode what is waiting, join, put the result in place and return its path ("-" for standard output)."""
+    def finish(self, *, about_to: Callable[[Path], None] | None = None) -> Path:
+        """Encode what is waiting, join, put the result in place and return its path ("-" for standard output).
+
+        about_to: told where the complete result lies, before it gets its name.
+        """
         self._frames.put(None)
         self._thread.join()
         self._raise()
         with writing(self._plan.path):
             made = self._sink.finish()
             if made is not None:
+                if about_to is not None:
+                    about_to(made)
                 put_in_place(made, self._plan, self.job)
         self._done = True
         self._clean()

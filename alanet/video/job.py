@@ -25,12 +25,13 @@ from alanet.errors import OptionError, OutputError
 from alanet.frames.frame import VideoInfo
 from alanet.notes import Notes
 from alanet.video.lock import JOINED, LOCK, sync_folder
-from alanet.video.segments import INDEX, Segment, recorded, rewrite
+from alanet.video.segments import INDEX, Segment, finished_in, recorded, rewrite
 
 __all__ = [
     "MANIFEST",
     "Job",
     "begin",
+    "changes",
     "check_same",
     "describe_input",
     "joining",
@@ -55,8 +56,8 @@ class Job:
     chosen: dict[str, Any] = field(default_factory=dict)  # what "auto" came to; a later run takes it over
 
 
-def check_same(before: Job, now: Job, target: Path) -> None:
-    """Refuse, with OptionError, to go on with a job that is another one now: one line that says what changed."""
+def changes(before: Job, now: Job) -> list[str]:
+    """What makes a job another one now, a few words each; nothing where it is the same."""
     changed = []
     for name in ("size", "modified", "content"):
         if before.input.get(name) != now.input.get(name):
@@ -66,7 +67,12 @@ def check_same(before: Job, now: Job, target: Path) -> None:
         for name in sorted(was.keys() | given.keys()):
             if was.get(name) != given.get(name):
                 changed.append(f"{name} was {_said(was.get(name))} and is {_said(given.get(name))}")
-    if changed:
+    return changed
+
+
+def check_same(before: Job, now: Job, target: Path) -> None:
+    """Refuse, with OptionError, to go on with a job that is another one now: one line that says what changed."""
+    if changed := changes(before, now):
         raise OptionError(
             f"{target}: an earlier run of it was interrupted, and since then {'; '.join(changed)}. Run it as it was to "
             "go on, or with --restart to begin anew"
@@ -103,11 +109,13 @@ def _parts(path: Path) -> Iterator[bytes]:
             yield file.read(PART)
 
 
-def begin(folder: Path, job: Job | None, target: Path, notes: Notes, *, restart: bool = False) -> list[Segment]:
+def begin(
+    folder: Path, job: Job | None, target: Path, notes: Notes, *, restart: bool = False, scattered: bool = False
+) -> list[Segment]:
     """Make a locked work folder ready and return the finished segments that the run goes on after.
 
-    To restart, nothing is kept. Raises OptionError or OutputError where what is there is of another job, or of one
-    where there is none now.
+    To restart, nothing is kept; `scattered`: finished segments after one that is not are kept, too. Raises OptionError
+    or OutputError where what is there is of another job, or of one where there is none now.
     """
     earlier = None if restart else read_job(folder)
     if job is None and earlier is not None:
@@ -118,9 +126,12 @@ def begin(folder: Path, job: Job | None, target: Path, notes: Notes, *, restart:
             _write_job(folder, job)
         return []
     check_same(earlier, job, target)
-    segments, fault = verified(folder)
+    if scattered:
+        segments, fault = _verified_each(folder)
+    else:
+        segments, fault = verified(folder)
     if fault:
-        notes.warn(f"earlier run: {fault}; made again from there on")
+        notes.warn(f"earlier run: {fault}; made again{'' if scattered else ' from there on'}")
     _write_job(folder, earlier)
     rewrite(folder, segments)
     _only(folder, segments, MANIFEST, INDEX)
@@ -182,6 +193,18 @@ def verified(folder: Path) -> tuple[list[Segment], str]:
         if fault:
             return segments[:i], f"{segment.name}: {fault}"
     return segments, ""
+
+
+def _verified_each(folder: Path) -> tuple[list[Segment], str]:
+    """All finished segments that are as they were written, and why one is not ("" for none)."""
+    segments, last = [], ""
+    for segment in finished_in(folder).values():
+        fault = _fault(folder / segment.name, segment)
+        if fault:
+            last = f"{segment.name}: {fault}"
+        else:
+            segments.append(segment)
+    return segments, last
 
 
 def _fault(path: Path, segment: Segment) -> str:

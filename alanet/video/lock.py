@@ -1,4 +1,7 @@
-"""One run an output: the lock in a work folder, which dies with its process however that ends.
+"""Who may work on an output: locks in its work folder, which die with their process however that ends.
+
+One run alone, as a rule. Runs that share a job (`share.py`) hold the same lock together, and each a claim on what it
+is at work on.
 
 So a work folder whose lock is free is what an ended run has left: work to go on with, or litter.
 """
@@ -7,39 +10,107 @@ from __future__ import annotations
 
 import os
 import shutil
-from contextlib import suppress
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
-from alanet.errors import OutputError
+from alanet.errors import OutputError, ResourceError
 
 try:
     import fcntl
 except ImportError:  # Windows: two runs with one output are not told apart there
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["FINISHED", "JOINED", "LOCK", "lock_folder", "sweep", "sync_folder"]
+__all__ = [
+    "FINISHED",
+    "JOINED",
+    "LOCK",
+    "admit_others",
+    "claim",
+    "hold",
+    "lock_folder",
+    "lock_together",
+    "sweep",
+    "sync_folder",
+]
 
 LOCK = "lock"
 JOINED = "joined.json"  # what the manifest is called from when the result is complete in the work folder
 FINISHED = "finished"  # that result, with the output's ending
+PATIENCE = 3.0  # seconds that a run which would share waits for one that is just beginning
 
 
-def lock_folder(folder: Path, target: Path) -> IO[bytes]:
-    """Make the work folder ours until the file returned is closed. Raises OutputError where another run has it."""
+def lock_folder(folder: Path, target: Path, *, shared: bool = False) -> IO[bytes]:
+    """Make the work folder ours until the file returned is closed; shared: with others who share it.
+
+    Raises OutputError where another run has it.
+    """
     while True:
         folder.mkdir(exist_ok=True)
         lock = open(folder / LOCK, "wb")  # noqa: SIM115  (held as long as the run lives)
         try:
             if fcntl is None:
                 return lock
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
             if _same(lock, folder / LOCK):
                 return lock
         except BlockingIOError:
             lock.close()
             raise OutputError(f"{target}: another run is writing it; wait for it, or give another name") from None
         lock.close()  # its folder was cleared away between the two steps
+
+
+def lock_together(folder: Path, target: Path) -> tuple[IO[bytes], bool]:
+    """Share the work folder until the file returned is closed; and whether nobody else is there, which lasts until
+    `admit_others`. Raises OutputError where a run has it alone."""
+    if fcntl is None:
+        raise ResourceError("several workers need file locks, which this system lacks; leave --workers out")
+    until = time.monotonic() + PATIENCE
+    while True:
+        with suppress(OutputError):
+            return lock_folder(folder, target), True
+        try:
+            return lock_folder(folder, target, shared=True), False
+        except OutputError:
+            if time.monotonic() > until:
+                raise
+        time.sleep(0.05)
+
+
+def admit_others(lock: IO[bytes], target: Path) -> None:
+    """Let others share the work folder. Raises OutputError where one has taken it for itself at that moment."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise OutputError(f"{target}: another run is writing it; wait for it, or give another name") from None
+        time.sleep(0.05)
+
+
+def claim(path: Path) -> IO[str] | None:
+    """The file, ours until it is closed; None where it is another's, or its folder is gone."""
+    try:
+        file = open(path, "a+", encoding="utf-8", errors="replace")  # noqa: SIM115  (held while there is work on it)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    return file
+
+
+@contextmanager
+def hold(file: IO[Any]) -> Iterator[None]:
+    """A file ours alone for a moment, where others write to it too."""
+    if fcntl is not None:
+        fcntl.flock(file, fcntl.LOCK_EX)
+    yield
 
 
 def _same(file: IO[bytes], path: Path) -> bool:

@@ -85,8 +85,11 @@ def plan_output(
     *,
     suffix: str = "_x2",
     schedule: Schedule = Factor(2),
+    folder: Path | None = None,
 ) -> OutputPlan:
     """Decide what `output` will be; None names it after the input (NAME_x2.EXT), "-" is y4m on standard output.
+
+    folder: where it is to be, under the input's own name (`beside`), absolute.
 
     An existing folder, or the codec png, makes a folder of PNG pictures. Raises OptionError, OutputError or
     ResourceError, one line each, for whatever cannot be written.
@@ -100,7 +103,7 @@ def plan_output(
         path = given or beside(info, suffix, "")
         plan = _described(info, path, "pictures", None, CODECS["png"], options, notes, schedule)
     else:
-        plan = _video(info, given, codec, options, notes, suffix, schedule)
+        plan = _video(info, given, codec, options, notes, suffix, schedule, folder)
     if plan.kind == "pictures":
         _note_streams(info, "a folder of pictures", notes)
     check_target(plan.path, plan.kind, info.path, overwrite=options.overwrite)
@@ -115,12 +118,13 @@ def _video(
     notes: Notes,
     suffix: str,
     schedule: Schedule,
+    folder: Path | None,
 ) -> OutputPlan:
     source = _open_source(info)
     streams = [] if source is None else list(source.streams)
     try:
         container = container_for(info, given, codec, streams, notes)
-        path = given or beside(info, suffix, ending_of(info, container))
+        path = given or beside(info, suffix, ending_of(info, container), folder)
         plan = _described(info, path, "video", container, codec, options, notes, schedule)
         kept = carried(streams, info.stream_index, container, notes, timed=plan.slow == 1)
         if plan.slow > 1 and source is not None and source.chapters():

@@ -18,18 +18,29 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
 import av
 
 from alanet.frames.frame import Frame
-from alanet.video.lock import sync_folder
+from alanet.video.lock import hold, sync_folder
 from alanet.video.plan import OutputPlan
 from alanet.video.planes import planes
 from alanet.video.tags import set_color
 
-__all__ = ["INDEX", "Segment", "SegmentWriter", "joined", "record", "recorded", "rewrite"]
+__all__ = [
+    "INDEX",
+    "Segment",
+    "SegmentWriter",
+    "finished_in",
+    "joined",
+    "name_of_segment",
+    "record",
+    "recorded",
+    "rewrite",
+]
 
 INDEX = "segments.jsonl"
 TIMES = ("start", "end", "shortest")  # of a segment: fractions, written as text
@@ -58,7 +69,7 @@ class SegmentWriter:
     def __init__(self, folder: Path, number: int, plan: OutputPlan, start: Fraction) -> None:
         self.start = start
         self._plan = plan
-        self._name = f"{_number(number)}.{plan.codec.segment}"
+        self._name = name_of_segment(number, plan)
         self._shown: list[int] = []  # ticks, in the order given
         self._coded: list[int] = []  # ticks, in the order the encoder returns them
         self._end = start
@@ -120,9 +131,15 @@ def _video_stream(container: Any, plan: OutputPlan) -> Any:
 
 
 def record(folder: Path, segment: Segment) -> None:
-    """Append a complete segment to the work folder's index, on disk before this returns."""
-    with open(folder / INDEX, "a", encoding="utf-8") as file:
-        file.write(_line(segment))
+    """Append a complete segment to the work folder's index, on disk before this returns.
+
+    Others may do so at the same time; what a process that was killed in the middle of it has left is ended first.
+    """
+    with open(folder / INDEX, "ab+") as file, hold(file):
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - 1))
+        ended = file.read(1) in (b"", b"\n")
+        file.write((b"" if ended else b"\n") + _line(segment).encode())
         file.flush()
         os.fsync(file.fileno())
     sync_folder(folder)
@@ -139,23 +156,35 @@ def rewrite(folder: Path, segments: Sequence[Segment]) -> None:
 
 
 def recorded(folder: Path) -> list[Segment]:
-    """The segments that the index names, in order; a last line that was cut off by a loss of power counts for none."""
-    segments: list[Segment] = []
+    """The segments that the index names, from the first one on, up to one that is not finished."""
+    finished = finished_in(folder)
+    return [finished[i] for i in takewhile(finished.__contains__, count())]
+
+
+def finished_in(folder: Path) -> dict[int, Segment]:
+    """The segments that the index names, by their numbers, whichever was finished first (several processes may be at
+    work); a line that was cut off by a loss of power counts for none."""
+    found: dict[int, Segment] = {}
     try:
         lines = (folder / INDEX).read_text("utf-8", errors="replace").splitlines()
     except OSError:
-        return []
-    for i, line in enumerate(lines):
+        return {}
+    for line in lines:
         try:
             said = json.loads(line)
             values: list[Any] = [Fraction(said[key]) if key in TIMES else said[key] for key in KEYS]
             segment = Segment(*values)
+            number = int(Path(segment.name).stem)
         except (ValueError, TypeError, KeyError):
-            break
-        if Path(segment.name).stem != _number(i) or Path(segment.name).name != segment.name:
-            break
-        segments.append(segment)
-    return segments
+            continue
+        if Path(segment.name).stem == _number(number) and Path(segment.name).name == segment.name:
+            found.setdefault(number, segment)
+    return dict(sorted(found.items()))
+
+
+def name_of_segment(number: int, plan: OutputPlan) -> str:
+    """The name of a segment's file."""
+    return f"{_number(number)}.{plan.codec.segment}"
 
 
 def _line(segment: Segment) -> str:

@@ -78,8 +78,13 @@ def ending_of(info: VideoInfo, container: Container) -> str:
     return own if own in container.endings else container.endings[0]
 
 
-def beside(info: VideoInfo, suffix: str, ending: str) -> Path:
-    """NAME_x2.EXT in the input's folder; in the current one for standard input."""
+def beside(info: VideoInfo, suffix: str, ending: str, folder: Path | None = None) -> Path:
+    """NAME_x2.EXT in the input's folder; in the current one for standard input.
+
+    In another `folder` the input's own name, with the ending added where it is not that: no two inputs share it.
+    """
+    if folder is not None:
+        return folder / (info.path.name + ("" if info.path.suffix.lower() == ending else ending))
     if info.path == STDOUT:
         return Path.cwd() / f"stdin{suffix}{ending}"
     name = info.path.name if info.path.is_dir() else info.path.stem

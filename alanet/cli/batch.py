@@ -1,0 +1,241 @@
+"""`alanet restore` of many videos, by many processes, or both: a line for each as it ends, then a table of all.
+
+With --json an object for each video goes to standard output as it ends, a line each.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from alanet.batch import Item, Outcome, find_items
+from alanet.cli.interrupts import Terminated, gently
+from alanet.cli.options import Encoding, Network, Reading, Telling, Timing, source_path
+from alanet.cli.screen import Screen, progress_line
+from alanet.cli.show import count, duration, safe
+from alanet.cli.working import Show, working
+from alanet.errors import AlanetError, IncompleteError, InputError, OptionError, OutputError, ResourceError
+
+if TYPE_CHECKING:
+    from alanet.cli.worker import Setup
+    from alanet.restore import Progress
+
+__all__ = ["restore_many", "table"]
+
+KINDS: dict[int, type[AlanetError]] = {2: InputError, 3: IncompleteError, 4: OutputError, 5: ResourceError}
+MOST_WORKERS = 256
+
+
+def restore_many(
+    source: Path | None,
+    output: Path | None,
+    encoding: Encoding,
+    timing: Timing,
+    reading: Reading,
+    network: Network,
+    telling: Telling,
+    *,
+    restart: bool,
+    recursive: bool,
+    workers: int,
+) -> int:
+    """What `restore` does with --recursive or --workers."""
+    from alanet.cli.worker import Setup
+
+    path = source_path(source)
+    _refuse(path, output, encoding, reading, recursive, workers)
+    items, others = [Item(path.name, str(path), output=None if output is None else str(output))], 0
+    if recursive:
+        assert output is not None, "refused"
+        items, others = find_items(path, output)
+    screen = Screen(quiet=telling.quiet)
+    threads = network.threads or (None if workers == 1 else max(1, _cores() // workers))
+    options = replace(timing.options(reading, encoding.options(threads)), restart=restart)
+    setup = Setup({**network.settings(), "threads": threads}, options, workers, telling.verbose)
+    if not recursive:
+        return _one(items[0], setup, screen, telling)
+    screen.heading(f"{count(len(items), 'video')} below {path} → {output}")
+    outcomes: list[Outcome] = []
+
+    def over(outcome: Outcome) -> None:
+        outcomes.append(outcome)
+        screen.say(line_of(outcome))
+        if telling.json:
+            print(json.dumps(outcome.to_dict()), flush=True)
+
+    try:
+        (_alone if workers == 1 else _together)(items, setup, screen, over)
+    except (KeyboardInterrupt, Terminated) as error:
+        raise type(error)(f"stopped; {_share(outcomes, items)}; {_goes_on()}") from None
+    return _close(sorted(outcomes, key=lambda outcome: outcome.name), others, screen)
+
+
+def table(outcomes: Sequence[Outcome]) -> list[str]:
+    """A line a video, in columns: state, name, frames and seconds or the reason."""
+    width = max((len(safe(outcome.name)) for outcome in outcomes), default=0)
+    return [f"{o.state:8} {safe(o.name):{width}}  {_what(o)}" for o in outcomes]
+
+
+def line_of(outcome: Outcome) -> str:
+    """A video's end."""
+    return f"{outcome.state}: {outcome.name}: {_what(outcome)}"
+
+
+def _what(outcome: Outcome) -> str:
+    if outcome.reason is not None:
+        return outcome.reason
+    frames = f"{count(outcome.frames_in, 'frame')} in, {outcome.frames_out:,} out"
+    return f"{frames}, done before" if outcome.state == "skipped" else f"{frames}, {duration(outcome.seconds)}"
+
+
+def _close(outcomes: list[Outcome], others: int, screen: Screen) -> int:
+    """The table, the sum, the exit code."""
+    failed = [outcome for outcome in outcomes if outcome.state == "failed"]
+    screen.heading("")
+    for line in table(outcomes):
+        screen.say(line)
+    number = {state: sum(o.state == state for o in outcomes) for state in ("done", "skipped", "failed")}
+    words = [f"{number['done']} restored", f"{number['skipped']} done before", f"{number['failed']} failed"]
+    rows = [("sum", ", ".join(words))]
+    if others:
+        rows.append(("others", f"{count(others, 'other file')} passed over, no videos by their names"))
+    screen.rows(rows)
+    if screen.quiet:
+        for outcome in failed:
+            print(f"alanet: {safe(outcome.name)}: {safe(outcome.reason)}", file=sys.stderr)
+    return IncompleteError.exit_code if failed else 0
+
+
+def _refuse(
+    path: Path, output: Path | None, encoding: Encoding, reading: Reading, recursive: bool, workers: int
+) -> None:
+    """What does not go together, before anything is looked at."""
+    if not 1 <= workers <= MOST_WORKERS:
+        raise OptionError(f"--workers {workers}: give 1 to {MOST_WORKERS} processes")
+    if Path("-") in (path, output):
+        raise OptionError("--recursive and --workers go with files, not with - (standard input and output)")
+    if encoding.codec == "png":
+        raise OptionError("--codec png makes a folder of pictures; leave --recursive and --workers out for it")
+    if not recursive and path.is_dir() and reading.input_rate is None:
+        raise OptionError(f"{path}: is a folder; give --recursive, or --input-rate where it holds a video's images")
+    if not recursive:
+        return
+    if not path.is_dir():
+        raise OptionError(f"{path}: --recursive goes with a folder of videos; leave it out for a file")
+    if output is None:
+        raise OptionError("--recursive needs a folder for the results; give one with -o")
+    if reading.input_rate is not None:
+        raise OptionError("--input-rate is for one folder of images; --recursive restores video files, leave one out")
+
+
+def _one(item: Item, setup: Setup, screen: Screen, telling: Telling) -> int:
+    """One video, by several processes."""
+    from alanet.cli.pool import Pool
+
+    began: list[str] = []
+
+    def begun(said: dict[str, Any]) -> None:
+        if not began:
+            began.append(said["output"])
+            screen.heading(f"{said['source']} → {said['output']}")
+            screen.rows([(name, text) for name, text in said["planned"] if name != "estimate"])
+
+    try:
+        with working(screen, "restoring") as show:
+            tally = _Tally(show, 1, begun)
+            outcome = Pool([item], setup, tally.hear, say=screen.say).run()[0]
+    except (KeyboardInterrupt, Terminated) as error:
+        kept = _kept(Path(began[0])) if began else ""
+        raise type(error)(f"stopped; {kept}" if kept else "") from None
+    if outcome.state == "failed":
+        raise KINDS.get(outcome.code, AlanetError)(outcome.reason or "")
+    screen.rows([("done", _what(outcome))])
+    names = {"kept": "kept", "left_out": "left out", "warnings": "warning"}
+    screen.rows([(names[name], line) for name, lines in outcome.notes.items() for line in lines])
+    screen.rows([("result", str(outcome.output))])
+    if telling.json:
+        print(json.dumps(outcome.to_dict()))
+    return 0
+
+
+def _together(items: list[Item], setup: Setup, screen: Screen, over: Callable[[Outcome], None]) -> None:
+    from alanet.cli.pool import Pool
+
+    with working(screen, "restoring") as show:
+        tally = _Tally(show, len(items), lambda said: None)
+        Pool(items, setup, tally.hear, over=over, say=screen.say).run()
+
+
+def _alone(items: list[Item], setup: Setup, screen: Screen, over: Callable[[Outcome], None]) -> None:
+    """One video after another, in this process."""
+    from alanet.restore import Restorer
+    from alanet.worker import Worker
+
+    with screen.waiting("loading the network"):
+        worker = Worker(Restorer(**setup.network), setup.options)
+    with gently(screen.say) as safe_place, working(screen, "restoring") as show:
+        for i, item in enumerate(items):
+
+            def on_progress(progress: Progress, i: int = i, name: str = item.name) -> None:
+                show(i, len(items), f"{name}: {progress_line(progress).strip()}")
+                safe_place(progress.finished, progress.wait)
+
+            over(worker.restore(item, on_progress=on_progress))
+
+
+class _Tally:
+    """What several workers say, as one progress: restored frames of one video, else videos."""
+
+    def __init__(self, show: Show, videos: int, begun: Callable[[dict[str, Any]], None]) -> None:
+        self._show, self._videos, self._begun = show, videos, begun
+        self._over, self._before = 0, 0
+        self._expected: int | None = None
+        self._made: dict[tuple[int, str], int] = {}  # frames, by video and worker, of the pass in hand
+
+    def hear(self, number: int, said: dict[str, Any]) -> None:
+        if "planned" in said:
+            if self._expected is None:
+                self._expected, self._before = said["expected"], said["there"]
+            self._begun(said)
+        if "made" in said:
+            key = (number, said["worker"])
+            if said["made"] < self._made.get(key, 0):
+                self._before += self._made[key]  # it goes over the video once more
+            self._made[key] = said["made"]
+        self._over += "outcome" in said and said["outcome"]["state"] in ("done", "skipped", "failed")
+        made = self._before + sum(self._made.values())
+        if self._videos == 1:
+            self._show(made, self._expected, "restored frames")
+        else:
+            self._show(min(self._over, self._videos), self._videos, f"videos, {made:,} restored frames")
+
+
+def _kept(path: Path) -> str:
+    from alanet.video.segments import finished_in
+    from alanet.video.target import work_folder
+
+    seconds = sum(float(segment.end - segment.start) for segment in finished_in(work_folder(path)).values())
+    return f"{seconds:.1f} s of the result are finished and kept; {_goes_on()}" if seconds else ""
+
+
+def _share(outcomes: list[Outcome], items: list[Item]) -> str:
+    done = sum(outcome.state in ("done", "skipped") for outcome in outcomes)
+    return f"{done} of {count(len(items), 'video')} are done, and of others what is finished is kept"
+
+
+def _goes_on() -> str:
+    words = [word for word in sys.argv[1:] if word != "--restart"]
+    return f"go on with: {shlex.join(['alanet', *words])}"
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
