@@ -28,7 +28,7 @@ from alanet.video.segments import finished_in, recorded
 from alanet.video.target import STDOUT, work_folder
 
 if TYPE_CHECKING:
-    from alanet.restore import RestoreOptions
+    from alanet.plans import RestoreOptions
 
 __all__ = [
     "SEGMENT",

@@ -12,10 +12,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,14 +24,15 @@ from alanet.errors import OptionError, TimeError
 from alanet.frames.cuts import find_cuts
 from alanet.frames.frame import Frame, Pixels, VideoInfo
 from alanet.frames.tiles import Tile, overhead, round_up
-from alanet.frames.timing import Factor, Schedule, Tail, TargetRate, output_rate, phases
-from alanet.jobs import SEGMENT, earlier_job, job_for, segment_length, segment_of, tiles_of, weights_digest
+from alanet.frames.timing import Factor, Schedule, Tail, output_rate, phases
+from alanet.jobs import earlier_job, job_for, segment_length, segment_of, tiles_of, weights_digest
 from alanet.memory import DECODER_THREADS, READ_AHEAD, exhaustion_told, free_memory
 from alanet.model.alanet import ALANet
 from alanet.model.alanet_plus import ALANetPlus
 from alanet.model.cost import stream_cost
 from alanet.model.weights import continuous_models, default_model, load_model
 from alanet.notes import Notes
+from alanet.plans import RestoreOptions, RestorePlan, RestoreReport, nothing_shown, stated_frames, suffix_of
 from alanet.progress import Going, Passing, Progress
 from alanet.runner import Runner, pick_device, pick_precision
 from alanet.steady import SteadyRunner
@@ -41,90 +41,11 @@ from alanet.tiled import TileMode, plan_tiles_for
 from alanet.video.decode import decode
 from alanet.video.disk import check_room
 from alanet.video.encode import open_writer
-from alanet.video.job import Job
-from alanet.video.plan import EncodeOptions, OutputPlan, plan_output
+from alanet.video.plan import plan_output
 from alanet.video.probe import probe
 from alanet.video.scores import scored
 
 __all__ = ["Progress", "RestoreOptions", "RestorePlan", "RestoreReport", "Restorer"]
-
-
-@dataclass(frozen=True, slots=True)
-class RestoreOptions:
-    """How one video is restored."""
-
-    rate: Schedule = field(default_factory=lambda: Factor(2))
-    tail: Tail = "hold"  # 2N frames, the last one repeated; "drop": 2N - 1, the last one shown longer
-    start: Fraction | None = None  # seconds; None: from the first frame
-    end: Fraction | None = None  # seconds; None: to the last frame
-    deinterlace: Literal["auto", "on", "off"] = "auto"
-    cuts: bool = True  # look for cuts, and interpolate nothing across one
-    strength: float = 1.0  # share of the restored frame at an input frame's own time; 0: that frame, untouched
-    input_rate: Fraction | None = None  # frames a second, for a folder of images
-    encode: EncodeOptions = field(default_factory=EncodeOptions)
-    restart: bool = False  # what an interrupted run has finished is thrown away, not gone on with
-
-    def __post_init__(self) -> None:
-        if self.tail not in ("hold", "drop"):
-            raise OptionError(f"tail {self.tail!r} is not one of hold, drop")
-        if self.deinterlace not in ("auto", "on", "off"):
-            raise OptionError(f"deinterlace {self.deinterlace!r} is not one of auto, on, off")
-        check_strength(self.strength)
-        if self.start is not None and self.end is not None and self.start >= self.end:
-            raise OptionError(f"start {float(self.start):g} s is not before end {float(self.end):g} s")
-
-
-@dataclass(frozen=True)
-class RestorePlan:
-    """What a run will do; everything that can be refused has been."""
-
-    info: VideoInfo
-    output: OutputPlan
-    options: RestoreOptions
-    notes: Notes
-    frames_in: int | None  # stated by the file, within start and end
-    seconds: float | None  # estimate of the run
-    tiles: tuple[Tile, ...]  # one: frames are restored whole
-    rate: Fraction  # frames a second of the output
-    precision: str
-    job: Job | None = None  # what finished segments are kept for; None: an interruption leaves nothing
-    done: int = 0  # restored frames that an interrupted run has finished
-    segment: Fraction = SEGMENT  # seconds of the result that are finished, and kept, together
-
-    @property
-    def frames_out(self) -> int | None:
-        """Restored frames, by what the file states."""
-        if self.frames_in is None:
-            return None
-        return round(self.frames_in * self.rate * self.options.rate.slow / self.info.rate)
-
-
-@dataclass(frozen=True)
-class RestoreReport:
-    """What a run did."""
-
-    output: Path
-    frames_in: int
-    frames_out: int
-    cuts: int
-    duplicates: int
-    seconds: float
-    model: str
-    device: str
-    precision: str
-    notes: Notes
-    earlier_out: int = 0  # of frames_out: made by an interrupted run before this one
-    passed: int = 0  # of frames_out: the network gave NaN or infinity, and the input is shown
-    judged: int = 0  # input frames of this run whose exposure the network estimated
-    sharp: int = 0  # of these, judged sharp
-    exposure: float | None = None  # mean estimate, in input periods; None: nothing was estimated
-    untouched: int = 0  # restored frames of this run that are input frames, left as they were
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        notes = {"kept": self.notes.kept, "left_out": self.notes.left_out, "warnings": self.notes.warnings}
-        plain = {key: value for key, value in vars(self).items() if key not in ("notes", "output")}
-        return {"output": str(self.output), **plain, **notes}
 
 
 class Restorer:
@@ -204,7 +125,7 @@ class Restorer:
         info = probe(source, input_rate=options.input_rate)
         self._check_times(options.rate, info.rate)
         output = None if output is None else Path(output)
-        suffix = _suffix(options.rate)
+        suffix = suffix_of(options.rate)
         target = plan_output(info, output, options.encode, notes, suffix=suffix, schedule=options.rate, folder=folder)
         tiles = tuple(plan_tiles_for(self.runner, info, self.memory, self.tile_mode, target))
         precision, done = self.precision, 0
@@ -220,7 +141,7 @@ class Restorer:
             notes.warn(
                 f"tiles: they compute every pixel {work:.1f} times; more --memory or --tile-mode feather is faster"
             )
-        frames_in = _stated_frames(info, options)
+        frames_in = stated_frames(info, options)
         left = None if frames_in is None else max(0.0, frames_in - float(done * info.rate / rate / options.rate.slow))
         seconds = None if left is None else left * each
         return RestorePlan(info, target, options, notes, frames_in, seconds, tiles, rate, precision, job, done, segment)
@@ -413,40 +334,6 @@ class Restorer:
         return self.runner.seconds_per_gmac() * macs * pixels / (640 * 352)
 
 
-def check_strength(strength: float) -> None:
-    """OptionError unless it is a share."""
-    if not 0 <= strength <= 1:
-        raise OptionError(f"strength {strength} is not a number from 0 (input frames untouched) to 1 (as restored)")
-
-
 def _nothing(time: Fraction) -> bool:
     """What a stream leaves out by default."""
     return False
-
-
-def _suffix(rate: Schedule) -> str:
-    slow = f"_slow{rate.slow}" if rate.slow > 1 else ""
-    if isinstance(rate, TargetRate):
-        return f"{slow}_{float(rate.rate):g}fps"
-    return slow if slow and rate.n == rate.slow else f"{slow}_{rate}"
-
-
-def nothing_shown(plan: RestorePlan) -> str:
-    """Why a run gave not one frame."""
-    start, end = plan.options.start, plan.options.end
-    begin = "the beginning" if start is None else f"{float(start):g} s"
-    stop = "the end" if end is None else f"{float(end):g} s"
-    first, length = plan.info.start, plan.info.duration
-    where = f"the video begins at {float(first):g} s" + ("" if length is None else f" and lasts {float(length):g} s")
-    return f"{plan.info.path}: no frame is shown from {begin} to {stop}; {where}"
-
-
-def _stated_frames(info: VideoInfo, options: RestoreOptions) -> int | None:
-    """Input frames between start and end, by what the file states."""
-    if options.start is None and options.end is None:
-        return info.frame_count or (round(info.duration * info.rate) if info.duration else None)
-    last = info.start + info.duration if info.duration else options.end
-    if last is None:
-        return None
-    end = last if options.end is None else min(options.end, last)
-    return max(0, round((end - max(options.start or info.start, info.start)) * info.rate))

@@ -17,8 +17,9 @@ from pathlib import Path
 from alanet.errors import AlanetError, IncompleteError, InputError, OptionError, OutputError
 from alanet.frames.frame import Frame
 from alanet.memory import exhaustion_told
+from alanet.plans import RestorePlan, RestoreReport, nothing_shown
 from alanet.progress import Progress
-from alanet.restore import RestorePlan, Restorer, RestoreReport, nothing_shown
+from alanet.restore import Restorer
 from alanet.stream import Counts
 from alanet.video.disk import check_room
 from alanet.video.encode import FULL, VideoWriter, put_in_place, writing

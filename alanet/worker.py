@@ -14,8 +14,9 @@ from typing import Any
 
 from alanet.batch import Item, Outcome, read_record, write_record
 from alanet.errors import AlanetError, OptionError, OutputError
+from alanet.plans import RestoreOptions, RestorePlan, RestoreReport
 from alanet.progress import Progress
-from alanet.restore import RestoreOptions, RestorePlan, Restorer, RestoreReport
+from alanet.restore import Restorer
 from alanet.sharing import take_part
 from alanet.stream import Counts
 from alanet.video.job import Job, changes
