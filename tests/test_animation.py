@@ -92,3 +92,17 @@ def test_damaged_and_immense_are_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "b.gif").write_bytes(b"GIF89a" + bytes(4))
     with pytest.raises(MediaError, match="not an animation that can be read"):
         probe(tmp_path / "b.gif")
+
+
+def test_a_gif_whose_frames_cannot_be_counted_gives_those_before(tmp_path: Path) -> None:
+    """A frame that states a place far outside; and one that ends where its palette should be."""
+    path = animation(tmp_path / "a.gif", MILLISECONDS)
+    data = path.read_bytes()
+    at = data.index(b"\x2c", data.index(b"\x21\xf9", data.index(b"\x2c") + 400))
+    for hurt in (data[: at + 1] + b"\xff\xff\xff\xff" + data[at + 5 :], data[: at + 9]):
+        (tmp_path / "b.gif").write_bytes(hurt)
+        notes = Notes()
+        frames = list(decode(probe(tmp_path / "b.gif"), notes=notes))
+        assert 1 <= len(frames) < 5
+        assert {frame.pixels.shape for frame in frames} == {(48, 64, 3)}
+        assert any("damaged from frame" in line for line in notes.warnings)

@@ -89,3 +89,30 @@ def test_gaps_in_a_steady_rate_are_lost_frames_but_a_variable_rate_is_not(lost: 
     assert repairs.missing is missing
     if missing:
         assert repairs.longest == (3 * PERIOD, 19 * PERIOD)
+
+
+def test_a_time_far_ahead_of_one_frame_alone_counts_for_none() -> None:
+    got, repairs = repaired([F(0), F(1), F(900), F(3), F(4)])
+    assert got == [F(0), F(1), F(2), F(3), F(4)]
+    assert (repairs.spaced, repairs.strays, repairs.jumps) == (1, 1, 0)
+
+
+def test_a_long_gap_is_kept_and_a_leap_of_days_is_a_new_clock() -> None:
+    gap: list[Fraction | None] = [F(0), F(1), F(86_000), F(86_001)]
+    assert repaired(gap)[0] == gap
+    got, repairs = repaired([F(0), F(1), F(200_000), F(200_001)])
+    assert got == [F(0), F(1), F(1) + PERIOD, F(2) + PERIOD]
+    assert (repairs.spaced, repairs.jumps) == (0, 1)
+
+
+def test_a_clock_that_begins_beyond_all_counting_begins_at_the_start() -> None:
+    got, repairs = repaired([F(2**40), F(2**40 + 1)], start=F(3))
+    assert (got, repairs.jumps) == ([F(3), F(4)], 1)
+    since_1970: list[Fraction | None] = [F(1_800_000_000), F(1_800_000_001)]
+    assert repaired(since_1970)[0] == since_1970
+
+
+def test_a_last_duration_that_cannot_be_is_a_period() -> None:
+    for own in (F(0), F(-1), F(10**9)):
+        timed = list(durations([(0, F(0)), (1, F(1))], lambda _, own=own: own, PERIOD, Repairs()))
+        assert [duration for _, _, duration in timed] == [F(1), PERIOD]

@@ -15,6 +15,7 @@ from media import make_video
 from alanet.errors import AlanetError, OptionError, OutputError, ResourceError
 from alanet.video import codecs
 from alanet.video.codecs import CODECS
+from alanet.video.target import work_folder
 
 
 @pytest.mark.parametrize(
@@ -102,3 +103,15 @@ def test_pictures_too_small_for_an_encoder(tmp_path: Path, codec: str) -> None:
         OutputError, match=f"{codec} cannot encode pictures of 2x2; choose another --codec, x264 or png"
     ):
         planned(source, codec=codec)
+
+
+def test_names_as_long_as_a_file_system_takes(tmp_path: Path) -> None:
+    source = make_video(tmp_path / "a.mp4", frames=2)
+    longest = tmp_path / ("é" * 125 + ".mp4")  # 254 bytes
+    plan, _ = planned(source, longest)
+    assert len(os.fsencode(work_folder(plan.path).name)) <= 255
+    assert work_folder(plan.path) != work_folder(plan.path.with_name("e" + plan.path.name[1:]))
+    with pytest.raises(OutputError, match="the name is longer than 255 bytes; give a shorter one with -o"):
+        planned(source, tmp_path / ("é" * 126 + ".mp4"))
+    with pytest.raises(OutputError, match="longer than 255 bytes"):
+        planned(source.rename(tmp_path / ("x" * 250 + ".mp4")))

@@ -268,3 +268,17 @@ def test_an_unreadable_file_is_refused(tmp_path: Path) -> None:
     if os.access(path, os.R_OK):
         pytest.skip("this user may read everything")
     assert refused(Path(path), tmp_path).startswith("cannot be read (Permission denied)")
+
+
+def test_a_name_too_long_for_any_file_is_refused(tmp_path: Path) -> None:
+    assert refused(tmp_path / ("x" * 300), tmp_path).startswith("cannot be read (File name too long)")
+
+
+def test_rates_that_cannot_be_are_not_believed(tmp_path: Path) -> None:
+    """A clock that leaps makes FFmpeg's average immense or nothing."""
+    data = bytearray(make_video(tmp_path / "a.avi").read_bytes())
+    at = data.index(b"vids") + 20  # the stream's scale, then its rate
+    for scale, rate in ((1, 2**31 - 1), (2**31 - 1, 1)):
+        data[at : at + 8] = scale.to_bytes(4, "little") + rate.to_bytes(4, "little")
+        (tmp_path / "b.avi").write_bytes(data)
+        assert F(1, 86_400) <= probe(tmp_path / "b.avi").rate <= 10_000

@@ -112,6 +112,22 @@ def not_a_number(header, values):
     return b"\xff\x7f" + values[2:] if header[first(header)]["data_offsets"][0] == 0 else values[:-2] + b"\xff\x7f"
 
 
+def overlapped(header, values):
+    """The second tensor lies on the first, and the file is as much shorter."""
+    places = sorted((entry["data_offsets"], key) for key, entry in header.items() if key != "__metadata__")
+    (begin, _), size = places[1][0], places[1][0][1] - places[1][0][0]
+    for (first, last), key in places[1:]:
+        header[key]["data_offsets"] = [first - begin, last - begin]
+    assert size > 0
+    return values[begin:]
+
+
+def edit_header_size(path):
+    """Valid JSON of more than a megabyte: spaces are free."""
+    header, values = unpack(path)
+    pack(path, json.dumps(header).encode() + b" " * (1 << 20), values)
+
+
 BAD = {
     "empty": lambda p: p.write_bytes(b""),
     "text": lambda p: p.write_text("no weights here"),
@@ -131,6 +147,9 @@ BAD = {
     "negative place": edit(lambda h, v: h[first(h)].update(data_offsets=[-8, 0])),
     "shape of other size": edit(lambda h, v: h[first(h)].update(shape=[1, 2, 3])),
     "shape transposed": edit(lambda h, v: h[first(h)].update(shape=[*h[first(h)]["shape"][::-1], 1])),
+    "tensors overlap": edit(overlapped),
+    "header beyond the limit": edit_header_size,
+    "infinite": edit(lambda h, v: v[:-2] + b"\x00\x7c"),
     "huge shape": edit(lambda h, v: h[first(h)].update(shape=[1 << 40])),
     "float64": edit(lambda h, v: h[first(h)].update(dtype="F64")),
     "not finite": edit(not_a_number),
@@ -162,6 +181,21 @@ def test_pickles_run_no_code(tmp_path, protocol):
     path = tmp_path / "model.pt"
     path.write_bytes(pickle.dumps(Bomb(), protocol))
     with pytest.raises(WeightsError, match="run code"):
+        load_model(path)
+
+
+def test_a_pickle_in_a_zip_runs_no_code(tmp_path):
+    path = tmp_path / "model.pth"
+    torch.save({"weights": torch.zeros(2)}, path)
+    with pytest.raises(WeightsError, match="run code"):
+        load_model(path)
+
+
+def test_a_file_of_gigabytes_is_not_read(tmp_path):
+    path = tmp_path / "large.safetensors"
+    with path.open("wb") as file:
+        file.truncate((1 << 30) + 1)  # sparse
+    with pytest.raises(WeightsError, match=r"is 1\.1 GB; weights of ours are below"):
         load_model(path)
 
 

@@ -6,7 +6,11 @@ other duration is exact: hundredths of a second in GIF, milliseconds in WebP, an
 
 from __future__ import annotations
 
+import math
+import struct
+import sys
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -24,6 +28,10 @@ from alanet.video.opening import Limits
 __all__ = ["CONTAINERS", "is_animation", "pictures", "probe_animation"]
 
 CONTAINERS = frozenset({"gif", "apng", "webp"})
+BROKEN = (  # what Pillow's readers come upon in damaged files
+    OSError, EOFError, ValueError, SyntaxError, LookupError, TypeError, ArithmeticError, AttributeError, struct.error,
+    zlib.error, Image.DecompressionBombError,
+)  # fmt: skip
 UNSTATED = Fraction(1, 10)  # seconds a frame is shown that states no duration
 
 
@@ -77,7 +85,8 @@ def pictures(info: VideoInfo, notes: Notes) -> Iterator[tuple[Pixels, Fraction, 
     with _opened(info.path, info.pixel_limit) as image:
         for picture in _seek_through(image, notes):
             duration = _duration(image)
-            yield np.array(picture.convert("RGBA" if info.alpha else "RGB")), time, duration
+            shown = picture.crop((0, 0, info.width, info.height))  # a frame may reach beyond the screen
+            yield np.array(shown.convert("RGBA" if info.alpha else "RGB")), time, duration
             time += duration
 
 
@@ -87,7 +96,7 @@ def _opened(path: Path, pixel_limit: int) -> Iterator[Any]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of sizes that the limit below judges
             image = Image.open(path, formats=["GIF", "PNG", "WEBP"])
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except BROKEN as error:
         raise MediaError(f"{path}: not an animation that can be read (damaged, or far too large)") from error
     with image:
         width, height = image.size
@@ -98,19 +107,28 @@ def _opened(path: Path, pixel_limit: int) -> Iterator[Any]:
 
 def _seek_through(image: Any, notes: Notes) -> Iterator[Any]:
     """The image at each of its frames. An APNG's still picture for programs that cannot play it is none of them."""
-    for index in range(1 if image.info.get("default_image") else 0, getattr(image, "n_frames", 1)):
+    for index in range(1 if image.info.get("default_image") else 0, _count(image)):
         try:
             image.seek(index)
             image.load()
-        except (OSError, EOFError, ValueError, SyntaxError, IndexError) as error:
+        except BROKEN as error:
             notes.warn(f"damaged from frame {index + 1} on ({error}); the {index} before it are used")
             return
         yield image
 
 
+def _count(image: Any) -> int:
+    """Frames; where a damaged one stops the counting, more than there are: it will stop the decoding too."""
+    try:
+        return int(getattr(image, "n_frames", 1))
+    except BROKEN:
+        return sys.maxsize
+
+
 def _duration(image: Any) -> Fraction:
     """Seconds. Pillow gives milliseconds, for APNG a float made of two 16-bit integers, which are found again."""
-    seconds = (Fraction(image.info.get("duration") or 0) / 1000).limit_denominator(65535)
+    stated = image.info.get("duration") or 0
+    seconds = (Fraction(stated) / 1000).limit_denominator(65535) if math.isfinite(stated) else UNSTATED
     return UNSTATED if seconds <= 0 or (image.format == "GIF" and seconds < Fraction(2, 100)) else seconds
 
 

@@ -2,7 +2,7 @@
 
 Times are exact seconds, as the file has them. Only what cannot be right is touched: a frame without a time, or with one
 that does not come after the frame before it, is put evenly between its neighbours; where the clock of the file itself
-jumps back (two recordings joined), the later part follows on the earlier.
+jumps back (two recordings joined), or ahead by more than anybody records, the later part follows on the earlier.
 """
 
 from __future__ import annotations
@@ -12,11 +12,15 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TypeVar
 
-__all__ = ["Repairs", "durations", "rising"]
+__all__ = ["FAR", "JUMP", "LEAP", "Repairs", "durations", "rising"]
 
 T = TypeVar("T")
 PATIENCE = 8  # frames held back at most while waiting for the next good time
 JUMP = Fraction(1)  # seconds back that are a new clock, not a wrong time
+LEAP = Fraction(86400)  # seconds ahead that are a new clock: no picture is shown for a day
+FAR = Fraction(
+    2**31
+)  # seconds from 0 within which a clock may begin: seconds since 1970 do, and finest ticks can count
 
 
 @dataclass(slots=True)
@@ -26,6 +30,7 @@ class Repairs:
     frames: int = 0
     spaced: int = 0  # frames put between their neighbours
     jumps: int = 0  # clocks that began anew
+    strays: int = 0  # of spaced: times far ahead, of one frame each
     gaps: int = 0  # frames shown for more than one and a half periods
     longest: tuple[Fraction, Fraction] = (Fraction(0), Fraction(0))  # seconds of the longest gap, and when
 
@@ -45,9 +50,12 @@ def rising(
     last: Fraction | None = None
     shift = Fraction(0)
     waiting: list[T] = []
-    for item, stated in stamped:
+    for item, stated in _without_strays(stamped, repairs):
         time = None if stated is None else stated + shift
-        if time is not None and last is not None and last - time >= JUMP:
+        if time is not None and last is None and abs(time) >= FAR:
+            shift, time = start - time, start
+            repairs.jumps += 1
+        if time is not None and last is not None and (last - time >= JUMP or time - last >= LEAP):
             shift += last + (len(waiting) + 1) * period - time
             time = last + (len(waiting) + 1) * period
             repairs.jumps += 1
@@ -63,6 +71,27 @@ def rising(
             yield from _between(waiting, before, period, repairs)
             waiting, last = [], before + PATIENCE * period
     yield from _between(waiting, last if last is not None else start - period, period, repairs)
+
+
+def _without_strays(
+    stamped: Iterable[tuple[T, Fraction | None]], repairs: Repairs
+) -> Iterator[tuple[T, Fraction | None]]:
+    """A time far ahead that the next frame's falls back behind is the mistake of one frame: it counts for none."""
+    last: Fraction | None = None
+    held: tuple[T, Fraction] | None = None
+    for item, stated in stamped:
+        if held is not None:
+            stray = stated is not None and last is not None and last < stated <= held[1] - JUMP
+            repairs.strays += stray
+            yield held[0], None if stray else held[1]
+            held, last = None, last if stray else held[1]
+        if stated is not None and last is not None and stated - last >= JUMP:
+            held = item, stated
+            continue
+        last = stated if stated is not None else last
+        yield item, stated
+    if held is not None:
+        yield held
 
 
 def _between(items: list[T], before: Fraction, step: Fraction, repairs: Repairs) -> Iterator[tuple[T, Fraction]]:
@@ -86,4 +115,5 @@ def durations(
             yield held[0], held[1], duration
         held = (item, time)
     if held is not None:
-        yield held[0], held[1], of_last(held[0])
+        own = of_last(held[0])
+        yield held[0], held[1], own if 0 < own < LEAP else period

@@ -37,7 +37,7 @@ def note_damage(info: VideoInfo, damage: Damage, notes: Notes) -> None:
     elif repairs.spaced:
         notes.warn(f"{name}: {_count(repairs.spaced, 'frame')} without a usable time, put between the neighbours")
     if repairs.jumps:
-        notes.warn(f"{name}: its clock jumps back ({_count(repairs.jumps, 'time')}); later parts follow on the earlier")
+        notes.warn(f"{name}: its clock jumps ({_count(repairs.jumps, 'time')}); later parts follow on the earlier")
     if repairs.missing:
         length, time = (float(part) for part in repairs.longest)
         gaps = _count(repairs.gaps, "gap")

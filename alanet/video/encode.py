@@ -243,7 +243,7 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except AlanetError:
         raise
-    except (OSError, av.FFmpegError) as error:
+    except (OSError, av.FFmpegError, OverflowError) as error:  # the last: times beyond all counting
         number = getattr(error, "errno", None)
         if number in FULL:
             raise OutputError(f"{path}: the disk is full; free some space or give another folder with -o") from error

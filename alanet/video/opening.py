@@ -90,7 +90,9 @@ def picture_of(container: Any, path: Path) -> Any:
     default = [stream for stream in moving if stream.disposition & 1]
     stream = (default or moving)[0]
     if stream.codec_context is None:
-        raise MediaError(f"{path}: this build of FFmpeg has no decoder for its picture; convert it to H.264 first")
+        raise MediaError(
+            f"{path}: no decoder here knows its picture (a rare codec, or damaged); convert it to H.264 first"
+        )
     return stream
 
 

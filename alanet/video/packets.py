@@ -16,10 +16,10 @@ import av
 
 from alanet.notes import Notes
 from alanet.video.carry import codec_of, name_of
+from alanet.video.clock import FAR, JUMP, LEAP
 
 __all__ = ["Copy", "Cut", "Retext", "interleave"]
 
-JUMP = Fraction(1)  # seconds back that are a new clock
 SEEK_MARGIN = 30  # seconds before a cut from where its packets are looked for, and after it until where
 
 
@@ -76,6 +76,7 @@ class Cut:
         if stamp is None:
             return True
         length = (packet.duration or 0) * base
+        length = length if 0 <= length < LEAP else Fraction(0)
         begin = self._clocks.setdefault(packet.stream_index, _Clock()).steady(stamp * base, length)
         end = begin + length
         text = packet.stream.type == "subtitle"
@@ -113,17 +114,21 @@ class Cut:
 
 
 class _Clock:
-    """Times of one stream. A clock that jumps back (recordings joined) goes on where it was, as the picture's does."""
+    """Times of one stream. A clock that jumps (recordings joined) goes on where it was, as the picture's does."""
 
     def __init__(self) -> None:
-        self._shift, self._end = Fraction(0), Fraction(-(10**9))
+        self._shift = Fraction(0)
+        self._end: Fraction | None = None  # of all that came before
 
     def steady(self, begin: Fraction, length: Fraction) -> Fraction:
         """The time made steady, seconds."""
-        if self._end - begin - self._shift >= JUMP:
+        if self._end is None:
+            self._shift = Fraction(0) if abs(begin) < FAR else -begin
+        elif self._end - begin - self._shift >= JUMP or begin + self._shift - self._end >= LEAP:
             self._shift = self._end - begin
         begin += self._shift
-        self._end = max(self._end, begin + length)
+        end = begin + length
+        self._end = end if self._end is None else max(self._end, end)
         return begin
 
 

@@ -99,7 +99,7 @@ def plan_output(
         _note_streams(info, "y4m", notes)
         return _described(info, STDOUT, "y4m", None, Y4M, options, notes, schedule)
     given = None if output is None else Path(os.path.abspath(output))
-    if codec.name == "png" or (given is not None and given.is_dir()):
+    if codec.name == "png" or (given is not None and os.path.isdir(given)):
         path = given or beside(info, suffix, "")
         plan = _described(info, path, "pictures", None, CODECS["png"], options, notes, schedule)
     else:

@@ -7,6 +7,7 @@ it is interlaced. Nothing is counted: `frame_count` and `duration` remain what t
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from fractions import Fraction
 from itertools import chain, islice
@@ -18,6 +19,7 @@ import av
 from alanet.errors import MediaError, OptionError
 from alanet.frames.frame import Color, StreamInfo, VideoInfo
 from alanet.video import animation, images, y4m
+from alanet.video.clock import FAR
 from alanet.video.convert import depth_of, has_alpha, to_rgb
 from alanet.video.decode import decoded_frames
 from alanet.video.deinterlace import ALWAYS_PROGRESSIVE, judge, seen_interlaced
@@ -28,6 +30,7 @@ __all__ = ["Limits", "probe"]
 
 FIELD_ORDERS = {1: "progressive", 2: "tff", 3: "bff", 4: "bff", 5: "tff"}  # FFmpeg's numbers, by the order shown
 LEAST = 12  # frames looked at for interlacing, however large they are
+SLOWEST, FASTEST = Fraction(1, 86400), 10_000  # frames a second; a broken clock can look like any
 LOOK_PIXELS = 2**26  # decoded at most while looking for interlacing: 32 frames of 1920x1080
 
 
@@ -38,7 +41,7 @@ def probe(path: str | Path, *, input_rate: Fraction | None = None, limits: Limit
     """
     limits = limits or Limits()
     given = Path(path)
-    if str(path) != "-" and given.is_dir():
+    if str(path) != "-" and os.path.isdir(given):
         return images.probe_folder(given, input_rate, limits)
     if input_rate is not None:
         raise OptionError(
@@ -72,9 +75,9 @@ def _probe_video(container: Any, path: Path, limits: Limits) -> VideoInfo:
         codec=codec_name(stream),
         width=first.width,
         height=first.height,
-        rate=next(Fraction(rate) for rate in rates if rate),
+        rate=next(filter(None, map(_believable, rates))),
         time_base=stream.time_base,
-        start=Fraction(first.pts or 0) * stream.time_base,
+        start=_start(Fraction(first.pts or 0) * stream.time_base),
         duration=_duration(container, stream),
         frame_count=stream.frames or None,
         pixel_format=first.format.name,
@@ -93,6 +96,17 @@ def _probe_video(container: Any, path: Path, limits: Limits) -> VideoInfo:
         metadata=dict(container.metadata),
         pixel_limit=limits.pixels,
     )
+
+
+def _believable(rate: Fraction | None) -> Fraction | None:
+    """A stated rate that a video can have, its parts small enough for FFmpeg's integers when multiplied."""
+    if not rate or not SLOWEST <= rate <= FASTEST:
+        return None
+    return Fraction(rate).limit_denominator(max(1, int(2**24 / rate)))
+
+
+def _start(time: Fraction) -> Fraction:
+    return time if abs(time) < FAR else Fraction(0)
 
 
 def _has_alpha(frame: Any) -> bool:

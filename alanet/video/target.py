@@ -6,6 +6,7 @@ note says so. Pictures and animations, which have no container of their own, bec
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from alanet.video.lock import sweep
 __all__ = ["STDOUT", "beside", "check_target", "container_for", "ending_of", "only_pictures", "work_folder"]
 
 STDOUT = Path("-")
+LONGEST_NAME = 255  # bytes, of nearly every file system
 
 
 def container_for(info: VideoInfo, given: Path | None, codec: Codec, streams: list[Any], notes: Notes) -> Container:
@@ -92,12 +94,18 @@ def beside(info: VideoInfo, suffix: str, ending: str, folder: Path | None = None
 
 
 def work_folder(path: Path) -> Path:
-    """The hidden folder beside the target that holds everything until it is complete."""
-    return path.with_name(f".{path.name}.alanet-part")
+    """The hidden folder beside the target that holds everything until it is complete; a long name is abbreviated."""
+    name = f".{path.name}.alanet-part"
+    if len(os.fsencode(name)) > LONGEST_NAME:
+        name = f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:32]}.alanet-part"
+    return path.with_name(name)
 
 
 def check_target(path: Path, kind: str, source: Path, *, overwrite: bool) -> None:
     """Refuse an output that is the input, exists, or cannot be written."""
+    if len(os.fsencode(path.name)) > LONGEST_NAME:
+        short = f"{path.name[:40]}..."
+        raise OutputError(f"{short}: the name is longer than {LONGEST_NAME} bytes; give a shorter one with -o")
     if source != STDOUT and path.exists() and source.exists() and os.path.samefile(path, source):
         raise OutputError(f"{path.name}: the output is the input; give another name with -o")
     if path.exists() or path.is_symlink():
