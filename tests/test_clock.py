@@ -91,9 +91,10 @@ def test_gaps_in_a_steady_rate_are_lost_frames_but_a_variable_rate_is_not(lost: 
         assert repairs.longest == (3 * PERIOD, 19 * PERIOD)
 
 
-def test_a_time_far_ahead_of_one_frame_alone_counts_for_none() -> None:
-    got, repairs = repaired([F(0), F(1), F(900), F(3), F(4)])
-    assert got == [F(0), F(1), F(2), F(3), F(4)]
+@pytest.mark.parametrize("stray", [F(900), F(10**7), F(3), F(-(10**7))])
+def test_a_time_far_off_of_one_frame_alone_counts_for_none(stray: Fraction) -> None:
+    got, repairs = repaired([F(20), F(21), stray, F(23), F(24)])
+    assert got == [F(20), F(21), F(22), F(23), F(24)]
     assert (repairs.spaced, repairs.strays, repairs.jumps) == (1, 1, 0)
 
 

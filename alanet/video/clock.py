@@ -30,7 +30,7 @@ class Repairs:
     frames: int = 0
     spaced: int = 0  # frames put between their neighbours
     jumps: int = 0  # clocks that began anew
-    strays: int = 0  # of spaced: times far ahead, of one frame each
+    strays: int = 0  # of spaced: times far off, of one frame each
     gaps: int = 0  # frames shown for more than one and a half periods
     longest: tuple[Fraction, Fraction] = (Fraction(0), Fraction(0))  # seconds of the longest gap, and when
 
@@ -76,22 +76,24 @@ def rising(
 def _without_strays(
     stamped: Iterable[tuple[T, Fraction | None]], repairs: Repairs
 ) -> Iterator[tuple[T, Fraction | None]]:
-    """A time far ahead that the next frame's falls back behind is the mistake of one frame: it counts for none."""
+    """A time far off, after which the next frame's goes on where the one before was, is the mistake of one frame: it
+    counts for none."""
     last: Fraction | None = None
-    held: tuple[T, Fraction] | None = None
+    held: tuple[T, Fraction, Fraction] | None = None  # one that is far off, its time, the time before
     for item, stated in stamped:
         if held is not None:
-            stray = stated is not None and last is not None and last < stated <= held[1] - JUMP
+            suspect, time, before = held
+            stray = stated is not None and before < stated and (stated <= time - JUMP or time <= before - JUMP)
             repairs.strays += stray
-            yield held[0], None if stray else held[1]
-            held, last = None, last if stray else held[1]
-        if stated is not None and last is not None and stated - last >= JUMP:
-            held = item, stated
+            yield suspect, None if stray else time
+            held, last = None, before if stray else time
+        if stated is not None and last is not None and abs(stated - last) >= JUMP:
+            held = item, stated, last
             continue
         last = stated if stated is not None else last
         yield item, stated
     if held is not None:
-        yield held
+        yield held[0], held[1]
 
 
 def _between(items: list[T], before: Fraction, step: Fraction, repairs: Repairs) -> Iterator[tuple[T, Fraction]]:
