@@ -1,6 +1,7 @@
 """What scripts/bench runs: one Markdown table a subcommand, every ratio from one run.
 
     speed      the whole way from file to file against the network alone, 640x352, CPU, fp32
+    networks   networks of every size against the paper's at half width, and RIFE's where it is given
     precision  bf16 against fp32: time, and PSNR between their results
     memory     growth with length at 320x192, and peaks of whole processes against what was planned
     tiles      tiled against untiled: difference and cost, by halo
@@ -18,6 +19,7 @@ import argparse
 import os
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
@@ -28,10 +30,14 @@ import numpy as np
 import torch
 from bench_memory import memory
 from bench_training import training
-from benching import make_video, medians, ratio, restorer, sample, table, take_turns
+from benching import alone, make_video, medians, ratio, restorer, sample, table, take_turns
 
 import alanet
+from alanet.evaluation.baselines import load_rife
 from alanet.frames.tiles import overhead, plan_tiles, round_up
+from alanet.model.alanet import ALANet, ALANetConfig
+from alanet.model.alanet_plus import FAST, PLUS, ALANetPlus
+from alanet.model.cost import count_parameters, stream_cost
 from alanet.notes import Notes
 from alanet.restore import RestoreOptions
 from alanet.runner import Runner
@@ -51,17 +57,8 @@ def speed(options: argparse.Namespace, folder: Path) -> None:
     target = RestoreOptions(encode=alanet.EncodeOptions(overwrite=True))
     model, tensor = whole.model, whole.runner.to_tensor(next(sample(width, height)))
 
-    def alone() -> None:
-        ring: dict[int, object] = {}
-        with torch.inference_mode():
-            for i in range(options.frames):
-                ring[i] = model.encode(tensor)
-                ring.pop(i - 3, None)
-                for at in (i - 1.0, i - 0.5) if i else ():
-                    model.generate(ring, at)
-            model.generate(ring, options.frames - 1.0)  # it is shown twice, and made once
-
-    times = take_turns([alone, lambda: whole.restore(source, folder / "out.mp4", target)], options.rounds)
+    times = take_turns([lambda: alone(model, tensor, options.frames),
+                        lambda: whole.restore(source, folder / "out.mp4", target)], options.rounds)  # fmt: skip
     rows = [
         (name, *(f"{value / options.frames * 1000:.1f}" for value in medians(part)), f"{ratio(part, times[0]):.3f}",
          f"{ratio(part, times[0], 1):.3f}")
@@ -69,6 +66,40 @@ def speed(options: argparse.Namespace, folder: Path) -> None:
     ]  # fmt: skip
     print(f"{width}x{height}, {options.frames} frames in, {whole.model_name}, {torch.get_num_threads()} threads\n")
     table(("", "ms an input frame", "CPU ms", "ratio", "ratio of CPU"), *rows)
+
+
+def networks(options: argparse.Namespace, _: Path) -> None:
+    """Networks of every size against the paper's at half width, fp32, nothing compiled; RIFE's where it is given."""
+    width, height = options.size
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    models: dict[str, ALANet | ALANetPlus] = {
+        "paper, half width": ALANet(ALANetConfig(width=0.5)),
+        "paper, quarter width": ALANet(ALANetConfig(width=0.25)),
+        "plus": ALANetPlus(PLUS),
+        "fast": ALANetPlus(FAST),
+    }
+    runners = [Runner(model, torch.device("cpu"), "fp32") for model in models.values()]
+    tensor = runners[0].to_tensor(next(sample(width, height)))
+    calls: list[Callable[[], object]] = [partial(alone, model, tensor, options.frames) for model in models.values()]
+    if options.rife_module:
+        rife = load_rife(options.rife_module, options.rife_weights)
+        pair = list(islice(sample(width, height), 2))
+        calls.append(lambda: rife.restore(pair, [Fraction(1, 4), Fraction(1, 2), Fraction(3, 4)]))
+    times = take_turns(calls, options.rounds)
+    outputs = [2 * options.frames - 1] * len(models) + [3] * (len(calls) - len(models))
+    costs = [stream_cost(model, height, width)["output"] for model in models.values()]
+    rows = [
+        (name, *about, f"{medians(part)[0] / count * 1000:.0f}",
+         f"{ratio(times[0], part) * count / outputs[0]:.2f}")
+        for name, about, part, count in zip(
+            [*models, "RIFE 4.25, an interpolated frame"],
+            [*((f"{count_parameters(m) / 1e6:.1f} M", f"{c:.1f}") for m, c in zip(models.values(), costs, strict=True)),
+             ("", "")],
+            times, outputs, strict=False)
+    ]  # fmt: skip
+    print(f"{width}x{height}, {options.frames} frames in, x2, fp32, {torch.get_num_threads()} threads\n")
+    table(("network", "parameters", "GMACs an output frame", "ms an output frame", "times as fast"), *rows)
 
 
 def precision(options: argparse.Namespace, _: Path) -> None:
@@ -168,15 +199,15 @@ def size(text: str) -> tuple[int, int]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(required=True)
-    for verb in (speed, precision, memory, tiles, segments, disk, training):
+    for verb in (speed, networks, precision, memory, tiles, segments, disk, training):
         sub = verbs.add_parser(verb.__name__, description=verb.__doc__)
         sub.set_defaults(run=verb, residual=verb is not tiles)  # an untrained residual network changes nothing
         sub.add_argument("--model", help="a name, a weights file, or untrained; by default what alanet takes")
         sub.add_argument("--width", type=float, default=0.25, help="of an untrained network")
         sub.add_argument("--threads", type=int, help="CPU threads of the network")
-        if verb in (speed, precision, disk):
+        if verb in (speed, networks, precision, disk):
             sub.add_argument("--size", type=size, default=(640, 352))
-        if verb in (speed, precision, segments):
+        if verb in (speed, networks, precision, segments):
             sub.add_argument("--rounds", type=int, default=5)
         if verb is segments:
             sub.add_argument("--sizes", type=size, nargs="*", default=[(320, 192), (640, 352)])
@@ -186,6 +217,10 @@ def main() -> None:
             sub.add_argument("--frames", type=int, default=50)
         if verb is speed:
             sub.add_argument("--frames", type=int, default=96, help="input frames of a run")
+        if verb is networks:
+            sub.add_argument("--frames", type=int, default=5, help="input frames of a run")
+            sub.add_argument("--rife-module", type=Path, help="the Python file of RIFE's IFNet")
+            sub.add_argument("--rife-weights", type=Path, help="flownet.pkl")
         if verb is training:
             sub.add_argument("--steps", type=int, default=40)
             sub.add_argument("--batch", type=int, default=8)

@@ -10,9 +10,11 @@ from importlib import resources
 from itertools import chain, cycle, islice
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import av
 import numpy as np
+import torch
 
 import alanet
 from alanet.restore import Restorer
@@ -44,6 +46,29 @@ def make_video(path: Path, width: int, height: int, frames: int) -> Path:
             out.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, "rgb24")))
         out.mux(stream.encode(None))
     return path
+
+
+def alone(model: alanet.ALANet | alanet.ALANetPlus, tensor: torch.Tensor, frames: int) -> None:
+    """What a stream asks of a network for `frames` inputs at x2, on a tensor that is ready, and nothing else."""
+    ring: dict[int, Any] = {}
+    pairs: dict[int, Any] = {}
+    with torch.inference_mode():
+        for i in range(frames):
+            ring[i] = model.encode(tensor)
+            if i and isinstance(model, alanet.ALANetPlus):
+                pairs[i - 1] = model.relate(ring[i - 1], ring[i])
+            ring.pop(i - 3, None)
+            pairs.pop(i - 3, None)
+            for at in (i - 1.0, i - 0.5) if i else ():
+                generate(model, ring, at, pairs)
+        generate(model, ring, frames - 1.0, pairs)  # it is shown twice, and made once
+
+
+def generate(model: alanet.ALANet | alanet.ALANetPlus, ring: dict[int, Any], at: float, pairs: dict[int, Any]) -> None:
+    if isinstance(model, alanet.ALANetPlus):
+        model.generate(ring, at, pairs)
+    else:
+        model.generate(ring, at)
 
 
 def timed(call: Callable[[], object]) -> tuple[float, float]:
