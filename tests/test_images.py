@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import struct
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -140,3 +143,18 @@ def test_a_jpeg_keeps_its_full_range(tmp_path: Path) -> None:
     (frame,) = decode(info)
     again = from_rgb(frame.pixels, info.pixel_format, info.color)
     assert np.abs(again.to_ndarray().astype(int) - frame.source.to_ndarray()).mean() < 1
+
+
+def test_a_damaged_image_is_one_line_and_pillow_adds_none(tmp_path: Path) -> None:
+    """Pillow logs some of what it raises; with no handler, Python would print that."""
+    path = tmp_path / "in" / "0.tif"
+    path.parent.mkdir()
+    Image.fromarray(picture(0)).save(path)
+    data = path.read_bytes()
+    samples = struct.pack("<HHIHH", 277, 3, 1, 3, 0)
+    assert samples in data
+    path.write_bytes(data.replace(samples, struct.pack("<HHIHH", 277, 3, 1, 8, 0)))
+    words = f"from alanet.video.probe import probe\nprobe({str(path.parent)!r}, input_rate=25)"
+    done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=False)
+    assert "not an image that can be read; remove or repair it" in done.stderr.splitlines()[-1]
+    assert "samples per pixel" not in done.stderr.splitlines()[0]

@@ -6,6 +6,7 @@ that a folder of mixed sizes is refused before any work.
 
 from __future__ import annotations
 
+import logging
 import re
 import warnings
 from collections.abc import Iterator
@@ -23,6 +24,9 @@ from alanet.video.opening import Limits
 from alanet.video.tags import color_of, side_data_of
 
 __all__ = ["natural_order", "pictures", "probe_folder"]
+
+
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # it logs what it then raises, which is told in one line
 
 SUFFIXES = frozenset(
     (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pnm", ".dpx", ".jp2", ".qoi", ".tga")
