@@ -215,9 +215,9 @@ def _restorer() -> Any:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     model = ALANet(ALANetConfig(width=0.125, residual=True))
-    restorer = alanet.restore.Restorer(model, device="cpu", precision="fp32")
+    memory = resident_memory() + ROOM
+    restorer = alanet.restore.Restorer(model, device="cpu", precision="fp32", memory=memory)
     restorer.runner.seconds_per_gmac()
-    restorer.memory = resident_memory() + ROOM
     Network.restorer = lambda self: restorer  # type: ignore[method-assign]
     os.fsync = lambda handle: None  # nothing here outlives a loss of power
     gc.freeze()  # what the forks share is not copied by their collectors
