@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="each case runs 
 def test_no_mutated_file_crashes_hangs_or_leaves_anything_behind() -> None:
     here = Path(__file__).parent
     path = os.pathsep.join([str(here.parent), str(here)])
-    command = [sys.executable, str(here / "fuzz.py"), "--cases", "200", "--seed", "0"]
+    command = [sys.executable, str(here / "fuzz.py"), "--cases", "200", "--seed", "0", "--jobs", "2"]
     environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
