@@ -17,6 +17,7 @@ from witness import ffprobe
 from alanet.errors import MediaError, OptionError
 from alanet.frames.frame import Color, ContentLight, MasteringDisplay, StreamInfo
 from alanet.video.decode import decode
+from alanet.video.opening import STREAMS
 from alanet.video.probe import Limits, probe
 from alanet.video.tags import color_of, set_color
 
@@ -153,6 +154,27 @@ HOSTILE_NAMES = ["-rf.mp4", "concat:a|b.mp4", "pipe:0.mp4", "http:x.mp4", "a%03d
 def test_a_name_is_only_ever_a_name(tmp_path: Path, name: str) -> None:
     os.replace(make_video(tmp_path / "a.mp4"), tmp_path / name)
     assert len(list(decode(probe(tmp_path / name)))) == 12
+
+
+def test_a_file_of_very_many_streams_is_refused(tmp_path: Path) -> None:
+    for count, fine in ((STREAMS, True), (STREAMS + 1, False)):
+        path = tmp_path / f"{count}.mkv"
+        with av.open(str(path), "w") as out:
+            picture = out.add_stream("ffv1", rate=25)
+            picture.width = picture.height = 16
+            sounds = [out.add_stream("pcm_s16le", rate=8000) for _ in range(count - 1)]
+            for stream in (picture, *sounds):
+                frame = (av.VideoFrame(16, 16, "yuv420p") if stream is picture else
+                         av.AudioFrame.from_ndarray(np.zeros((1, 80), np.int16), "s16", "mono"))  # fmt: skip
+                frame.pts, frame.time_base = 0, Fraction(1, 25 if stream is picture else 8000)
+                if stream is not picture:
+                    frame.sample_rate = 8000
+                out.mux([*stream.encode(frame), *stream.encode(None)])
+        if fine:
+            assert probe(path).width == 16
+        else:
+            with pytest.raises(MediaError, match="holds 101 streams; allowed are 100"):
+                probe(path)
 
 
 @pytest.mark.parametrize(

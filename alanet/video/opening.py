@@ -24,6 +24,7 @@ READERS = (  # FFmpeg's demuxers for files that hold video, each self-contained
     "nut,obu,ogg,rm,roq,vc1,vc1test,vvc,webm,wtv,yuv4mpegpipe"
 )
 PIXELS = 2**27  # 16384 x 8192
+STREAMS = 100  # of one file: each is looked at, carried and muxed
 IMAGES = (b"\x89PNG", b"\xff\xd8\xff", b"BM", b"II*\x00", b"MM\x00*", b"P5", b"P6", b"SDPX", b"XPDS", b"qoif")
 SCRIPTS = (b"ffconcat", b"#EXTM3U", b"<?xml", b"<MPD", b"[playlist]", b"v=0", b"<ASX", b"<asx", b"<smil", b"#!")
 
@@ -39,15 +40,20 @@ class Limits:
 def open_media(path: Path, pixel_limit: int = PIXELS) -> Any:
     """The container (an `av` InputContainer, to be closed by the caller) of one regular file.
 
-    Raises MediaError, one line: no such file, not a regular file, empty, unreadable, a playlist or script, not a video.
+    Raises MediaError, one line: no such file, not a regular file, empty, unreadable, a playlist or script, not a video,
+    too many streams.
     """
     path = check_file(path)
     safe = {"format_whitelist": READERS, "protocol_whitelist": "file"}
     ahead = {"max_pixels": str(pixel_limit)}  # for the decoders that FFmpeg opens to look at the streams
     try:
-        return av.open(f"file:{path}", options=ahead, container_options=safe, metadata_errors="replace")
+        media = av.open(f"file:{path}", options=ahead, container_options=safe, metadata_errors="replace")
     except (av.FFmpegError, ValueError, OSError) as error:
         raise MediaError(f"{path}: {_why_not(path)}") from error
+    if (count := len(media.streams)) > STREAMS:
+        media.close()
+        raise MediaError(f"{path}: holds {count} streams; allowed are {STREAMS}: take out what is not needed first")
+    return media
 
 
 def check_file(path: Path) -> Path:
