@@ -30,9 +30,10 @@ from alanet.data.sets import paper_clips
 from alanet.data.videos import SplitOptions
 from alanet.errors import OptionError
 from alanet.model.alanet import ALANet, ALANetConfig
+from alanet.model.alanet_plus import ALANetPlus, ALANetPlusConfig
 from alanet.model.weights import file_sha256, load_model, save_weights
 from alanet.training.config import PRESETS, Stage
-from alanet.training.run import joined, parse_setting, read_config, run_config
+from alanet.training.run import joined, parse_setting, prepare, read_config, run_config
 from alanet.training.train import Progress
 
 ROOT = Path(__file__).parents[1]
@@ -219,6 +220,17 @@ def test_weights_to_start_from_bring_their_network(stills, tmp_path, capsys):
     assert "init.safetensors has attention self, not cross; leave attention out" in told
     assert tell(capsys, *words, *TINY, "-q")[0] == 0
     assert read_config(tmp_path / "run/config.json")["model"]["attention"] == "self"
+
+
+def test_weights_of_the_network_beyond_the_paper_go_on_being_told_the_motion(stills, tmp_path):
+    shape = ALANetPlusConfig((8, 8, 12), (1, 1, 1), (1, 1, 1), motion=8, stem=4)
+    save_weights(ALANetPlus(shape), tmp_path / "init.safetensors")
+    values = {"stills": stills, "init": str(tmp_path / "init.safetensors"), "train": {"steps": 1}}
+    run = prepare(run_config(values), "cpu")
+    assert run.config.plus == shape
+    batch = run.sampler.batch(0, size=1, crop=32)
+    assert batch.flow is not None
+    assert batch.sweep is not None
 
 
 @pytest.mark.parametrize(

@@ -206,16 +206,18 @@ def prepare(config: RunConfig, device: str | None = None) -> Run:
     Raises OptionError, DataError, WeightsError, ResourceError.
     """
     place = parallel.join(pick_device(device or ("cuda" if torch.cuda.is_available() else "cpu")))
-    sampler, clips = _sampler(config, place)
     torch.manual_seed(config.train.seed)
     model = load_model(config.init) if config.init else _new_network(config)
     if isinstance(model, ALANetPlus):
         if config.plus not in (None, model.config):
             raise OptionError(f"{config.init} is another network than `plus` asks for; leave `plus` out")
-        config = replace(config, plus=model.config)
+        # As where `plus` asks for it: what scenes know of their motion is told.
+        told = replace(config.clips, motion=config.clips.motion or config.data is None)
+        config = replace(config, plus=model.config, clips=told)
     else:
         _check_same_network(config, model.config)
         config = replace(config, model=model.config)
+    sampler, clips = _sampler(config, place)
     hooks = Hooks(objective=_objective(config, place), validate=_validate(config) if parallel.rank() == 0 else None)
     return Run(config, model, sampler, clips, hooks, place)
 
