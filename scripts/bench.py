@@ -1,7 +1,7 @@
 """What scripts/bench runs: one Markdown table a subcommand, every ratio from one run.
 
     speed      the whole way from file to file against the network alone, 640x352, CPU, fp32
-    networks   networks of every size against the paper's at half width, and RIFE's where it is given
+    networks   networks of every size against the paper's, and RIFE's where it is given
     precision  bf16 against fp32: time, and PSNR between their results
     memory     growth with length at 320x192, and peaks of whole processes against what was planned
     tiles      tiled against untiled: difference and cost, by halo
@@ -69,11 +69,12 @@ def speed(options: argparse.Namespace, folder: Path) -> None:
 
 
 def networks(options: argparse.Namespace, _: Path) -> None:
-    """Networks of every size against the paper's at half width, fp32, nothing compiled; RIFE's where it is given."""
+    """Networks of every size against the paper's, fp32, nothing compiled; RIFE's where it is given."""
     width, height = options.size
     if options.threads:
         torch.set_num_threads(options.threads)
     models: dict[str, ALANet | ALANetPlus] = {
+        "paper": ALANet(),
         "paper, half width": ALANet(ALANetConfig(width=0.5)),
         "paper, quarter width": ALANet(ALANetConfig(width=0.25)),
         "plus": ALANetPlus(PLUS),
