@@ -95,8 +95,8 @@ def motion_range(index: int, options: ClipOptions, fastest: float) -> tuple[floa
     """Which motion the scenes of batch `index` may have, pixels a period.
 
     `calm` at first, widening until at `growth` it is all from 0 to `fastest`. What hardly moves has nothing to teach,
-    and what leaves the crop cannot: from 3,200 clips of 1 to 6 pixels a network of a quarter width learned to deblur
-    by 0.13 dB, from 112,000 of any motion nothing.
+    and what leaves the crop cannot: 112,000 clips of any motion taught a network of a quarter width no deblurring
+    (docs/models/alanet-quarter.md).
     """
     along = index / options.growth if index < options.growth else 1.0
     low, high = options.calm
