@@ -15,6 +15,7 @@ import pytest
 import torch
 from media import make_video
 
+from alanet.cli import run
 from alanet.errors import ResourceError
 from alanet.frames.frame import Color, VideoInfo
 from alanet.frames.tiles import overhead
@@ -139,3 +140,15 @@ def test_a_process_takes_what_was_planned_and_no_more(tmp_path):
     said = json.loads(done.stdout)
     peak = said["peak"] * (1 if sys.platform == "darwin" else 1024)
     assert 0.5 * said["planned"] < peak < said["planned"], f"{peak / MIB:.0f} of {said['planned'] / MIB:.0f} MiB"
+
+
+def test_info_refuses_what_the_memory_cannot_hold_before_it_holds_a_frame(tmp_path, monkeypatch, capsys):
+    def looked(*_: object) -> None:
+        raise AssertionError("frames were looked at")
+
+    monkeypatch.setattr("alanet.cli.info.analyse", looked)
+    video = make_video(tmp_path / "large.mp4", frames=2)
+    assert run(["info", str(video), "--memory", "1M"]) == 5
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "needs at least" in told

@@ -81,11 +81,11 @@ def same(one: Path, other: Path) -> bool:
 
 
 @pytest.mark.parametrize("workers", [0, 1, 3])
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_a_run_that_sigterm_ended_goes_on_to_the_same_bit(tmp_path, workers: int, precision: str) -> None:
-    config = settings(precision=precision, ema=0.9)
+@pytest.mark.parametrize(("precision", "optimizer"), [("fp32", "adamw"), ("bf16", "adamw"), ("fp32", "muon")])
+def test_a_run_that_sigterm_ended_goes_on_to_the_same_bit(tmp_path, workers, precision, optimizer) -> None:
+    config = settings(precision=precision, optimizer=optimizer, ema=0.9)
     train(network(), config, Sharpen(), tmp_path / "whole")
-    config = settings(precision=precision, ema=0.9, workers=workers)
+    config = settings(precision=precision, optimizer=optimizer, ema=0.9, workers=workers)
     report = train(network(), config, Sharpen(), tmp_path / "parts", hooks=signal_at(3))
     assert (report.interrupted, report.step) == (signal.SIGTERM, 4)  # the step in progress is finished first
     torch.manual_seed(99)  # whatever happened in between

@@ -70,8 +70,9 @@ def info(
     found, seconds = None, None
     if not quick:
         with Screen().waiting("looking at every frame"):
-            found = analyse(_examined(video, reading), *_judge(video, network))
+            # Planned first: what is too large for the memory is refused before its frames are held.
             seconds = None if str(path) == "-" else _estimate(path, reading, network)
+            found = analyse(_examined(video, reading), *_judge(video, network))
     if report.json:
         print(json.dumps(_as_json(video, found, seconds)))
     else:

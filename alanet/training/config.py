@@ -47,7 +47,7 @@ class TrainConfig:
     seed: int = 0  # of the batches; the model comes initialised
     stages: tuple[Stage, ...] = (Stage(0.0, 96, 8),)  # growing crops, in order of start, the first at 0
 
-    optimizer: str = "adamw"  # "adamw" (decoupled decay) | "adam" (L2 decay, as the paper)
+    optimizer: str = "adamw"  # "adamw" (decoupled decay) | "adam" (L2 decay, as the paper) | "muon" (muon.py)
     lr: float = 5e-4  # the highest learning rate
     betas: tuple[float, float] = (0.9, 0.99)
     weight_decay: float = 1e-4
@@ -81,7 +81,7 @@ class TrainConfig:
     keep: int = 3  # checkpoints kept
 
     def __post_init__(self) -> None:
-        check_choice("optimizer", self.optimizer, ("adamw", "adam"))
+        check_choice("optimizer", self.optimizer, ("adamw", "adam", "muon"))
         check_choice("schedule", self.schedule, ("cosine", "drops"))
         check_choice("pixel", self.pixel, PIXELS)
         check_choice("precision", self.precision, ("fp32", "bf16"))

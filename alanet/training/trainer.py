@@ -22,10 +22,13 @@ from alanet.training.checkpoint import Checkpoint, random_state, restore_random_
 from alanet.training.config import Stage, TrainConfig, learning_rate, stage_at
 from alanet.training.ema import Ema
 from alanet.training.loss import LossTerms
+from alanet.training.muon import Muon
 
-__all__ = ["Objective", "StepResult", "Trainer", "describe_model", "make_optimizer"]
+__all__ = ["Objective", "StepResult", "Trainer", "describe_model", "make_optimizers"]
 
 log = logging.getLogger("alanet")
+
+FEW = 3  # outputs of a layer: colours, a flow, a judgement
 
 # (model, batch, fraction of the run that is over) -> (loss, terms worth logging)
 Objective = Callable[[nn.Module, Any, float], tuple[Tensor, LossTerms]]
@@ -44,7 +47,7 @@ class StepResult:
 
 
 class Trainer:
-    """Model, optimizer, running mean and position of one run; `steps` is None where the budget is in minutes."""
+    """Model, optimizers, running mean and position of one run; `steps` is None where the budget is in minutes."""
 
     def __init__(
         self, model: nn.Module, config: TrainConfig, objective: Objective, *, steps: int | None, device: torch.device
@@ -55,7 +58,7 @@ class Trainer:
         layout = torch.channels_last if config.channels_last else torch.contiguous_format
         self.model = model.to(device=device, memory_format=layout).train()  # type: ignore[call-overload]
         self.dtype = next(model.parameters()).dtype
-        self.optimizer = make_optimizer(model, config)
+        self.optimizers = make_optimizers(model, config)
         self.ema = Ema(model, config.ema) if config.ema else None
         self.step = 0  # steps begun, taken or skipped: also the index of the next batch
         self.used = 0.0  # seconds of wall clock, in sum over resumed runs
@@ -94,7 +97,7 @@ class Trainer:
         Raises AlanetError after `patience` steps in a row that are not finite.
         """
         lr = learning_rate(self.config, self.fraction)
-        self.optimizer.zero_grad(set_to_none=True)
+        self.model.zero_grad(set_to_none=True)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
             loss, terms = self.objective(self.model, batch, self.fraction)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -107,9 +110,10 @@ class Trainer:
         self.step += 1
         self.samples += round(samples)
         if taken:
-            for group in self.optimizer.param_groups:
-                group["lr"] = lr
-            self.optimizer.step()
+            for optimizer in self.optimizers:
+                for group in optimizer.param_groups:
+                    group["lr"] = lr
+                optimizer.step()
             if self.ema:
                 self.ema.update(self.model)
             self.bad_in_a_row = 0
@@ -134,8 +138,9 @@ class Trainer:
         if self.ema:
             tensors |= {f"ema/{key}": value for key, value in self.ema.model.state_dict().items()}
         for name, weight in self.model.named_parameters():
-            for key, value in self.optimizer.state.get(weight, {}).items():
-                tensors[f"optimizer/{key}/{name}"] = value
+            for optimizer in self.optimizers:
+                for key, value in optimizer.state.get(weight, {}).items():
+                    tensors[f"optimizer/{key}/{name}"] = value
         tensors |= {f"random/{key}": value for key, value in noise.items()}
         about = {
             **{key: getattr(self, key) for key in ("step", "used", "samples", "skipped", "bad_in_a_row")},
@@ -159,7 +164,7 @@ class Trainer:
         try:
             for module, name in parts:
                 module.load_state_dict(checkpoint.part(name) or checkpoint.part("model"))
-            self._load_optimizer(checkpoint.part("optimizer"))
+            self._load_optimizers(checkpoint.part("optimizer"))
             restore_random_state(checkpoint.part("random"), about["random"])
             for key in ("step", "used", "samples", "skipped", "bad_in_a_row"):
                 setattr(self, key, about[key])
@@ -172,26 +177,41 @@ class Trainer:
                 f"the checkpoint does not fit this model or version ({reason}); use another folder"
             ) from error
 
-    def _load_optimizer(self, tensors: dict[str, Tensor]) -> None:
+    def _load_optimizers(self, tensors: dict[str, Tensor]) -> None:
+        owner = {weight: optimizer for optimizer in self.optimizers
+                 for group in optimizer.param_groups for weight in group["params"]}  # fmt: skip
         for name, weight in self.model.named_parameters():
             state: dict[str, Tensor] = {}
-            for key in ("step", "exp_avg", "exp_avg_sq"):
+            for key in ("step", "exp_avg", "exp_avg_sq", "momentum_buffer"):
                 if f"{key}/{name}" in tensors:
                     value = tensors[f"{key}/{name}"]
                     like = value.to(weight.device) if key == "step" else torch.empty_like(weight, requires_grad=False)
                     state[key] = like.copy_(value)
             if state:
-                self.optimizer.state[weight] = state
+                owner[weight].state[weight] = state
 
 
-def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """Adam or AdamW; without `decay_all`, tensors of one axis (norms, biases) are not decayed."""
-    weights = [p for p in model.parameters() if p.requires_grad]
-    decayed = [p for p in weights if config.decay_all or p.dim() > 1]
-    free = [p for p in weights if not config.decay_all and p.dim() <= 1]
+def make_optimizers(model: nn.Module, config: TrainConfig) -> list[torch.optim.Optimizer]:
+    """Adam or AdamW of all weights; or Muon of the convolutions that lie between others, and AdamW of the rest.
+
+    Without `decay_all`, tensors of one axis (norms, biases) are not decayed.
+    """
+    weights = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    hidden = [p for name, p in weights.items() if config.optimizer == "muon" and _is_hidden(name, p)]
+    muon = [Muon(hidden, config.lr, weight_decay=config.weight_decay)] if hidden else []
+    others = [p for p in weights.values() if not any(p is q for q in hidden)]
+    decayed = [p for p in others if config.decay_all or p.dim() > 1]
+    free = [p for p in others if not config.decay_all and p.dim() <= 1]
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": free, "weight_decay": 0.0}]
-    kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
-    return kind([g for g in groups if g["params"]], lr=config.lr, betas=config.betas, fused=True)
+    kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
+    groups = [g for g in groups if g["params"]]
+    return [*muon, *([kind(groups, lr=config.lr, betas=config.betas, fused=True)] if groups else [])]
+
+
+def _is_hidden(name: str, weight: Tensor) -> bool:
+    """Whether a weight is a convolution's whose output goes on to another: few outputs (pixels, flows, shares) say
+    what they mean in their own units, and take AdamW's steps."""
+    return weight.dim() == 4 and weight.shape[0] > FEW and "to_" not in name
 
 
 def describe_model(model: nn.Module) -> dict[str, Any]:
