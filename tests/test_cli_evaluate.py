@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -30,6 +31,8 @@ from alanet.evaluation.footage import Footage, footage_of_scenes, footage_of_set
 from alanet.evaluation.protocols import parse_protocols
 from alanet.evaluation.result import load_results
 from alanet.model.alanet import ALANet, ALANetConfig
+from alanet.model.alanet_plus import ALANetPlus, ALANetPlusConfig
+from alanet.model.cost import stream_cost
 from alanet.model.weights import file_sha256, save_weights
 from alanet.training.validate import validator
 
@@ -203,6 +206,28 @@ def test_table_3_groups_runs_by_what_their_weights_say(clip, weights, tmp_path, 
     assert (code, "different protocols or videos" in err) == (2, True)
     code, _, err = tell(capsys, "evaluate", "table3", tmp_path / "two.json")
     assert (code, "hold no runs of an ablation" in err) == (2, True)
+
+
+def test_an_ablation_names_runs_by_what_differs_from_the_first_and_says_what_they_cost(clip, weights, tmp_path, capsys):
+    tiny = ALANetPlusConfig((4, 4, 4), (1, 1, 1), (1, 1, 1), motion=4, stem=4)
+    torch.manual_seed(1)
+    made = []
+    for k, config in enumerate((tiny, replace(tiny, smear=False), tiny, replace(tiny, gates="paper", align=False))):
+        save_weights(ALANetPlus(config), tmp_path / f"{k}.safetensors")
+        made += ["--model", tmp_path / f"{k}.safetensors"]
+    words = ("evaluate", "ablation", clip, "--threads", 1, "-o", tmp_path / "parts")
+    code, out, err = tell(capsys, *words, *made, "--model", weights["c"])
+    assert code == 0, err
+    rows = {line.split("|")[1].strip(): line.split("|") for line in out.splitlines() if line.startswith("| ")}
+    names = ["whole", "smear = False", "gates = paper, align = False"]
+    assert list(rows)[2:5] == names
+    assert [rows[name][-2].strip() for name in names] == ["2", "1", "1"]
+    assert float(rows["whole"][5]) == pytest.approx(stream_cost(ALANetPlus(tiny))["output"], abs=0.05)
+    assert float(rows["whole"][5]) > float(rows[names[2]][5]) > 0
+    assert any(name.startswith("ALANet, width = ") for name in rows)
+    assert (tmp_path / "parts.md").read_text().startswith("# Ablation, all-blurry\n\n| network |")
+    code, _, err = tell(capsys, "evaluate", "ablation", clip, "--no-model")
+    assert (code, "no run for an ablation" in err) == (2, True)
 
 
 def test_figures_are_drawn_around_the_asked_time(clip, weights, tmp_path, capsys):

@@ -15,18 +15,18 @@ from alanet.cli.options import Telling, flag
 from alanet.cli.pages import Into, put_into
 from alanet.cli.screen import Screen
 from alanet.cli.sharpness import sharpness
-from alanet.cli.tables import crops, strips, table2, table3
+from alanet.cli.tables import ablation, crops, strips, table2, table3
 
 __all__ = ["evaluate"]
 
 evaluate = App(
     name="evaluate",
     help="Score networks, and what they are compared with, on sharp high-rate video or scenes.",
-    usage="Usage: alanet evaluate [table2|table3|strips|crops|sharpness] VIDEO... [OPTIONS]",
+    usage="Usage: alanet evaluate [table2|table3|ablation|strips|crops|sharpness] VIDEO... [OPTIONS]",
     sort_key=12,
     result_action="return_value",
 )
-for verb in (table2, table3, strips, crops, sharpness):
+for verb in (table2, table3, ablation, strips, crops, sharpness):
     evaluate.command(verb)
 
 

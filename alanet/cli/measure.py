@@ -199,6 +199,13 @@ class Measuring:
         named = self.protocol or ["all-blurry"]
         return [one for text in named for one in parse_protocols(text, seed=self.seed, linear=self.linear)]
 
+    def one_protocol(self, what: str) -> Protocol:
+        """The protocol, for what shows one only."""
+        protocols = self.protocols()
+        if len(protocols) > 1:
+            raise OptionError(f"{what} is of one protocol; give one --protocol, and not sweep")
+        return protocols[0]
+
     def distance(self) -> Lpips | None:
         from alanet.evaluation.perceptual import load_lpips
 

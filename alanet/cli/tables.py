@@ -1,4 +1,4 @@
-"""`alanet evaluate table2 | table3 | strips | crops`: the paper's tables and figures, of the methods at hand.
+"""`alanet evaluate table2 | table3 | ablation | strips | crops`: tables and figures as the paper's, of what is at hand.
 
 A table can also be made from what an evaluation wrote before: give its .json in place of videos.
 """
@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -30,11 +30,14 @@ if TYPE_CHECKING:
     from alanet.evaluation.figures import Box, Restored
     from alanet.evaluation.footage import Footage
     from alanet.evaluation.result import Result
+    from alanet.model.alanet import ALANet, ALANetConfig
+    from alanet.model.alanet_plus import ALANetPlus, ALANetPlusConfig
     from alanet.notes import Notes
 
-__all__ = ["crops", "strips", "table2", "table3"]
+__all__ = ["ablation", "crops", "strips", "table2", "table3"]
 
 ROWS = {"self": "only self", "cross": "only cross", "both": "both"}  # of Table 3
+RUN = ", run "  # between a row's name and the number of a run
 AROUND = 2  # inputs restored on each side of what a figure shows
 
 Base = Annotated[
@@ -46,29 +49,58 @@ Part = Annotated[str | None, Parameter(metavar="X,Y,WxH", help="The part to show
 Zoom = Annotated[int, Parameter(metavar="N", help="Enlarge so many times.")]
 
 
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Sheet:
+    """Where a table goes beside the terminal."""
+
+    output: Base = None
+    overwrite: Overwrite = False
+    into: Into = None
+
+    def check(self) -> None:
+        """What can be refused before hours of work."""
+        from alanet.evaluation.page import parse_section
+        from alanet.evaluation.report import report_paths
+
+        if self.output is not None:
+            report_paths(self.output, overwrite=self.overwrite)
+        if self.into is not None:
+            parse_section(self.into)
+
+    def write(self, results: list[Result], pages: Sequence[tuple[str, str]], telling: Telling) -> int:
+        """`pages`: what each is headed by in a report, and its Markdown."""
+        from alanet.evaluation.report import write_report
+        from alanet.evaluation.result import to_json
+
+        texts = [text for _, text in pages]
+        if telling.json:
+            sys.stdout.write(to_json(results))
+        else:
+            print_text("\n".join(texts))
+        put_into(self.into, "\n\n".join(texts))
+        if self.output is not None:
+            head = "".join(f"# {title}\n\n{text}\n" for title, text in pages)
+            paths = write_report(results, self.output, head=head, overwrite=self.overwrite)
+            Screen(quiet=telling.quiet).rows([("result", str(path.absolute())) for path in paths])
+        return 0
+
+
 def table2(
     *videos: Videos,
     material: Material = Material(),
     methods: Methods = Methods(),
     measuring: Measuring = Measuring(),
-    output: Base = None,
-    overwrite: Overwrite = False,
-    into: Into = None,
+    sheet: Sheet = Sheet(),
     telling: Telling = Telling(),
 ) -> int:
     """Table 2: all methods at hand, and what others have published, marked as quoted."""
     from alanet.evaluation.report import table2 as make
 
-    screen = Screen(quiet=telling.quiet)
     results = _stored(videos)
     if results is None:
-        _refuse_early(videos, material, measuring, output, overwrite, into)
-        results = measured(partial(material.footage, videos), methods.all(), measuring, methods.machine(), screen)
-    _tell(results, "\n".join(_page(make(result), result) for result in results), telling)
-    put_into(into, "\n\n".join(_page(make(result), result) for result in results))
-    head = "".join(f"# Table 2, {result.protocol}\n\n{make(result)}\n\n" for result in results)
-    _write(results, head, output, overwrite, screen)
-    return 0
+        results = _measured(videos, material, methods, measuring, sheet, telling, methods.all)
+    return sheet.write(results, [(f"Table 2, {one.protocol}", _page(make(one), one)) for one in results], telling)
 
 
 def table3(
@@ -76,26 +108,47 @@ def table3(
     material: Material = Material(),
     methods: Methods = Methods(),
     measuring: Measuring = Measuring(),
-    output: Base = None,
-    overwrite: Overwrite = False,
-    into: Into = None,
+    sheet: Sheet = Sheet(),
     telling: Telling = Telling(),
 ) -> int:
     """Table 3: the ablation, mean ± spread over runs. Every --model is a run; its weights say what attention it has."""
     from alanet.evaluation.report import table3 as make
 
-    screen = Screen(quiet=telling.quiet)
     results = _stored(videos)
     if results is None:
-        _refuse_early(videos, material, measuring, output, overwrite, into)
-        if len(measuring.protocols()) > 1:
-            raise OptionError("Table 3 is of one protocol; give one --protocol")
-        results = measured(partial(material.footage, videos), _ablation(methods), measuring, methods.machine(), screen)
-    table = make(_runs_of(results))
-    _tell(results, _page(table, results[0]), telling)
-    put_into(into, _page(table, results[0]))
-    _write(results, f"# Table 3, {results[0].protocol}\n\n{table}\n\n", output, overwrite, screen)
-    return 0
+        measuring.one_protocol("Table 3")
+        results = _measured(
+            videos, material, methods, measuring, sheet, telling, partial(_runs, methods, _attention, "Table 3")
+        )
+    table = make(_runs_of(results, tuple(ROWS.values())))
+    return sheet.write(results, [(f"Table 3, {results[0].protocol}", _page(table, results[0]))], telling)
+
+
+def ablation(
+    *videos: Videos,
+    material: Material = Material(),
+    methods: Methods = Methods(),
+    measuring: Measuring = Measuring(),
+    sheet: Sheet = Sheet(),
+    telling: Telling = Telling(),
+) -> int:
+    """What each part of a network gives and costs. The first --model is the whole; others: what differs."""
+    from alanet.evaluation.report import ablation as make
+    from alanet.model.cost import count_parameters, stream_cost
+
+    measuring.one_protocol("An ablation")
+    costs: dict[str, tuple[int, float]] = {}
+
+    def name(model: ALANet | ALANetPlus, whole: ALANet | ALANetPlus) -> str:
+        label = _difference(model, whole)
+        costs[label] = count_parameters(model), stream_cost(model)["output"]
+        return label
+
+    results = _measured(
+        videos, material, methods, measuring, sheet, telling, partial(_runs, methods, name, "an ablation")
+    )
+    page = _page(make(_runs_of(results), costs), results[0])
+    return sheet.write(results, [(f"Ablation, {results[0].protocol}", page)], telling)
 
 
 def strips(
@@ -166,24 +219,21 @@ def _stored(videos: tuple[Path, ...]) -> list[Result] | None:
     return [result for path in videos for result in load_results(path)]
 
 
-def _refuse_early(
+def _measured(
     videos: tuple[Path, ...],
     material: Material,
+    methods: Methods,
     measuring: Measuring,
-    output: Path | None,
-    overwrite: bool,
-    into: str | None,
-) -> None:
-    """What can be refused before hours of work."""
-    from alanet.evaluation.page import parse_section
-    from alanet.evaluation.report import report_paths
-
+    sheet: Sheet,
+    telling: Telling,
+    gather: Callable[[], list[Method]],
+) -> list[Result]:
+    """What can be refused is refused before hours of work."""
     material.check(videos)
     measuring.protocols()
-    if output is not None:
-        report_paths(output, overwrite=overwrite)
-    if into is not None:
-        parse_section(into)
+    sheet.check()
+    screen = Screen(quiet=telling.quiet)
+    return measured(partial(material.footage, videos), gather(), measuring, methods.machine(), screen)
 
 
 def _page(table: str, result: Result) -> str:
@@ -192,53 +242,57 @@ def _page(table: str, result: Result) -> str:
     return f"{table}\n\n{foot(result)}\n"
 
 
-def _tell(results: list[Result], text: str, telling: Telling) -> None:
-    from alanet.evaluation.result import to_json
-
-    if telling.json:
-        sys.stdout.write(to_json(results))
-    else:
-        print_text(text)
-
-
-def _write(results: list[Result], head: str, output: Path | None, overwrite: bool, screen: Screen) -> None:
-    from alanet.evaluation.report import write_report
-
-    if output is not None:
-        paths = write_report(results, output, head=head, overwrite=overwrite)
-        screen.rows([("result", str(path.absolute())) for path in paths])
-
-
-def _ablation(methods: Methods) -> list[Method]:
-    """The models under the names "only self, run 1" ..., by the attention that their weights state."""
+def _runs(methods: Methods, name: Callable[[ALANet | ALANetPlus, ALANet | ALANetPlus], str], what: str) -> list[Method]:
+    """The models as "NAME, run 1" ..., by what `name` says of one beside the first; before them the baselines."""
     from alanet.evaluation.evaluate import of_restorer
-    from alanet.model.alanet import ALANetConfig
 
+    networks = methods.networks()
     named: list[Method] = []
-    for _, restorer, digest in methods.networks():
-        config = restorer.model.config
-        if not isinstance(config, ALANetConfig):
-            raise OptionError("Table 3 compares runs of the paper's network; leave ALANetPlus out")
-        row = ROWS[config.attention]
-        number = 1 + sum(method.name.startswith(f"{row}, ") for method in named)
-        named.append(of_restorer(restorer, f"{row}, run {number}", weights=digest))
+    for _, restorer, digest in networks:
+        row = name(restorer.model, networks[0][1].model)
+        number = 1 + sum(method.name.startswith(f"{row}{RUN}") for method in named)
+        named.append(of_restorer(restorer, f"{row}{RUN}{number}", weights=digest))
     if not named:
-        raise OptionError("no run for Table 3; give --model for each of them")
+        raise OptionError(f"no run for {what}; give --model for each of them")
     return [*(method for method in methods.others() if method.name != "minterpolate"), *named]
 
 
-def _runs_of(results: list[Result]) -> dict[str, list[Result]]:
-    """Row -> a result a run. Raises DataError for results that cannot stand in one table."""
+def _attention(model: ALANet | ALANetPlus, _: object) -> str:
+    from alanet.model.alanet import ALANetConfig
+
+    if not isinstance(model.config, ALANetConfig):
+        raise OptionError("Table 3 compares runs of the paper's network; leave ALANetPlus out")
+    return ROWS[model.config.attention]
+
+
+def _difference(model: ALANet | ALANetPlus, whole: ALANet | ALANetPlus) -> str:
+    """ "whole", or what differs from it: "smear = False"."""
+    if type(model) is not type(whole):
+        return f"{type(model).__name__}, {', '.join(f'{k} = {v}' for k, v in _unusual(model.config))}".rstrip(", ")
+    theirs = asdict(whole.config)
+    changes = {key: value for key, value in asdict(model.config).items() if value != theirs[key]}
+    changes.pop("sharp_above", None)  # chosen after training
+    return ", ".join(f"{key} = {value}" for key, value in changes.items()) or "whole"
+
+
+def _unusual(config: ALANetConfig | ALANetPlusConfig) -> list[tuple[str, object]]:
+    usual = asdict(type(config)())
+    return [(key, value) for key, value in asdict(config).items() if value != usual[key]]
+
+
+def _runs_of(results: list[Result], rows: tuple[str, ...] = ()) -> dict[str, list[Result]]:
+    """Row -> a result a run, `rows` first. Raises DataError for results that cannot stand in one table."""
     measured_on = {(result.description, tuple(one.pixels for one in result.subjects)) for result in results}
     if len(measured_on) > 1:
         raise DataError("the results are of different protocols or videos; Table 3 compares runs on the same")
-    runs: dict[str, list[Result]] = {row: [] for row in ROWS.values()}
+    runs: dict[str, list[Result]] = {row: [] for row in rows}
     for result in results:
+        idle = tuple(score for name in ("copy", "blend") for score in result.of(name))
         for name, digest in result.methods:
-            row, sign, _ = name.partition(", run ")
-            if sign and row in runs:
+            row, sign, _ = name.rpartition(RUN)
+            if sign and (not rows or row in runs):
                 scores = tuple(replace(score, method="ours") for score in result.of(name))
-                runs[row].append(replace(result, methods=(("ours", digest),), scores=scores))
+                runs.setdefault(row, []).append(replace(result, methods=(("ours", digest),), scores=(*scores, *idle)))
     if not any(runs.values()):
         raise DataError("the results hold no runs of an ablation; give what alanet evaluate table3 -o BASE wrote")
     return runs
@@ -255,17 +309,15 @@ def _restored(
     from alanet.evaluation.protocols import trials
     from alanet.notes import Notes
 
-    protocols = measuring.protocols()
-    if len(protocols) > 1:
-        raise OptionError("a figure is of one protocol; give one --protocol, and not sweep")
-    exposure, video = protocols[0].exposure, next(footage(Notes()))
+    protocol = measuring.one_protocol("A figure")
+    exposure, video = protocol.exposure, next(footage(Notes()))
     there = exposure.available(len(video.frames))
     first, last = max(0, span[0] - AROUND), min(there, span[1] + AROUND + 1)
     if span[1] >= there:
         raise DataError(f"{video.subject.name} gives {there} inputs, counted from 0; there is no input {span[1]}")
     begin = first * exposure.period
     sharp = video.frames[begin : begin + exposure.needed(last - first)]
-    trial = next(trials(video.subject.name, sharp, replace(protocols[0], part=max(2, last - first))))
+    trial = next(trials(video.subject.name, sharp, replace(protocol, part=max(2, last - first))))
     return restore_all(methods.all(), trial), first
 
 

@@ -19,11 +19,12 @@ from alanet.errors import OutputError
 from alanet.evaluation.published import QUOTED, QUOTED_ABLATION, Quoted
 from alanet.evaluation.result import Kind, Mean, Result, Subject, mean_of, to_json
 
-__all__ = ["as_csv", "as_markdown", "as_table", "foot", "report_paths", "table2", "table3", "write_report"]
+__all__ = ["ablation", "as_csv", "as_markdown", "as_table", "foot", "report_paths", "table2", "table3", "write_report"]
 
 NONE = "–"
 MANY = 12  # videos that are listed one by one in Markdown; CSV and JSON list all
 KINDS: tuple[Kind, Kind] = ("deblurred", "interpolated")
+IDLE: tuple[tuple[str, Kind], ...] = (("copy", "deblurred"), ("blend", "interpolated"))  # doing nothing
 
 
 def report_paths(base: str | Path, *, overwrite: bool = False) -> dict[str, Path]:
@@ -97,19 +98,41 @@ def table3(runs: Mapping[str, Sequence[Result]], method: str = "ours") -> str:
     """
     rows = []
     for name, results in runs.items():
-        rows.append([name, *(_over_runs(results, method, kind) for kind in KINDS), str(len(results))])
+        means = [_over_runs([result.over_images(method, kind) for result in results]) for kind in KINDS]
+        rows.append([name, *means, *_gains_over_runs(results, method), str(len(results))])
     for row in QUOTED_ABLATION:
         values = [_quoted(pair) for pair in (row.deblurred, row.interpolated)]
-        rows.append([f"*{row.name}, as published on Adobe240*", *(f"*{value}*" for value in values), NONE])
-    return as_table(["attention", "deblurred, dB", "interpolated, dB", "runs"], rows)
+        quoted = [f"*{row.name}, as published on Adobe240*", *(f"*{value}*" for value in values)]
+        rows.append([*quoted, NONE, NONE, NONE])
+    columns = ["attention", "deblurred, dB", "interpolated, dB", "deblurred, over copy", "interpolated, over blend"]
+    return as_table([*columns, "runs"], rows)
 
 
-def _over_runs(results: Sequence[Result], method: str, kind: Kind) -> str:
-    values = [mean.psnr for result in results if (mean := result.over_images(method, kind)).psnr is not None]
+def ablation(runs: Mapping[str, Sequence[Result]], costs: Mapping[str, tuple[int, float]], method: str = "ours") -> str:
+    """What networks gain over doing nothing, and what they cost: mean and sample standard deviation over runs (seeds).
+
+    runs: the whole first, then what differs from it -> one result a seed. costs: the same names -> parameters, and
+    GMACs a restored frame at 640x352.
+    """
+    rows = []
+    for name, results in runs.items():
+        parameters, gmacs = costs[name]
+        gains = _gains_over_runs(results, method)
+        rows.append([name, *gains, f"{parameters / 1e6:.2f} M", f"{gmacs:.1f}", str(len(results))])
+    columns = ["network", "deblurred, over copy", "interpolated, over blend", "parameters", "GMACs a restored frame"]
+    return as_table([*columns, "runs"], rows)
+
+
+def _gains_over_runs(results: Sequence[Result], method: str) -> list[str]:
+    return [_over_runs([one.gain(method, over, kind) for one in results], "+") for over, kind in IDLE]
+
+
+def _over_runs(means: Sequence[Mean], sign: str = "") -> str:
+    values = [mean.psnr for mean in means if mean.psnr is not None]
     if not values:
         return NONE
     spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
-    return f"{statistics.fmean(values):.2f}{spread}"
+    return f"{statistics.fmean(values):{sign}.2f}{spread}"
 
 
 # --- the parts of a page ----------------------------------------------------------------------------------------------
@@ -148,10 +171,9 @@ def _gains(result: Result, methods: Sequence[str]) -> list[str]:
     """Each method image by image against doing nothing: the fair comparison where some images are restored exactly."""
     if not {"copy", "blend"} <= set(methods):
         return []
-    pairs: list[tuple[str, Kind]] = [("copy", "deblurred"), ("blend", "interpolated")]
     rows = []
     for name in methods:
-        gains = [result.gain(name, over, kind) for over, kind in pairs]
+        gains = [result.gain(name, over, kind) for over, kind in IDLE]
         rows.append([name, *(NONE if g.psnr is None else f"{g.psnr:+.2f} ({g.images} images)" for g in gains)])
     table = as_table(["method", "deblurred, over copy", "interpolated, over blend"], rows)
     return [f"Mean gain in dB, image by image, over those that neither of the two restores exactly.\n\n{table}"]
