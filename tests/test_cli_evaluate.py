@@ -15,15 +15,14 @@ import numpy as np
 import pytest
 import torch
 from media import make_video
+from noise import make_bank
 from PIL import Image
 
 from alanet.cli import run
-from alanet.data.bank import Bank, render_bank
+from alanet.data.bank import Bank
 from alanet.data.build import build_set
 from alanet.data.clips import validation_batches
 from alanet.data.plan import BuildOptions
-from alanet.data.render import is_held_out
-from alanet.data.scenes import SceneOptions
 from alanet.data.videos import SplitOptions
 from alanet.evaluation.baselines import BASELINES
 from alanet.evaluation.evaluate import evaluate, of_model
@@ -70,12 +69,7 @@ def weights(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def bank(tmp_path_factory):
-    stills, folder = tmp_path_factory.mktemp("stills"), tmp_path_factory.mktemp("bank")
-    name = next(name for name in (f"{i}.png" for i in range(200)) if not is_held_out(name))
-    small = np.random.default_rng(0).integers(0, 256, (12, 12, 3), np.uint8)
-    Image.fromarray(small).resize((96, 96), Image.Resampling.BICUBIC).save(stills / name)
-    render_bank(stills, folder, 2, SceneOptions(height=32, width=32, max_displacement=6.0, still=0.0), seed=4)
-    return folder
+    return make_bank(tmp_path_factory.mktemp("scenes"), stills=1, seed=4, max_displacement=6.0, still=0.0).folder
 
 
 def test_a_report_is_the_librarys_result_in_three_forms(clip, weights, tmp_path, capsys):

@@ -12,20 +12,16 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import pytest
 from media import make_video
-from PIL import Image
+from noise import make_bank
 
 from alanet.cli import run
 from alanet.cli.following import training_line
 from alanet.data.augment import Degradation, ExposureMix
-from alanet.data.bank import render_bank
 from alanet.data.build import build_set
 from alanet.data.clips import ClipOptions
 from alanet.data.plan import BuildOptions
-from alanet.data.render import is_held_out
-from alanet.data.scenes import SceneOptions
 from alanet.data.sets import paper_clips
 from alanet.data.videos import SplitOptions
 from alanet.errors import OptionError
@@ -42,20 +38,13 @@ TINY = ("--stages", "0:32:2", "--width", "0.02", "--set", "precision=fp32", "--t
 
 
 @pytest.fixture(scope="module")
-def stills(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("stills")
-    names = [name for name in (f"{i}.png" for i in range(200)) if not is_held_out(name)][:2]
-    for seed, name in enumerate(names):
-        small = np.random.default_rng(seed).integers(0, 256, (12, 12, 3), np.uint8)
-        Image.fromarray(small).resize((96, 96), Image.Resampling.BICUBIC).save(folder / name)
-    return folder
+def bank(tmp_path_factory):
+    return make_bank(tmp_path_factory.mktemp("scenes")).folder
 
 
 @pytest.fixture(scope="module")
-def bank(stills, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("bank")
-    render_bank(stills, folder, 2, SceneOptions(height=32, width=32, max_displacement=2.0))
-    return folder
+def stills(bank):
+    return bank.parent / "stills"
 
 
 @pytest.fixture(scope="module")

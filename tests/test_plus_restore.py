@@ -9,14 +9,11 @@ import numpy as np
 import pytest
 import torch
 from media import make_video
-from PIL import Image
+from noise import make_bank
 from witness import times
 
 from alanet.cli import run
-from alanet.cli.tables import _ablation
-from alanet.data.bank import render_bank
-from alanet.data.render import is_held_out
-from alanet.data.scenes import SceneOptions
+from alanet.cli.tables import _attention, _runs
 from alanet.errors import OptionError, ResourceError
 from alanet.evaluation.evaluate import of_model
 from alanet.frames.timing import Factor
@@ -81,12 +78,7 @@ def test_too_large_a_frame_is_refused_in_one_line(tmp_path):
 
 
 def test_the_training_command_trains_it(tmp_path, capsys):
-    stills = tmp_path / "stills"
-    stills.mkdir()
-    for seed, name in enumerate([name for name in (f"{i}.png" for i in range(200)) if not is_held_out(name)][:2]):
-        noise = np.random.default_rng(seed).integers(0, 256, (12, 12, 3), np.uint8)
-        Image.fromarray(noise).resize((96, 96), Image.Resampling.BICUBIC).save(stills / name)
-    render_bank(stills, tmp_path / "bank", 2, SceneOptions(height=32, width=32, max_displacement=4.0))
+    make_bank(tmp_path, max_displacement=4.0)
     words = ["--bank", str(tmp_path / "bank"), "--out", str(tmp_path / "run"), "--steps", "3", "--stages", "0:32:2"]
     words += ["--every", "0", "--set", "precision=fp32", "--set", "log_steps=1", "--set", "plus.size=fast"]
     words += ["--set", "plus.channels=[8,8,12]", "--set", "plus.encoder=[1,1,1]", "--set", "plus.generator=[1,1,1]"]
@@ -102,4 +94,4 @@ def test_table_3_is_of_the_papers_network(weights):
     """Its rows are what ALANet's config says; another network has no row there."""
     methods = SimpleNamespace(networks=lambda: [("plus", Restorer(str(weights), device="cpu", precision="fp32"), None)])
     with pytest.raises(OptionError, match="leave ALANetPlus out"):
-        _ablation(methods)
+        _runs(methods, _attention, "Table 3")

@@ -9,12 +9,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from noise import make_bank
 
 from alanet.cli import run
-from alanet.data.bank import Bank, render_bank
-from alanet.data.render import is_held_out
-from alanet.data.scenes import SceneOptions
+from alanet.data.bank import Bank
 from alanet.errors import DataError, OptionError
 from alanet.evaluation.footage import Footage
 from alanet.evaluation.sharpness import (
@@ -41,13 +39,7 @@ def judgement(exposure: int, smear: float | None, logit: float) -> Judgement:
 @pytest.fixture(scope="module")
 def bank(tmp_path_factory):
     """Two scenes of noise: all that is used of them is their sub-frames and how they move."""
-    folder = tmp_path_factory.mktemp("scenes")
-    (folder / "stills").mkdir()
-    for seed, name in enumerate([name for name in (f"{i}.png" for i in range(200)) if not is_held_out(name)][:2]):
-        noise = np.random.default_rng(seed).integers(0, 256, (12, 12, 3), np.uint8)
-        Image.fromarray(noise).resize((96, 96), Image.Resampling.BICUBIC).save(folder / "stills" / name)
-    options = SceneOptions(height=32, width=32, max_displacement=8.0, still=0.0)
-    return render_bank(folder / "stills", folder / "bank", 2, options)
+    return make_bank(tmp_path_factory.mktemp("scenes"), max_displacement=8.0, still=0.0)
 
 
 @pytest.fixture

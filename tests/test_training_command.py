@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
+from noise import make_bank
 
-from alanet.data.bank import render_bank
-from alanet.data.render import is_held_out
-from alanet.data.scenes import SceneOptions
 from alanet.model.alanet import ALANet, ALANetConfig
 from alanet.model.weights import load_model, save_weights
 from alanet.training.checkpoint import latest
@@ -17,20 +13,13 @@ from alanet.training.command import main
 
 
 @pytest.fixture(scope="module")
-def stills(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("stills")
-    names = [name for name in (f"{i}.png" for i in range(200)) if not is_held_out(name)][:2]
-    for seed, name in enumerate(names):
-        small = np.random.default_rng(seed).integers(0, 256, (12, 12, 3), np.uint8)
-        Image.fromarray(small).resize((96, 96), Image.Resampling.BICUBIC).save(folder / name)
-    return folder
+def bank(tmp_path_factory):
+    return make_bank(tmp_path_factory.mktemp("scenes")).folder
 
 
 @pytest.fixture(scope="module")
-def bank(stills, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("bank")
-    render_bank(stills, folder, 2, SceneOptions(height=32, width=32, max_displacement=2.0))
-    return folder
+def stills(bank):
+    return bank.parent / "stills"
 
 
 QUICK = ["--steps", "3", "--stages", "0:32:2", "--width", "0.02", "--every", "0", "--set", "precision=fp32"]

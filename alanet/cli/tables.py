@@ -136,7 +136,7 @@ def ablation(
     from alanet.evaluation.report import ablation as make
     from alanet.model.cost import count_parameters, stream_cost
 
-    measuring.one_protocol("An ablation")
+    measuring.one_protocol("an ablation")
     costs: dict[str, tuple[int, float]] = {}
 
     def name(model: ALANet | ALANetPlus, whole: ALANet | ALANetPlus) -> str:
@@ -309,7 +309,7 @@ def _restored(
     from alanet.evaluation.protocols import trials
     from alanet.notes import Notes
 
-    protocol = measuring.one_protocol("A figure")
+    protocol = measuring.one_protocol("a figure")
     exposure, video = protocol.exposure, next(footage(Notes()))
     there = exposure.available(len(video.frames))
     first, last = max(0, span[0] - AROUND), min(there, span[1] + AROUND + 1)
