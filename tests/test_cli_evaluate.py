@@ -220,6 +220,8 @@ def test_an_ablation_names_runs_by_what_differs_from_the_first_and_says_what_the
     assert float(rows["whole"][5]) > float(rows[names[2]][5]) > 0
     assert any(name.startswith("ALANet, width = ") for name in rows)
     assert (tmp_path / "parts.md").read_text().startswith("# Ablation, all-blurry\n\n| network |")
+    code, out, _ = tell(capsys, "evaluate", clip, *made[:2], "--pooling", 32, "--without", "minterpolate")
+    assert (code, "| 0, pooled over 32 |" in out) == (0, True)
     code, _, err = tell(capsys, "evaluate", "ablation", clip, "--no-model")
     assert (code, "no run for an ablation" in err) == (2, True)
 
@@ -257,6 +259,7 @@ def test_figures_are_drawn_around_the_asked_time(clip, weights, tmp_path, capsys
         (("CLIP", "--no-model", "--model", "x"), "contradict each other"),
         (("CLIP", "--no-model", "--rife-module", "x.py"), "RIFE needs both"),
         (("CLIP", "--no-model", "--lpips", "none.ckpt"), "none.ckpt"),
+        (("CLIP", "--pooling", "8"), "--pooling 8: give a side in pixels, 32 or more"),
         (("--scenes", "none", "--no-model"), "no complete bank of scenes in none"),
         (("--data", "none", "--no-model"), "none: no set of videos"),
         (("table2", "none.json"), "none.json: cannot be read"),

@@ -70,11 +70,20 @@ def tell(capsys, *words: object) -> tuple[int, str, str]:
 def test_the_committed_config_is_what_the_shipped_weights_were_trained_with():
     config = run_config(read_config(QUARTER))
     assert config.model == ALANetConfig(width=0.25, residual=True)
-    assert config.clips == ClipOptions(mix=ExposureMix(sharp=0.1, blurry=0.5), faults=Degradation(noise=0.1, jpeg=0.1))
-    expected = {"minutes": 46, "lr": 4e-4, "softness_first": 0.1, "softness": 0.002}
+    mix = ExposureMix(sharp=0.1, blurry=0.8, alike=0.7, linear=0.2)
+    faults = Degradation(noise=0.1, jpeg=0.1)
+    assert config.clips == ClipOptions(deblurred=3, between=2, growth=6000, calm=(0.3, 8.0), mix=mix, faults=faults)
+    expected = {"optimizer": "muon", "lr": 1e-3, "pixel": "psnr", "fourier": 0.0, "validate_minutes": 8.0}
     changed = {key: value for key, value in asdict(config.train).items() if value != asdict(PRESETS["cpu"])[key]}
-    assert changed.pop("stages") == tuple(map(asdict, (Stage(0.0, 64, 8), Stage(0.5, 96, 4), Stage(0.8, 128, 3))))
+    assert changed.pop("stages") == tuple(map(asdict, (Stage(0.0, 64, 8), Stage(0.5, 96, 4), Stage(0.85, 128, 3))))
     assert changed == expected
+
+
+@pytest.mark.parametrize("path", sorted(QUARTER.parent.glob("*.toml")), ids=lambda path: path.stem)
+def test_every_committed_config_is_one(path):
+    config = run_config(read_config(path))
+    assert (config.bank, config.held_out) == (Path("bank"), Path("held-out"))
+    assert config.train.minutes
 
 
 def test_a_config_survives_json_and_brings_what_it_leaves_out(tmp_path):

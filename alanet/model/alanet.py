@@ -59,7 +59,7 @@ class Features:
     frame: Tensor  # b 3 h w, the input
     skips: tuple[Tensor, ...]  # b c h/s w/s for s = 1, 2, 4, 8, 16
     latent: Tensor  # b c h/32 w/32: x_i
-    descriptor: Tensor  # b c: the latent's mean over the whole frame (of which `latent` may be a tile)
+    descriptor: Tensor  # b c: the latent's mean over the whole frame (of which `latent` may be a tile); local: b c h w
 
 
 class Encoder(nn.Module):
@@ -117,6 +117,7 @@ class ALANet(nn.Module):
 
     stride: ClassVar[int] = 32  # heights and widths are multiples of this
     continuous_time: ClassVar[bool] = False  # integer and half times only
+    pooling: int = 0  # gates see means over squares of so many pixels; 0, as in the paper: over the frame
 
     def __init__(self, config: ALANetConfig | None = None) -> None:
         super().__init__()
@@ -170,7 +171,7 @@ class ALANet(nn.Module):
     def encode(self, frame: Tensor) -> Features:
         """E of eq. 2: `b 3 h w` -> what the window needs of it."""
         *skips, latent = self.encoder(frame)
-        return Features(frame, tuple(skips), latent, describe(latent))
+        return Features(frame, tuple(skips), latent, describe(latent, self.pooling // self.stride))
 
     def generate(self, window: Mapping[int, Features], time: float) -> Tensor:
         """The frame at `time` from the features of the frames around it (`index -> Features`).

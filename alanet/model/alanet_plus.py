@@ -32,7 +32,7 @@ from torch import Tensor, nn
 
 from alanet.errors import OptionError, TimeError
 from alanet.frames.windows import window_of
-from alanet.model.attention import ChannelAttention, attend, describe
+from alanet.model.attention import ChannelAttention, attend, describe, gated
 from alanet.model.motion import CELL, Motion, MotionEstimator, act, conv, exact, resized, towards, warp, zeroed
 
 __all__ = ["FAST", "PLUS", "ALANetPlus", "ALANetPlusConfig", "PlusFeatures"]
@@ -49,6 +49,7 @@ class ALANetPlusConfig:
     encoder: tuple[int, ...] = (1, 2, 2, 1)  # residual blocks a scale
     generator: tuple[int, ...] = (1, 2, 2, 1)
     motion: int = 48  # channels of the motion estimator
+    matching: bool = False  # True: its comparisons say by themselves where a place has gone
     window: int = 2  # W of eq. 5, in frames
     around: int = 0  # further frames on each side of an interpolated frame's two
     stem: int = 2  # pixel-unshuffle; 1: 7x7 convolutions at full size, as the paper
@@ -100,7 +101,7 @@ class PlusFeatures:
 
     frame: Tensor  # b 3 h w, the input
     scales: tuple[Tensor, ...]  # b c h/s w/s for s = stem, 2 stem ...; the last is the latent
-    descriptors: tuple[Tensor, ...]  # b c each: their means over the frame
+    descriptors: tuple[Tensor, ...]  # b c each: their means over the frame; local ones b c h/s w/s
     exposure: Tensor  # b, estimated, in periods
     sharp: Tensor  # b, logit of the probability that the frame is sharp
 
@@ -126,6 +127,7 @@ class ALANetPlus(nn.Module):
     """
 
     continuous_time: ClassVar[bool] = True
+    pooling: int = 0  # gates see means over squares of so many pixels; 0: over the frame
 
     def __init__(self, config: ALANetPlusConfig | None = None) -> None:
         super().__init__()
@@ -138,7 +140,10 @@ class ALANetPlus(nn.Module):
         if config.align:
             levels = config.motion_levels
             self.motion = MotionEstimator(
-                [config.channels[level] for level in levels], [config.cells[level] for level in levels], config.motion
+                [config.channels[level] for level in levels],
+                [config.cells[level] for level in levels],
+                config.motion,
+                matching=config.matching,
             )
 
     def can_restore(self, phase: Fraction) -> bool:
@@ -170,7 +175,9 @@ class ALANetPlus(nn.Module):
     def encode(self, frame: Tensor) -> PlusFeatures:
         """E of eq. 2: `b 3 h w` -> what the window needs of it."""
         scales = self.encoder(frame)
-        descriptors = tuple(describe(x) for x in scales)
+        descriptors = tuple(
+            describe(x, self.pooling // cell) for x, cell in zip(scales, self.config.cells, strict=True)
+        )
         if self.config.exposure:
             exposure, sharp = self.judge(frame, scales)
         else:
@@ -487,12 +494,14 @@ class PairGate(nn.Module):
         self.excite = nn.Linear(hidden, channels)
 
     def forward(self, of: Tensor, given: Tensor, k: Candidate, anchor: Candidate) -> Tensor:
-        """Descriptors b c of both -> b c, each weight in (0, 1)."""
+        """Descriptors b c of both -> b c, each weight in (0, 1); local ones b c h w -> b c h w."""
         exposures = (k.features.exposure, anchor.features.exposure)
         distance = torch.zeros_like(exposures[0]) + k.distance
-        known = torch.cat((of, given, torch.stack((*exposures, distance), dim=-1)), dim=-1)
-        weights: Tensor = self.excite(act(self.squeeze(known))).sigmoid()
-        return weights
+        about = torch.stack((*exposures, distance), dim=-1)  # b 3
+        if of.dim() > 2:
+            about = rearrange(about, "b n -> b n 1 1").expand(-1, -1, *of.shape[-2:])
+        known = torch.cat((of, given, about), dim=1)
+        return gated(lambda x: self.excite(act(self.squeeze(x))).sigmoid(), known)
 
 
 class Refinement(nn.Module):

@@ -8,6 +8,9 @@ Positions, flows and softmaxes are float32 under autocast too: bfloat16 cannot t
     features of both, 1/16 ──> compare within `search` cells ──> flow ─┐ twice as large
                        1/8 ──> warp, compare ───────────────> + change ─┐
                        1/4 ──> warp, compare ───────────────────────> + change ──> flow, cells of 4 pixels
+
+With `matching` each comparison also says by itself where a place has gone: the mean of all shifts, weighted by a
+softmax of how alike they are. Where all are alike, as in a clear sky, that is no motion.
 """
 
 from __future__ import annotations
@@ -17,12 +20,15 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor, nn
 
 __all__ = ["CELL", "Motion", "MotionEstimator", "act", "conv", "correlate", "exact", "resized", "towards", "warp"]
 
 CELL = 4  # pixels: the finest flow; the cells in which scenes know theirs
 KEYS = 32  # channels that are compared
+SURE = 8.0  # before training: how much likelier the shift is that is as alike as can be than one without likeness, log
+TRUST = 10.0  # times what is learned of how far matches are to be believed, so that it is learned in some hundred steps
 STEP = 0.25  # times what a flow's last layer says: Adam moves that by about lr x its inputs a step, all at once
 
 
@@ -41,11 +47,14 @@ class MotionEstimator(nn.Module):
     channels and cells: of the features that are used, coarse to fine, each cell half the one before, the last 4.
     """
 
-    def __init__(self, channels: Sequence[int], cells: Sequence[int], width: int, search: int = 4) -> None:
+    def __init__(
+        self, channels: Sequence[int], cells: Sequence[int], width: int, *, search: int = 4, matching: bool = False
+    ) -> None:
         super().__init__()
         self.cells = tuple(cells)
         self.radii = tuple(max(1, search // 2**k) for k in range(len(cells)))
-        inputs = [(2 * radius + 1) ** 2 + KEYS + 2 for radius in self.radii]
+        inputs = [(2 * radius + 1) ** 2 + KEYS + (5 if matching else 2) for radius in self.radii]
+        self.matches = nn.ModuleList(Match(radius) for radius in self.radii) if matching else None
         self.keys = nn.ModuleList(conv(c, KEYS, 1) for c in channels)
         self.first = nn.ModuleList(conv(i, width, 3) for i in inputs)
         self.second = nn.ModuleList(conv(width, width, 3) for _ in inputs)
@@ -55,19 +64,52 @@ class MotionEstimator(nn.Module):
         """Features of both frames, coarse to fine -> their motion. Both directions go through as one batch."""
         flow: Tensor | None = None
         steps: list[tuple[Tensor, Tensor]] = []
-        levels = zip(a, b, self.cells, self.radii, self.keys, self.first, self.second, self.last, strict=True)
-        for x, y, cell, radius, keys, first, second, last in levels:
+        matches = self.matches if self.matches is not None else [None] * len(self.cells)
+        layers = zip(self.keys, self.first, self.second, self.last, matches, strict=True)
+        for x, y, cell, radius, (keys, first, second, last, match) in zip(
+            a, b, self.cells, self.radii, layers, strict=True
+        ):
             here = keys(torch.cat((x, y)))  # (b of a, b of b) c h w
-            here, there = _unit(here), _unit(here.roll(len(x), 0))
+            here = _unit(here) if match is None else _comparable(here)
+            there = here.roll(len(x), 0)
             if flow is None:
                 flow = here.new_zeros(len(here), 2, *here.shape[-2:])
             else:
                 flow = resized(flow, 2 * cell, cell)
                 there = warp(there, flow, cell)
-            known = torch.cat((correlate(here, there, radius), here, flow / (8 * cell)), dim=1)
-            flow = flow + cell * STEP * exact(last, act(second(act(first(known)))))
+            alike = correlate(here, there, radius)
+            known = [alike, here, flow / (8 * cell)]
+            if match is not None:
+                moved, sure = match(alike)
+                flow = flow + cell * moved
+                known += [moved / radius, sure]
+            flow = flow + cell * STEP * exact(last, act(second(act(first(torch.cat(known, dim=1))))))
             steps.append((flow[: len(x)], flow[len(x) :]))
         return Motion(*steps[-1], tuple(steps) if self.training else ())
+
+
+class Match(nn.Module):
+    """Where each place has gone, in cells, by what it is like; none before any training."""
+
+    shifts: Tensor
+
+    def __init__(self, radius: int) -> None:
+        super().__init__()
+        reach = torch.arange(-radius, radius + 1, dtype=torch.float32)
+        rows, columns = torch.meshgrid(reach, reach, indexing="ij")  # in the order of `correlate`
+        self.register_buffer("shifts", torch.stack((columns, rows)).flatten(1), persistent=False)  # 2 (2 radius + 1)^2
+        self.sure = nn.Parameter(torch.zeros(1))
+        self.near = nn.Parameter(torch.zeros(1))
+        self.trust = nn.Parameter(torch.zeros(1))
+
+    def forward(self, alike: Tensor) -> tuple[Tensor, Tensor]:
+        """b (2 radius + 1)^2 h w -> the mean shift (b 2 h w), and the likelihood of the likeliest one (b 1 h w)."""
+        shifts = self.shifts.to(alike.dtype)
+        far = shifts.square().sum(0) / shifts.square().max()
+        near = (TRUST * self.near).exp()  # near shifts are likelier, other things being equal
+        likely = (SURE * (TRUST * self.sure).exp() * alike - rearrange(near * far, "n -> 1 n 1 1")).softmax(1)
+        moved = TRUST * self.trust * torch.einsum("kn,bnhw->bkhw", shifts, likely)
+        return moved, likely.amax(1, keepdim=True)
 
 
 def correlate(a: Tensor, b: Tensor, radius: int) -> Tensor:
@@ -143,6 +185,15 @@ def zeroed(layer: nn.Conv2d) -> nn.Conv2d:
 
 def act(x: Tensor) -> Tensor:
     return F.leaky_relu(x, 0.1)
+
+
+def _comparable(keys: Tensor) -> Tensor:
+    """Keys less their mean over the picture, at least float32, of length near 1 where they say much for this picture
+    and near 0 where they say little: a sky's noise is not to be matched."""
+    keys = keys.to(torch.promote_types(keys.dtype, torch.float32))
+    keys = keys - keys.mean(dim=(-2, -1), keepdim=True)
+    length = keys.square().sum(1, keepdim=True)
+    return keys / (length + 0.25 * length.mean(dim=(-2, -1), keepdim=True) + 1e-6).sqrt()
 
 
 def _unit(keys: Tensor) -> Tensor:

@@ -50,9 +50,11 @@ def plus_objective(loss: Loss, *, motion: float = 0.01, exposure: float = 0.01) 
 
 
 def motion_loss(relations: Mapping[int, Motion | None], flow: Tensor) -> Tensor:
-    """Mean distance, in pixels, of every step of every pair's motion from `flow` (b t-1 2 2 h/4 w/4), both ways.
+    """Mean of log(1 + distance in pixels) of every step of every pair's motion from `flow` (b t-1 2 2 h/4 w/4), both
+    ways.
 
-    Coarse steps are compared with the mean over their cells, and weigh less.
+    A mean distance is decided by what moves far and is lost anyway; where little moves it lets a whole pixel stand, and
+    a still wall is smeared in between. Coarse steps are compared with the mean over their cells, and weigh less.
     """
     distances: list[Tensor] = []
     weights: list[float] = []
@@ -63,7 +65,7 @@ def motion_loss(relations: Mapping[int, Motion | None], flow: Tensor) -> Tensor:
                 truth = flow[:, j, way].to(estimated.dtype)
                 truth = resized(truth, CELL, CELL * truth.shape[-1] // estimated.shape[-1])
                 apart = (estimated - truth).square().sum(1)  # b h w
-                distances.append(COARSER**back * (apart + 1e-2).sqrt().mean())
+                distances.append(COARSER**back * (apart + 1e-4).sqrt().log1p().mean())
                 weights.append(COARSER**back)
     return torch.stack(distances).sum() / sum(weights)
 
