@@ -151,13 +151,13 @@ def test_a_bank_becomes_weights_and_the_same_command_goes_on(bank, tmp_path, cap
     assert "deblurred gain" in told
     config = run_config(read_config(out / "config.json"))
     assert (config.bank, config.train.steps, config.train.minutes) == (bank, 2, None)
-    assert (config.clips.mix.sharp, config.clips.growth, config.train.lr) == (0.5, 0, 4e-4)
+    assert (config.clips.mix.sharp, config.clips.growth, config.train.lr) == (0.5, 6000, 1e-3)
 
     code, printed, told = tell(capsys, "train", "--config", out / "config.json", "-o", out, "--threads", 1,
                                "--steps", 3, "--growth", 5)  # fmt: skip
     assert (code, printed) == (0, "")
     assert "3 steps, 6 clips" in told
-    assert "warning    going on with other settings than before: clips.growth 0 -> 5" in told
+    assert "warning    going on with other settings than before: clips.growth 6000 -> 5" in told
     assert "going on with other settings than before: steps 2 -> 3" in told
 
     page = tmp_path / "results.md"

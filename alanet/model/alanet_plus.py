@@ -49,7 +49,7 @@ class ALANetPlusConfig:
     encoder: tuple[int, ...] = (1, 2, 2, 1)  # residual blocks a scale
     generator: tuple[int, ...] = (1, 2, 2, 1)
     motion: int = 48  # channels of the motion estimator
-    matching: bool = False  # True: its comparisons say by themselves where a place has gone
+    matching: bool = True  # its comparisons say by themselves where a place has gone
     window: int = 2  # W of eq. 5, in frames
     around: int = 0  # further frames on each side of an interpolated frame's two
     stem: int = 2  # pixel-unshuffle; 1: 7x7 convolutions at full size, as the paper
@@ -58,7 +58,7 @@ class ALANetPlusConfig:
     align: bool = True  # False: neighbours as they lie, evenly attended
     exposure: bool = True  # False: not estimated, no frame passes through
     smear: bool = True  # False: G is not told how far each place was smeared; needs align and exposure
-    bands: Literal["learned", "given"] = "learned"  # what sharpness is judged by; given: differences of near pixels
+    bands: Literal["learned", "given"] = "given"  # what sharpness is judged by; given: differences of near pixels
     sharp_above: float = 0.9  # probability from which a frame counts as sharp
 
     def __post_init__(self) -> None:
