@@ -146,7 +146,7 @@ def test_info_refuses_what_the_memory_cannot_hold_before_it_holds_a_frame(tmp_pa
     def looked(*_: object) -> None:
         raise AssertionError("frames were looked at")
 
-    monkeypatch.setattr("alanet.cli.info.analyse", looked)
+    monkeypatch.setattr(sys.modules["alanet.cli.info"], "analyse", looked)
     video = make_video(tmp_path / "large.mp4", frames=2)
     assert run(["info", str(video), "--memory", "1M"]) == 5
     told = capsys.readouterr().err
