@@ -340,6 +340,22 @@ def test_a_preview_video_is_both_side_by_side(clip, weights, tmp_path):
     assert times(target) == [Fraction(n, 50) for n in range(16)]
 
 
+def test_a_preview_can_be_an_animation_with_the_same_times(clip, weights, tmp_path):
+    target = tmp_path / "p.webp"
+    assert run(["preview", str(clip), "--video", "--at", "0", "-o", str(target), *small(weights)]) == 0
+    lasts = []
+    with Image.open(target) as animation:
+        assert animation.size == (2 * 96 + 4, 64 + 16)
+        for k in range(animation.n_frames):
+            animation.seek(k)
+            animation.load()
+            lasts.append(animation.info["duration"])
+    assert sum(lasts) == 320  # pictures that hardly differ are joined into one
+    assert len(lasts) > 1
+    assert not any(lasted % 20 for lasted in lasts)
+    assert [path.name for path in tmp_path.iterdir() if "webp" in path.name] == ["p.webp"]
+
+
 def test_models_lists_the_catalogue(capsys):
     cards = available_models()
     assert run(["models", "--json"]) == 0

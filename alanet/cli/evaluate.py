@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-import re
-import sys
-from functools import partial
-from pathlib import Path
-from typing import Annotated
+from cyclopts import App
 
-from cyclopts import App, Parameter
-
-from alanet.cli.measure import Material, Measuring, Methods, Videos, measured, print_text
-from alanet.cli.options import Telling, flag
-from alanet.cli.pages import Into, put_into
-from alanet.cli.screen import Screen
+from alanet.cli.asked import Asked
+from alanet.cli.measure import Videos
 from alanet.cli.sharpness import sharpness
 from alanet.cli.tables import ablation, crops, strips, table2, table3
 
@@ -31,38 +23,9 @@ for verb in (table2, table3, ablation, strips, crops, sharpness):
 
 
 @evaluate.default
-def run_evaluation(
-    *videos: Videos,
-    material: Material = Material(),
-    methods: Methods = Methods(),
-    measuring: Measuring = Measuring(),
-    output: Annotated[
-        Path | None,
-        Parameter(name=["--output", "-o"], metavar="BASE", help="Write BASE.md, BASE.csv and BASE.json too."),
-    ] = None,
-    overwrite: Annotated[bool, flag(["--overwrite"], "Replace an existing report.")] = False,
-    into: Into = None,
-    telling: Telling = Telling(),
-) -> int:
+def run_evaluation(*videos: Videos, asked: Asked = Asked()) -> int:
     """Score networks, and what they are compared with, on sharp high-rate video or scenes."""
-    from alanet.evaluation.page import parse_section
-    from alanet.evaluation.report import as_markdown, report_paths, write_report
-    from alanet.evaluation.result import to_json
+    from alanet.evaluation.report import as_markdown
 
-    screen = Screen(quiet=telling.quiet)
-    material.check(videos)
-    if output is not None:
-        report_paths(output, overwrite=overwrite)  # refused before hours of work, not after
-    if into is not None:
-        parse_section(into)
-    measuring.protocols()
-    results = measured(partial(material.footage, videos), methods.all(), measuring, methods.machine(), screen)
-    if output is not None:
-        paths = write_report(results, output, overwrite=overwrite)
-        screen.rows([("result", str(path.absolute())) for path in paths])
-    put_into(into, re.sub("^## ", "### ", as_markdown(results), flags=re.MULTILINE))
-    if telling.json:
-        sys.stdout.write(to_json(results))
-    else:
-        print_text(as_markdown(results))
-    return 0
+    results = asked.results(videos, asked.methods.all)
+    return asked.report.write(results, as_markdown(results), asked.telling)

@@ -1,4 +1,4 @@
-"""`alanet preview`: one moment before and after, as a picture; or some seconds side by side, as a video.
+"""`alanet preview`: one moment before and after, as a picture; or some seconds side by side, as a video or animation.
 
 Before is the input frame that a viewer sees at that moment; after is the restored frame shown then.
 """
@@ -6,12 +6,12 @@ Before is the input frame that a viewer sees at that moment; after is the restor
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 from cyclopts import Parameter
 
@@ -22,11 +22,16 @@ from alanet.cli.values import parse_moment
 from alanet.errors import OptionError, OutputError
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from alanet.frames.frame import Frame, VideoInfo
     from alanet.restore import Restorer
 
 __all__ = ["Sheet", "pairs_of", "preview"]
 
+ANIMATED = ".webp"  # what web pages and forums play by themselves
+WIDEST = 640  # px of each half of an animation
+QUALITY = 70  # of 100
 AROUND = 4  # input frames read on either side of the moment: more than any window needs
 
 
@@ -39,7 +44,8 @@ class Sheet:
         Path | None,
         Parameter(
             name=["--output", "-o"],
-            help="Where to write; by default NAME_preview.png, or .mp4, beside the input.",
+            help="Where to write; by default NAME_preview.png, or .mp4, beside the input. "
+            "With --video, a name ending in .webp: an animation without sound.",
             allow_leading_hyphen=True,
         ),
     ] = None
@@ -75,7 +81,8 @@ def preview(
     target = sheet.output or folder / f"{path.stem}_preview{'.mp4' if sheet.video else '.png'}"
     _check_target(target, path, sheet)
     screen = Screen(quiet=telling.quiet)
-    make = _video if sheet.video else _picture
+    moving = _animation if target.suffix.lower() == ANIMATED else _video
+    make = moving if sheet.video else _picture
     with screen.waiting("restoring"):
         rows = make(network.restorer(), info, at, target, sheet, reading)
     screen.rows([*rows, ("result", str(target.absolute()))])
@@ -153,14 +160,7 @@ def _picture(
         f"difference x{sheet.gain:g}",
     ]
     picture = side_by_side([left, right, difference(left, right, sheet.gain)], labels)
-    part = target.with_name(f".{target.name}.part")
-    try:
-        Image.fromarray(picture).save(part, format="png")
-        part.replace(target)
-    except OSError as error:
-        raise OutputError(f"{target} cannot be written: {error.strerror or error}") from error
-    finally:
-        part.unlink(missing_ok=True)
+    _save(target, [Image.fromarray(picture)], format="png")
     return [("moment", f"{what} at {float(after.time):.3f} s, beside the input frame at {float(before.time):.3f} s")]
 
 
@@ -168,30 +168,67 @@ def _video(
     restorer: Restorer, info: VideoInfo, at: Fraction, target: Path, sheet: Sheet, reading: Reading
 ) -> list[tuple[str, str]]:
     """Writes some seconds with the input on the left and the result on the right, and their sound."""
-    from alanet.cli.sheet import shown_pixels, side_by_side
-    from alanet.frames.frame import Frame
     from alanet.notes import Notes
     from alanet.video.encode import EncodeOptions, open_writer, plan_output
 
     end = at + Fraction(sheet.seconds)
-    pairs = _pairs(restorer, info, at, end, reading)
-    first = next(pairs, None)
-    if first is None:
-        raise OptionError(f"there is no frame from {float(at):.3f} s on; `alanet info` shows where the video ends")
-
-    def joined(pair: tuple[Frame, Frame]) -> Frame:
-        pictures = [shown_pixels(frame, info) for frame in pair]
-        return Frame(side_by_side(pictures, ["before", "after"], even=True), pair[1].time, pair[1].duration)
-
-    opening = joined(first)
+    joined = _joined(_pairs(restorer, info, at, end, reading), info)
+    opening = next(joined, None) or _nothing(at)
     wide = _plain(info, opening)
     plan = plan_output(wide, target, EncodeOptions(compatible=True, overwrite=sheet.overwrite), Notes())
     with gently() as safe_place, open_writer(plan, start=at, end=end, notes=Notes()) as writer:
-        for frame in chain([opening], map(joined, pairs)):
+        for frame in chain([opening], joined):
             writer.write(frame)
             safe_place()
         writer.finish()
     return [("moment", f"{float(at):.3f} s to {float(end):.3f} s")]
+
+
+def _animation(
+    restorer: Restorer, info: VideoInfo, at: Fraction, target: Path, sheet: Sheet, reading: Reading
+) -> list[tuple[str, str]]:
+    """The same as an animated WebP, without sound; each half `WIDEST` at most."""
+    from PIL import Image
+
+    end = at + Fraction(sheet.seconds)
+    frames, ends = [], []
+    for frame in _joined(_pairs(restorer, info, at, end, reading), info):
+        picture = Image.fromarray(frame.pixels)
+        picture.thumbnail((2 * WIDEST, picture.height))
+        frames.append(picture)
+        ends.append(round(1000 * (frame.time + frame.duration - at)))  # whole ms: rounded so that none is lost in sum
+    if not frames:
+        _nothing(at)
+    shown = [max(1, b - a) for a, b in pairwise([0, *ends])]
+    _save(target, frames, format="webp", duration=shown, quality=QUALITY, method=6, loop=0)
+    return [("moment", f"{float(at):.3f} s to {float(end):.3f} s, {len(frames)} pictures")]
+
+
+def _joined(pairs: Iterator[tuple[Frame, Frame]], info: VideoInfo) -> Iterator[Frame]:
+    """Before and after in one picture, as long as after is shown."""
+    from alanet.cli.sheet import shown_pixels, side_by_side
+    from alanet.frames.frame import Frame
+
+    for before, after in pairs:
+        pictures = [shown_pixels(frame, info) for frame in (before, after)]
+        yield Frame(side_by_side(pictures, ["before", "after"], even=True), after.time, after.duration)
+
+
+def _nothing(at: Fraction) -> NoReturn:
+    raise OptionError(f"there is no frame from {float(at):.3f} s on; `alanet info` shows where the video ends")
+
+
+def _save(target: Path, pictures: Sequence[Image.Image], **options: Any) -> None:
+    """One picture, or several as an animation, whole or not at all."""
+    part = target.with_name(f".{target.name}.part")
+    more: dict[str, Any] = {"save_all": True, "append_images": pictures[1:]} if len(pictures) > 1 else {}
+    try:
+        pictures[0].save(part, **more, **options)
+        part.replace(target)
+    except OSError as error:
+        raise OutputError(f"{target} cannot be written: {error.strerror or error}") from error
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _plain(info: VideoInfo, frame: Frame) -> VideoInfo:

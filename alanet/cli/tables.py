@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from alanet.cli.measure import Material, Measuring, Methods, Videos, measured, parse_time, print_text
-from alanet.cli.options import Telling, flag
-from alanet.cli.pages import Into, put_into
+from alanet.cli.asked import Asked, Overwrite
+from alanet.cli.measure import Material, Measuring, Methods, Videos, parse_time
+from alanet.cli.options import Telling
 from alanet.cli.screen import Screen
 from alanet.errors import DataError, OptionError
 
@@ -40,103 +39,41 @@ ROWS = {"self": "only self", "cross": "only cross", "both": "both"}  # of Table 
 RUN = ", run "  # between a row's name and the number of a run
 AROUND = 2  # inputs restored on each side of what a figure shows
 
-Base = Annotated[
-    Path | None, Parameter(name=["--output", "-o"], metavar="BASE", help="Write BASE.md, BASE.csv and BASE.json too.")
-]
 Picture = Annotated[Path, Parameter(name=["--output", "-o"], metavar="FILE.png", help="The picture to write.")]
-Overwrite = Annotated[bool, flag(["--overwrite"], "Replace an existing result.")]
 Part = Annotated[str | None, Parameter(metavar="X,Y,WxH", help="The part to show, in pixels of the scored size.")]
 Zoom = Annotated[int, Parameter(metavar="N", help="Enlarge so many times.")]
 
 
-@Parameter(name="*")
-@dataclass(frozen=True)
-class Sheet:
-    """Where a table goes beside the terminal."""
-
-    output: Base = None
-    overwrite: Overwrite = False
-    into: Into = None
-
-    def check(self) -> None:
-        """What can be refused before hours of work."""
-        from alanet.evaluation.page import parse_section
-        from alanet.evaluation.report import report_paths
-
-        if self.output is not None:
-            report_paths(self.output, overwrite=self.overwrite)
-        if self.into is not None:
-            parse_section(self.into)
-
-    def write(self, results: list[Result], pages: Sequence[tuple[str, str]], telling: Telling) -> int:
-        """`pages`: what each is headed by in a report, and its Markdown."""
-        from alanet.evaluation.report import write_report
-        from alanet.evaluation.result import to_json
-
-        texts = [text for _, text in pages]
-        if telling.json:
-            sys.stdout.write(to_json(results))
-        else:
-            print_text("\n".join(texts))
-        put_into(self.into, "\n\n".join(texts))
-        if self.output is not None:
-            head = "".join(f"# {title}\n\n{text}\n" for title, text in pages)
-            paths = write_report(results, self.output, head=head, overwrite=self.overwrite)
-            Screen(quiet=telling.quiet).rows([("result", str(path.absolute())) for path in paths])
-        return 0
-
-
-def table2(
-    *videos: Videos,
-    material: Material = Material(),
-    methods: Methods = Methods(),
-    measuring: Measuring = Measuring(),
-    sheet: Sheet = Sheet(),
-    telling: Telling = Telling(),
-) -> int:
+def table2(*videos: Videos, asked: Asked = Asked()) -> int:
     """Table 2: all methods at hand, and what others have published, marked as quoted."""
     from alanet.evaluation.report import table2 as make
 
     results = _stored(videos)
     if results is None:
-        results = _measured(videos, material, methods, measuring, sheet, telling, methods.all)
-    return sheet.write(results, [(f"Table 2, {one.protocol}", _page(make(one), one)) for one in results], telling)
+        results = asked.results(videos, asked.methods.all)
+    pages = [(f"Table 2, {one.protocol}", _page(make(one), one)) for one in results]
+    return _written(pages, results, asked)
 
 
-def table3(
-    *videos: Videos,
-    material: Material = Material(),
-    methods: Methods = Methods(),
-    measuring: Measuring = Measuring(),
-    sheet: Sheet = Sheet(),
-    telling: Telling = Telling(),
-) -> int:
+def table3(*videos: Videos, asked: Asked = Asked()) -> int:
     """Table 3: the ablation, mean ± spread over runs. Every --model is a run; its weights say what attention it has."""
     from alanet.evaluation.report import table3 as make
 
     results = _stored(videos)
     if results is None:
-        measuring.one_protocol("Table 3")
-        results = _measured(
-            videos, material, methods, measuring, sheet, telling, partial(_runs, methods, _attention, "Table 3")
-        )
+        asked.measuring.one_protocol("Table 3")
+        results = asked.results(videos, partial(_runs, asked.methods, _attention, "Table 3"))
     table = make(_runs_of(results, tuple(ROWS.values())))
-    return sheet.write(results, [(f"Table 3, {results[0].protocol}", _page(table, results[0]))], telling)
+    pages = [(f"Table 3, {results[0].protocol}", _page(table, results[0]))]
+    return _written(pages, results, asked)
 
 
-def ablation(
-    *videos: Videos,
-    material: Material = Material(),
-    methods: Methods = Methods(),
-    measuring: Measuring = Measuring(),
-    sheet: Sheet = Sheet(),
-    telling: Telling = Telling(),
-) -> int:
+def ablation(*videos: Videos, asked: Asked = Asked()) -> int:
     """What each part of a network gives and costs. The first --model is the whole; others: what differs."""
     from alanet.evaluation.report import ablation as make
     from alanet.model.cost import count_parameters, stream_cost
 
-    measuring.one_protocol("an ablation")
+    asked.measuring.one_protocol("an ablation")
     costs: dict[str, tuple[int, float]] = {}
 
     def name(model: ALANet | ALANetPlus, whole: ALANet | ALANetPlus) -> str:
@@ -144,11 +81,9 @@ def ablation(
         costs[label] = count_parameters(model), stream_cost(model)["output"]
         return label
 
-    results = _measured(
-        videos, material, methods, measuring, sheet, telling, partial(_runs, methods, name, "an ablation")
-    )
-    page = _page(make(_runs_of(results), costs), results[0])
-    return sheet.write(results, [(f"Ablation, {results[0].protocol}", page)], telling)
+    results = asked.results(videos, partial(_runs, asked.methods, name, "an ablation"))
+    pages = [(f"Ablation, {results[0].protocol}", _page(make(_runs_of(results), costs), results[0]))]
+    return _written(pages, results, asked)
 
 
 def strips(
@@ -219,21 +154,10 @@ def _stored(videos: tuple[Path, ...]) -> list[Result] | None:
     return [result for path in videos for result in load_results(path)]
 
 
-def _measured(
-    videos: tuple[Path, ...],
-    material: Material,
-    methods: Methods,
-    measuring: Measuring,
-    sheet: Sheet,
-    telling: Telling,
-    gather: Callable[[], list[Method]],
-) -> list[Result]:
-    """What can be refused is refused before hours of work."""
-    material.check(videos)
-    measuring.protocols()
-    sheet.check()
-    screen = Screen(quiet=telling.quiet)
-    return measured(partial(material.footage, videos), gather(), measuring, methods.machine(), screen)
+def _written(pages: Sequence[tuple[str, str]], results: list[Result], asked: Asked) -> int:
+    """`pages`: what each is headed by in a report, and its Markdown."""
+    head = "".join(f"# {title}\n\n{text}\n" for title, text in pages)
+    return asked.report.write(results, "\n".join(text for _, text in pages), asked.telling, head=head)
 
 
 def _page(table: str, result: Result) -> str:

@@ -8,8 +8,8 @@ learned as fast as what is common. (Jordan et al. 2024, "Muon: an optimizer for 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, overload
+from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -29,15 +29,9 @@ class Muon(torch.optim.Optimizer):
     def __init__(self, params: Iterable[Any], lr: float, momentum: float = 0.95, weight_decay: float = 0.0) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
-    @overload
-    def step(self, closure: None = None) -> None: ...
-
-    @overload
-    def step(self, closure: Callable[[], float]) -> float: ...
-
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """One step on the gradients at hand. A closure is not called: gradients come from the trainer."""
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """One step on the gradients at hand."""
         for group in self.param_groups:
             for weight in group["params"]:
                 if weight.grad is None:
@@ -51,15 +45,22 @@ class Muon(torch.optim.Optimizer):
                 tall = max(1.0, change.shape[0] / change.shape[1]) ** 0.5
                 weight.mul_(1 - group["lr"] * group["weight_decay"])
                 weight.add_(change.reshape(weight.shape), alpha=-RATIO * group["lr"] * tall)
-        return None
 
 
 def orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
-    """The matrix (r c) with its singular values near 1 (0.7 to 1.2; those near 0 stay smaller), by Newton-Schulz."""
+    """The matrix (r c) with its singular values near 1 (0.7 to 1.2; those near 0 stay smaller), by Newton-Schulz.
+
+    Each step is x <- p(x x^T) x with a polynomial p. All of them are polynomials of the first x x^T, so only that small
+    square is carried from step to step, with the product of what x is to be multiplied by in the end.
+    """
     a, b, c = NEWTON_SCHULZ
     x: Tensor = matrix / (matrix.norm() + 1e-7)
     x = x.T if x.shape[0] > x.shape[1] else x
+    square = x @ x.T
+    whole = one = torch.eye(len(x), dtype=x.dtype, device=x.device)
     for _ in range(steps):
-        square = x @ x.T
-        x = a * x + (b * square + c * square @ square) @ x
+        factor = a * one + b * square + c * square @ square
+        whole = factor @ whole
+        square = factor @ square @ factor
+    x = whole @ x
     return x.T if matrix.shape[0] > matrix.shape[1] else x

@@ -77,8 +77,18 @@ def to_rgb(
     return done
 
 
-def from_rgb(pixels: Pixels, pixel_format: str, color: Color, *, threads: int = 0) -> av.VideoFrame:
-    """h w c pixels -> a frame of that pixel format, converted by `color` (complete). Its tags are the caller's."""
+def from_rgb(
+    pixels: Pixels,
+    pixel_format: str,
+    color: Color,
+    *,
+    reformatter: VideoReformatter | None = None,
+    threads: int = 0,
+) -> av.VideoFrame:
+    """h w c pixels -> a frame of that pixel format, converted by `color` (complete). Its tags are the caller's.
+
+    reformatter: one kept from frame to frame is faster.
+    """
     to_yuv = not av.VideoFormat(pixel_format).is_rgb
     matrix = CONVERTED.get(color.matrix or "", Colorspace.ITU709)
     deep, channels = pixels.dtype == np.uint16, pixels.shape[-1]
@@ -88,7 +98,8 @@ def from_rgb(pixels: Pixels, pixel_format: str, color: Color, *, threads: int = 
         values = values.copy()
         values[..., :3] -= values[..., :3] >> np.uint16(8)  # 65535 -> 65280
     frame = av.VideoFrame.from_ndarray(values, format=name)
-    return frame.reformat(
+    return (reformatter or VideoReformatter()).reformat(
+        frame,
         format=pixel_format,
         src_colorspace=matrix,
         dst_colorspace=matrix,

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 from alanet.errors import OutputError
 from alanet.frames.frame import Frame
@@ -43,11 +44,12 @@ class PictureSink:
     def __init__(self, plan: OutputPlan, folder: Path) -> None:
         self._plan, self._folder, self._count = plan, folder / "pictures", 0
         self._folder.mkdir()
+        self._reformatter = VideoReformatter()
 
     def write(self, frame: Frame, new_segment: bool) -> None:
         """One picture."""
         self._count += 1
-        picture = planes(frame, self._plan)
+        picture = planes(frame, self._plan, self._reformatter)
         context: Any = av.CodecContext.create("png", "w")
         context.width, context.height, context.pix_fmt = picture.width, picture.height, picture.format.name
         context.time_base = self._plan.tick
@@ -71,10 +73,11 @@ class Y4mSink:
     def __init__(self, plan: OutputPlan, notes: Notes, out: BinaryIO | None = None) -> None:
         self._plan, self._notes, self._out = plan, notes, out or sys.stdout.buffer
         self._count, self._first = 0, Fraction(0)
+        self._reformatter = VideoReformatter()
 
     def write(self, frame: Frame, new_segment: bool) -> None:
         """One picture, after the header if it is the first."""
-        picture = planes(frame, self._plan)
+        picture = planes(frame, self._plan, self._reformatter)
         try:
             if not self._count:
                 self._out.write(_header(self._plan))

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+from av.video.reformatter import VideoReformatter
 
 from alanet.frames.frame import Frame
 from alanet.video.lock import hold, sync_folder
@@ -76,10 +77,11 @@ class SegmentWriter:
         self._path = folder / self._name
         self._container = av.open(f"file:{self._path}", "w", format=plan.codec.segment)
         self._stream = _video_stream(self._container, plan)
+        self._reformatter = VideoReformatter()
 
     def add(self, frame: Frame) -> None:
         """Encode a frame; its time must be later than the one before."""
-        picture = planes(frame, self._plan)
+        picture = planes(frame, self._plan, self._reformatter)
         ticks = round((frame.time - self.start) / self._plan.tick)
         if self._shown:  # repaired times need not be whole ticks, so two may meet
             ticks = max(ticks, self._shown[-1] + 1)

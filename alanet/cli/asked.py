@@ -1,0 +1,86 @@
+"""What `alanet evaluate` and its tables are asked alike, and where results go: terminal, files, a section of a page."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from alanet.cli.measure import Material, Measuring, Methods, Videos, measured, print_text
+from alanet.cli.options import Telling, flag
+from alanet.cli.pages import Into, put_into
+from alanet.cli.screen import Screen
+
+if TYPE_CHECKING:
+    from alanet.evaluation.baselines import Method
+    from alanet.evaluation.result import Result
+
+__all__ = ["Asked", "Overwrite", "Report"]
+
+Base = Annotated[
+    Path | None, Parameter(name=["--output", "-o"], metavar="BASE", help="Write BASE.md, BASE.csv and BASE.json too.")
+]
+Overwrite = Annotated[bool, flag(["--overwrite"], "Replace an existing result.")]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Report:
+    """Where results go beside the terminal."""
+
+    output: Base = None
+    overwrite: Overwrite = False
+    into: Into = None
+
+    def check(self) -> None:
+        """What can be refused before hours of work."""
+        from alanet.evaluation.page import parse_section
+        from alanet.evaluation.report import report_paths
+
+        if self.output is not None:
+            report_paths(self.output, overwrite=self.overwrite)
+        if self.into is not None:
+            parse_section(self.into)
+
+    def write(self, results: list[Result], text: str, telling: Telling, *, head: str = "") -> int:
+        """`text`: Markdown for the terminal and the section, in which it stands a heading lower; `head`: what comes
+        before the results in the file."""
+        from alanet.evaluation.report import write_report
+        from alanet.evaluation.result import to_json
+
+        if telling.json:
+            sys.stdout.write(to_json(results))
+        else:
+            print_text(text)
+        put_into(self.into, re.sub("^## ", "### ", text, flags=re.MULTILINE))
+        if self.output is not None:
+            paths = write_report(results, self.output, head=head, overwrite=self.overwrite)
+            Screen(quiet=telling.quiet).rows([("result", str(path.absolute())) for path in paths])
+        return 0
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Asked:
+    """What is measured, of what, and where the results go."""
+
+    material: Material = field(default_factory=Material)
+    methods: Methods = field(default_factory=Methods)
+    measuring: Measuring = field(default_factory=Measuring)
+    report: Report = field(default_factory=Report)
+    telling: Telling = field(default_factory=Telling)
+
+    def results(self, videos: tuple[Videos, ...], gather: Callable[[], list[Method]]) -> list[Result]:
+        """Everything measured; what can be refused is refused before hours of work. `gather` makes the methods."""
+        self.material.check(videos)
+        self.measuring.protocols()
+        self.report.check()
+        screen = Screen(quiet=self.telling.quiet)
+        footage = partial(self.material.footage, videos)
+        return measured(footage, gather(), self.measuring, self.methods.machine(), screen)
