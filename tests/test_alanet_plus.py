@@ -14,7 +14,7 @@ from alanet.errors import OptionError, TimeError
 from alanet.frames.timing import Factor, TargetRate
 from alanet.model.alanet_plus import FAST, PLUS, ALANetPlus, ALANetPlusConfig, Candidate, smear_code, unevenness
 from alanet.model.cost import count_parameters, stream_cost
-from alanet.model.motion import Motion
+from alanet.model.motion import Motion, moving
 from alanet.model.weights import load_model, save_weights
 from alanet.runner import Runner
 from alanet.stream import Counts, stream
@@ -218,7 +218,7 @@ def test_what_is_sharp_is_learned_in_a_few_steps():
 
 def test_what_is_said_of_motion_is_where_frames_are_looked_up():
     """A picture moved by 8 pixels, and that motion: every blend in between is the picture on its way."""
-    model = make(untrained=True)
+    model = make(untrained=True, still=False)
     wide = torch.nn.functional.interpolate(
         torch.rand(1, 3, 8, 20, dtype=torch.double), scale_factor=4.0, mode="bicubic"
     )
@@ -228,6 +228,31 @@ def test_what_is_said_of_motion_is_where_frames_are_looked_up():
     flow[:, 0] = 8.0
     out = model.generate(window, 0.25, {0: Motion(flow, -flow)})
     torch.testing.assert_close(out[..., 8:40], wide[..., 14:62][..., 8:40], rtol=0, atol=1e-9)
+
+
+def test_what_stands_still_is_told_from_what_moves_by_the_frames_themselves():
+    """The left half stands still, the right half has moved by 8 pixels, and the flow says so of both."""
+    still, moving_part = torch.rand(2, 1, 3, 16, 48, dtype=torch.double)
+    still, moving_part = (torch.nn.functional.interpolate(x, scale_factor=2.0) for x in (still, moving_part))
+    truth = torch.cat((still, moving_part[..., 16:]), -1)
+    a = torch.cat(
+        (still, moving_part[..., 20:], moving_part[..., :4]), -1
+    )  # half-way, 4 of the 8 pixels are still to go
+    b = torch.cat((still, moving_part[..., 12:92]), -1)
+    flow = torch.zeros(1, 2, 8, truth.shape[-1] // 4, dtype=torch.double)
+    flow[:, 0] = 4.0
+    believed = moving(a, b, -flow, flow)
+    assert believed[..., 2:22].max() < 0.01
+    assert believed[..., 27:40].min() > 0.99
+    same = torch.full_like(a, 0.3)
+    assert (moving(same, same, -flow, flow) == 0.5).all()  # where nothing can be seen either will do
+
+    model, unasked = make(untrained=True), make(untrained=True, still=False)
+    motion = {0: Motion(2 * flow, -2 * flow)}
+    restored, spread = (one.generate({0: one.encode(a), 1: one.encode(b)}, 0.5, motion) for one in (model, unasked))
+    away = [(x - truth).abs()[..., 8:88].mean().item() for x in (restored, spread)]
+    assert away[0] < 1e-3 < 0.1 < away[1]
+    torch.testing.assert_close(restored[..., 108:160], spread[..., 108:160], rtol=0, atol=1e-3)
 
 
 def test_motion_through_two_pairs_adds_up():

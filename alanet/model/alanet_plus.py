@@ -33,7 +33,7 @@ from torch import Tensor, nn
 from alanet.errors import OptionError, TimeError
 from alanet.frames.windows import window_of
 from alanet.model.attention import ChannelAttention, attend, describe, gated
-from alanet.model.motion import CELL, Motion, MotionEstimator, act, conv, exact, resized, towards, warp, zeroed
+from alanet.model.motion import CELL, Motion, MotionEstimator, act, conv, exact, moving, resized, towards, warp, zeroed
 
 __all__ = ["FAST", "PLUS", "ALANetPlus", "ALANetPlusConfig", "PlusFeatures"]
 
@@ -50,6 +50,7 @@ class ALANetPlusConfig:
     generator: tuple[int, ...] = (1, 2, 2, 1)
     motion: int = 48  # channels of the motion estimator
     matching: bool = True  # its comparisons say by themselves where a place has gone
+    still: bool = True  # False: a place between two frames is not asked whether it has rather stood still
     window: int = 2  # W of eq. 5, in frames
     around: int = 0  # further frames on each side of an interpolated frame's two
     stem: int = 2  # pixel-unshuffle; 1: 7x7 convolutions at full size, as the paper
@@ -227,7 +228,9 @@ class ALANetPlus(nn.Module):
         if self.config.align:
             motion = relations[i]
             assert motion is not None
-            flows[i], flows[i + 1] = towards(motion, phase)
+            to_a, to_b = towards(motion, phase)
+            moved = moving(window[i].frame, window[i + 1].frame, to_a, to_b) if self.config.still else 1.0
+            flows[i], flows[i + 1] = moved * to_a, moved * to_b
         around = self.config.around
         flows = self._chained(flows, range(i - around, i + around + 2), window, relations)
         shares: dict[int, Tensor | float] = {i: 1 - phase, i + 1: phase}

@@ -23,12 +23,25 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-__all__ = ["CELL", "Motion", "MotionEstimator", "act", "conv", "correlate", "exact", "resized", "towards", "warp"]
+__all__ = [
+    "CELL",
+    "Motion",
+    "MotionEstimator",
+    "act",
+    "conv",
+    "correlate",
+    "exact",
+    "moving",
+    "resized",
+    "towards",
+    "warp",
+]
 
 CELL = 4  # pixels: the finest flow; the cells in which scenes know theirs
 KEYS = 32  # channels that are compared
 SURE = 8.0  # before training: how much likelier the shift is that is as alike as can be than one without likeness, log
 TRUST = 10.0  # times what is learned of how far matches are to be believed, so that it is learned in some hundred steps
+ALIKE = 200.0  # how sure a difference between frames makes, a logit: half a grey level of 255 makes it 0.4
 STEP = 0.25  # times what a flow's last layer says: Adam moves that by about lr x its inputs a step, all at once
 
 
@@ -157,6 +170,23 @@ def towards(motion: Motion, time: Tensor) -> tuple[Tensor, Tensor]:
     forward, backward = motion.forward, motion.backward
     left = 1 - time
     return time * (time * backward - left * forward), left * (left * forward - time * backward)
+
+
+def moving(a: Tensor, b: Tensor, to_a: Tensor, to_b: Tensor) -> Tensor:
+    """How far places between two frames are believed to have moved along their flows, and not to have stood still.
+
+    a, b: frames (b 3 h w); to_a, to_b: flows to them (b 2 h/4 w/4). Returns b 1 h/4 w/4, 0 to 1, by which of both the
+    frames look more alike there: a flow spreads beyond the edge of what moves, most often over a background that does
+    not. No gradient goes back.
+    """
+    a, b = resized(a.detach(), 1, CELL), resized(b.detach(), 1, CELL)
+    moved = warp(a, to_a.detach(), CELL) - warp(b, to_b.detach(), CELL)
+    return (ALIKE * (_unlike(a - b) - _unlike(moved))).sigmoid()
+
+
+def _unlike(difference: Tensor) -> Tensor:
+    """Mean absolute difference over colours and 3 x 3 cells: b c h w -> b 1 h w."""
+    return F.avg_pool2d(difference.abs().mean(1, keepdim=True), 3, 1, 1, count_include_pad=False)
 
 
 def exact(layer: nn.Module, x: Tensor) -> Tensor:
