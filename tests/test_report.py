@@ -76,6 +76,18 @@ def test_gain_is_image_by_image_over_what_neither_restores_exactly():
     assert "| ours | +1.00 (1 images) | +0.75 (2 images) |" in as_markdown([found])
 
 
+def test_the_brief_page_has_all_protocols_side_by_side_and_says_what_was_measured_once():
+    rows = [("copy", "a", 0, 30.0), ("blend", "a", HALF, 25.0), ("ours", "a", 0, 31.0), ("ours", "a", HALF, 26.5)]
+    first = result(*rows)
+    second = Result(**{**vars(first), "protocol": "all-sharp", "description": "all-sharp: no blur"})
+    page = as_markdown([first, second], brief=True)
+    assert "| method | all-blurry | all-sharp |" in page
+    assert "| ours | 31.00 / 26.50 | 31.00 / 26.50 |" in page
+    assert "| ours | +1.00 / +1.50 | +1.00 / +1.50 |" in page
+    assert (page.count("Protocol:"), page.count("Data: a"), page.count("SHA-256 f")) == (2, 1, 1)
+    assert "Means over" not in page
+
+
 def test_joint_has_no_value_where_one_kind_is_all_exact():
     exact = result(("ours", "a", 0, math.inf), ("ours", "a", HALF, 20.0))
     assert exact.joint("ours").psnr is None

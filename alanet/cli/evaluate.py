@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from cyclopts import App
 
 from alanet.cli.asked import Asked
 from alanet.cli.measure import Videos
+from alanet.cli.options import flag
 from alanet.cli.sharpness import sharpness
 from alanet.cli.tables import ablation, crops, strips, table2, table3
 
@@ -23,9 +26,13 @@ for verb in (table2, table3, ablation, strips, crops, sharpness):
 
 
 @evaluate.default
-def run_evaluation(*videos: Videos, asked: Asked = Asked()) -> int:
+def run_evaluation(
+    *videos: Videos,
+    asked: Asked = Asked(),
+    brief: Annotated[bool, flag(["--brief"], "Only the tables that have all protocols side by side.")] = False,
+) -> int:
     """Score networks, and what they are compared with, on sharp high-rate video or scenes."""
     from alanet.evaluation.report import as_markdown
 
     results = asked.results(videos, asked.methods.all)
-    return asked.report.write(results, as_markdown(results), asked.telling)
+    return asked.report.write(results, as_markdown(results, brief=brief), asked.telling)

@@ -73,9 +73,11 @@ def as_csv(results: Sequence[Result]) -> str:
     return text.getvalue()
 
 
-def as_markdown(results: Sequence[Result]) -> str:
-    """Every result with its tables and what it takes to repeat it."""
-    parts = [] if len(results) < 2 else [_overview(results)]
+def as_markdown(results: Sequence[Result], *, brief: bool = False) -> str:
+    """Every result with its tables and what it takes to repeat it; brief: only what has all protocols side by side."""
+    if brief:
+        return f"{_overview(results)}\n\n{foot(*results)}\n"
+    parts = [] if len(results) < 2 else ["## Overview", _overview(results)]
     for result in results:
         parts += [f"## {result.protocol}", *_tables(result), foot(result)]
     return "\n\n".join(parts) + "\n"
@@ -141,12 +143,19 @@ def _over_runs(means: Sequence[Mean], sign: str = "") -> str:
 def _overview(results: Sequence[Result]) -> str:
     """Methods down, protocols across: what an exposure sweep is read from."""
     names = list(dict.fromkeys(name for result in results for name, _ in result.methods))
-    rows = []
-    for name in names:
-        pairs = [[result.over_images(name, kind).psnr for kind in KINDS] for result in results]
-        rows.append([name, *(" / ".join(NONE if x is None else f"{x:.2f}" for x in pair) for pair in pairs)])
-    table = as_table(["method", *(result.protocol for result in results)], rows)
-    return f"## Overview\n\nPSNR in dB, deblurred / interpolated, means over images.\n\n{table}"
+    columns = ["method", *(result.protocol for result in results)]
+    means = [[name, *(_pair([r.over_images(name, kind) for kind in KINDS]) for r in results)] for name in names]
+    parts = [f"PSNR in dB, deblurred / interpolated, means over images.\n\n{as_table(columns, means)}"]
+    if {"copy", "blend"} <= set(names):
+        rows = [[name, *(_pair([r.gain(name, over, kind) for over, kind in IDLE], "+") for r in results)]
+                for name in names]  # fmt: skip
+        title = "Mean gain in dB, image by image, deblurred over copy / interpolated over blend."
+        parts.append(f"{title}\n\n{as_table(columns, rows)}")
+    return "\n\n".join(parts)
+
+
+def _pair(means: Sequence[Mean], sign: str = "") -> str:
+    return " / ".join(NONE if mean.psnr is None else f"{mean.psnr:{sign}.2f}" for mean in means)
 
 
 def _tables(result: Result) -> list[str]:
@@ -219,10 +228,13 @@ def _by_time(result: Result, methods: Sequence[str]) -> list[str]:
     return [f"PSNR in dB by time; the spread is the best less the worst time in between.\n\n{table}"]
 
 
-def foot(result: Result) -> str:
-    """What was measured, on what, of what: a list in Markdown to stand under a table."""
+def foot(result: Result, *more: Result) -> str:
+    """What was measured, on what, of what: a list in Markdown to stand under a table.
+
+    more: results of other protocols, on the same.
+    """
     lines = [
-        f"Protocol: {result.description}.",
+        *(f"Protocol: {one.description}." for one in (result, *more)),
         "Numbers: PSNR in dB and SSIM (11x11 Gaussian, sigma 1.5, per channel) on 8-bit RGB; "
         "frames restored exactly are counted and left out of the means.",
         *_data(result.subjects),
