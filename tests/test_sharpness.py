@@ -159,7 +159,9 @@ def test_the_verb_writes_weights_with_the_threshold(tmp_path, capsys, network, b
     assert all(torch.equal(a, b) for a, b in zip(made.parameters(), before.parameters(), strict=True))
     assert run([*words, "--write", str(out)]) == 4
     assert "exists already; --overwrite" in capsys.readouterr().err
-    assert run([*words, "--by", "exposure"]) == 0
+    page = tmp_path / "page.md"
+    assert run([*words, "--by", "exposure", "--into", f"{page}#judge"]) == 0
     told = capsys.readouterr()
+    assert "(chosen)" in page.read_text().split("<!-- judge -->")[1]
     assert "by exposure" in told.err
     assert "(chosen)" in told.out

@@ -129,6 +129,23 @@ def test_every_part_learns_and_motion_falls(clips):
     assert [name for name, value in model.state_dict().items() if torch.equal(value, start[name])] == []
 
 
+def test_motion_can_be_learned_first_and_alone(clips):
+    """Until then no frame is restored and no weight of G moves; from then on it does."""
+    torch.manual_seed(0)
+    model = ALANetPlus(TINY)
+    start = {name: value.clone() for name, value in model.state_dict().items()}
+    config = preset("quick", steps=4, lr=2e-3, warmup=0.0, precision="fp32", stages=(Stage(0, 64, 2),))
+    objective = plus_objective(RestorationLoss(), motion=0.1, exposure=0.1, motion_first=0.5)
+    trainer = Trainer(model, config, objective, steps=4, device=torch.device("cpu"))
+    batch = clips.batch(0, size=2, crop=64)
+    results = [trainer.take_step(batch, used=0.0) for _ in range(2)]
+    assert {"motion", "exposure", "sharp"} == set(results[1].terms)
+    moved = {name.split(".")[0] for name, value in model.state_dict().items() if not torch.equal(value, start[name])}
+    assert moved == {"encoder", "judge", "motion"}
+    assert "charbonnier" in trainer.take_step(batch, used=0.0).terms
+    assert not torch.equal(model.generator.to_rgb.weight, start["generator.to_rgb.weight"])
+
+
 def test_a_checkpoint_becomes_the_model_again(clips):
     config = preset("quick", steps=1, precision="fp32", ema=0.0)
     model = ALANetPlus(TINY)

@@ -13,6 +13,7 @@ from cyclopts import Group, Parameter
 
 from alanet.cli.measure import Material, Videos, print_text, weights_in
 from alanet.cli.options import Telling, flag
+from alanet.cli.pages import Into, put_into
 from alanet.cli.screen import Screen
 from alanet.cli.working import working
 from alanet.errors import OutputError
@@ -46,12 +47,14 @@ def sharpness(
         Parameter(metavar="FILE", group=THRESHOLD, help="Write the weights with the chosen threshold in them."),
     ] = None,
     overwrite: Annotated[bool, flag(["--overwrite"], "Replace existing weights.")] = False,
+    into: Into = None,
     device: Annotated[
         Literal["auto", "cpu", "cuda", "mps"], Parameter(group=THRESHOLD, help="Where the network runs.")
     ] = "auto",
     telling: Telling = Telling(),
 ) -> int:
     """Which frames a network judges sharp, by threshold; and choose the lowest that passes few blurry ones."""
+    from alanet.evaluation.page import parse_section
     from alanet.evaluation.sharpness import as_markdown, as_plain, judging_runner, lowest_threshold
     from alanet.model.alanet_plus import ALANetPlus
     from alanet.model.weights import available_models, load_model, save_weights
@@ -61,6 +64,8 @@ def sharpness(
     material.check(videos)
     if write is not None and write.exists() and not overwrite:
         raise OutputError(f"{write}: exists already; --overwrite replaces it")
+    if into is not None:
+        parse_section(into)
     network = load_model(model if model in available_models() else weights_in(Path(model)))
     runner = judging_runner(network, pick_device(device))
     assert isinstance(network, ALANetPlus)
@@ -78,6 +83,7 @@ def sharpness(
         save_weights(network, write)
         rows.append(("result", str(write.absolute())))
     screen.rows([*rows, ("chosen", f"{chosen:.5g}: at most {most:.1%} of the blurry frames pass, by {truth}")])
+    put_into(into, as_markdown(judged, current, chosen))
     if telling.json:
         sys.stdout.write(json.dumps(as_plain(judged, current, chosen)) + "\n")
     else:

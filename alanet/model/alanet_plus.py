@@ -8,10 +8,11 @@ What is kept: latents of several frames are weighted by channel gates F, within 
 (eq. 3 to 6); one generator; no word on which frames are blurry; any clip length; each frame is encoded once.
 What is added: (1) G predicts a correction to the input (deblurred) or to the blend of the aligned neighbours
 (interpolated); (2) a pixel-unshuffle stem; (3) gates at every scale, which see both frames and the time between them;
-(4) motion, once a pair, by which neighbours are aligned before each place attends to them; without motion and with
-even attention this is eq. 5 and 6 divided by their number of frames; (5) any time; (6) each frame's exposure is
-estimated, and a frame that is judged sharp is given back as it is; (7) motion times exposure is how far each place was
-smeared, and G is told: direction and length of the blur need not be found in one frame's pixels.
+(4) motion, once a pair, by which neighbours are aligned before each place attends to them, unless the two frames rather
+say that the place stands still; without motion and with even attention this is eq. 5 and 6 divided by their number of
+frames; (5) any time; (6) each frame's exposure is estimated, and a frame that is judged sharp is given back as it is;
+(7) motion times exposure is how far each place was smeared, and G is told: direction and length of the blur need not be
+found in one frame's pixels.
 
 Axes: b batch, t frames of a clip, n restored frames, c channels, h w height and width; cells and flows as in
 `motion.py`. Frames are float32 RGB in [0, 1]; h and w are multiples of `stride`. Time counts input periods.

@@ -72,6 +72,7 @@ class RunConfig:
     plus: ALANetPlusConfig | None = None  # instead of `model`; in a file also `size`: plus or fast
     motion: float = 0.01  # weight of the distance of the estimated motion, of `plus`
     judge: float = 0.01  # weight of the estimates of exposure and sharpness, of `plus`
+    motion_first: float = 0.0  # share of the run in which `plus` learns these two alone, and restores nothing
     clips: ClipOptions = field(default_factory=ClipOptions)
     train: TrainConfig = field(default_factory=TrainConfig)
 
@@ -260,14 +261,18 @@ def _sampler(config: RunConfig, device: torch.device) -> tuple[Sampler, int]:
 
 
 def _objective(config: RunConfig, device: torch.device) -> Any:
-    training = config.train
+    training, first = config.train, config.motion_first
+    if first and not (0 < first < 1 and config.plus is not None and config.plus.align and config.motion):
+        raise OptionError(
+            f"motion_first {first}; allowed: 0 to below 1, of an ALANetPlus that aligns and learns motion"
+        )
     wanted = config.vgg is not None and training.perceptual > 0
     perceptual = Perceptual(load_stack(config.vgg, "vgg16", stages=2)).to(device) if wanted and config.vgg else None
     loss = RestorationLoss(
         training.pixel, training.fourier, training.perceptual, perceptual, soften=softening(training)
     )
     if config.plus is not None:
-        return plus_objective(loss, motion=config.motion, exposure=config.judge)
+        return plus_objective(loss, motion=config.motion, exposure=config.judge, motion_first=first)
     return restoration_objective(loss)
 
 

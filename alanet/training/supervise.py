@@ -26,18 +26,21 @@ __all__ = ["exposure_loss", "motion_loss", "plus_objective"]
 COARSER = 0.5  # weight of each coarser step of the motion
 
 
-def plus_objective(loss: Loss, *, motion: float = 0.01, exposure: float = 0.01) -> Objective:
+def plus_objective(loss: Loss, *, motion: float = 0.01, exposure: float = 0.01, motion_first: float = 0.0) -> Objective:
     """`loss` of restored frames against the truth, and `motion` and `exposure` times what was told of those.
 
-    The batch needs `flow` and `sweep` (ClipOptions.motion) for what their weights are not 0.
+    The batch needs `flow` and `sweep` (ClipOptions.motion) for what their weights are not 0. For the share
+    `motion_first` of the run no frame is restored and only what was told is learned, at a fraction of a step's cost.
     """
 
     def objective(model: nn.Module, batch: Any, fraction: float) -> tuple[Tensor, LossTerms]:
         network = cast(ALANetPlus, model)
         times = batch.times[0].tolist()
         window, relations = network.look(batch.clip, times)
-        restored = torch.stack([network.generate(window, time, relations) for time in times], dim=1)
-        total, terms = loss(restored, batch.truth, fraction)
+        total, terms = batch.clip.new_zeros(()), LossTerms()
+        if fraction >= motion_first:
+            restored = torch.stack([network.generate(window, time, relations) for time in times], dim=1)
+            total, terms = loss(restored, batch.truth, fraction)
         if motion and batch.flow is not None and relations and network.config.align:
             terms["motion"] = motion_loss(relations, batch.flow)
             total = total + motion * terms["motion"]
