@@ -160,7 +160,8 @@ def as_markdown(judged: Sequence[Judgement], current: float, chosen: float | Non
         f"blurry by {truth}"
         for truth in truths
     )
-    return f"{as_table(rows[0], rows[1:])}\n\n{len(judged):,} frames: {counts}\n\n{_by_exposure(judged, current, known)}"
+    parts = [as_table(rows[0], rows[1:]), f"{len(judged):,} frames: {counts}", _by_exposure(judged, current, known)]
+    return "\n\n".join(parts)
 
 
 def _by_exposure(judged: Sequence[Judgement], current: float, known: bool) -> str:
