@@ -278,7 +278,7 @@ def test_the_code_of_a_smear_by_hand():
 
 def test_the_smear_is_told_of_the_frame_that_is_restored():
     """Motion to both neighbours, times the frame's own exposure; between two frames, their flows and mean exposure."""
-    model = make(untrained=True)
+    model = make(untrained=True, still=False)  # plain pictures say nothing of what moves
     told: list[torch.Tensor | None] = []
     model.generator.register_forward_pre_hook(lambda _, given: told.append(given[1]))
     window = {j: replace(model.encode(frame), exposure=torch.tensor([1.0 + j]).double())
