@@ -14,11 +14,13 @@ from alanet.data.clips import ClipOptions, SceneClips
 from alanet.data.render import Stills
 from alanet.data.scenes import SceneOptions
 from alanet.data.smear import smear
+from alanet.errors import OptionError
 from alanet.model.alanet_plus import ALANetPlus, ALANetPlusConfig
 from alanet.model.motion import CELL, Motion, resized, warp
 from alanet.training.checkpoint import Checkpoint
 from alanet.training.config import Stage, preset
 from alanet.training.loss import RestorationLoss
+from alanet.training.run import _objective, run_config
 from alanet.training.ship import trained_model
 from alanet.training.supervise import exposure_loss, motion_loss, plus_objective
 from alanet.training.trainer import Trainer
@@ -144,6 +146,20 @@ def test_motion_can_be_learned_first_and_alone(clips):
     assert moved == {"encoder", "judge", "motion"}
     assert "charbonnier" in trainer.take_step(batch, used=0.0).terms
     assert not torch.equal(model.generator.to_rgb.weight, start["generator.to_rgb.weight"])
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"plus": {}, "clips": {"motion": False}},
+        {"plus": {"align": False, "smear": False}},
+    ],
+)
+def test_learning_motion_first_is_refused_where_no_motion_is_told(values):
+    config = run_config({"bank": "b", "motion_first": 0.5, **values})
+    with pytest.raises(OptionError, match=r"motion_first 0\.5; allowed: 0 to below 1"):
+        _objective(config, torch.device("cpu"))
 
 
 def test_a_checkpoint_becomes_the_model_again(clips):

@@ -262,10 +262,9 @@ def _sampler(config: RunConfig, device: torch.device) -> tuple[Sampler, int]:
 
 def _objective(config: RunConfig, device: torch.device) -> Any:
     training, first = config.train, config.motion_first
-    if first and not (0 < first < 1 and config.plus is not None and config.plus.align and config.motion):
-        raise OptionError(
-            f"motion_first {first}; allowed: 0 to below 1, of an ALANetPlus that aligns and learns motion"
-        )
+    learns = config.plus is not None and config.plus.align and config.clips.motion and config.motion > 0
+    if first and not (0 < first < 1 and learns):
+        raise OptionError(f"motion_first {first}; allowed: 0 to below 1, of an ALANetPlus that is told scenes' motion")
     wanted = config.vgg is not None and training.perceptual > 0
     perceptual = Perceptual(load_stack(config.vgg, "vgg16", stages=2)).to(device) if wanted and config.vgg else None
     loss = RestorationLoss(
