@@ -1,7 +1,8 @@
-"""ALANetPlus behind the whole path: any rate from file to file, and frames too large are refused, not cut in tiles."""
+"""ALANetPlus behind the whole path: any rate from file to file, whole and in tiles."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from types import SimpleNamespace
 
@@ -16,12 +17,15 @@ from alanet.cli import run
 from alanet.cli.tables import _attention, _runs
 from alanet.errors import OptionError, ResourceError
 from alanet.evaluation.evaluate import of_model
+from alanet.frames.tiles import plan_tiles
 from alanet.frames.timing import Factor
 from alanet.model.alanet_plus import ALANetPlus, ALANetPlusConfig
 from alanet.model.weights import load_model, save_weights
-from alanet.restore import Restorer
+from alanet.restore import RestoreOptions, Restorer
+from alanet.tiled import exact_halo
 from alanet.training.command import main
 from alanet.video.decode import decode
+from alanet.video.encode import EncodeOptions
 from alanet.video.probe import probe
 
 TINY = ALANetPlusConfig((8, 8, 12), (1, 1, 1), (1, 1, 1), motion=8, stem=4)
@@ -71,10 +75,29 @@ def test_the_evaluator_asks_for_any_time():
 def test_too_large_a_frame_is_refused_in_one_line(tmp_path):
     source = make_video(tmp_path / "w.mkv", frames=2, size=(2048, 32), codec="ffv1", pix_fmt="bgr0")
     small = Restorer(ALANetPlus(TINY), device="cpu", precision="fp32", memory=1 << 20)
-    with pytest.raises(ResourceError, match=r"2048x32 needs \d+ MiB .* cannot work in tiles") as error:
+    with pytest.raises(ResourceError, match=r"2048x32 needs at least \d+ MiB even in tiles") as error:
         small.restore(source)
     assert "\n" not in str(error.value)
     assert list(tmp_path.iterdir()) == [source]
+
+
+def test_tiled_runs_give_the_untiled_file(tmp_path, monkeypatch):
+    source = make_video(tmp_path / "w.mkv", frames=3, size=(1280, 32), codec="ffv1", pix_fmt="bgr0")
+    torch.manual_seed(0)
+    model = ALANetPlus(replace(TINY, sharp_above=0.9999))
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.1) if not parameter.any() else None
+    restorer = Restorer(model, device="cpu", precision="fp32")
+    lossless = RestoreOptions(encode=EncodeOptions(codec="ffv1"))
+    whole = restorer.restore(source, tmp_path / "whole.mkv", lossless)
+    tiles = plan_tiles(32, 1280, halo=exact_halo(model), stride=16, max_tile_pixels=32 * 512)
+    monkeypatch.setattr("alanet.restore.plan_tiles_for", lambda *_: tiles)
+    tiled = restorer.restore(source, tmp_path / "tiled.mkv", lossless)
+    assert len(tiles) > 2
+    made, expected = (np.stack([frame.pixels for frame in decode(probe(report.output))]).astype(int)
+                      for report in (tiled, whole))  # fmt: skip
+    assert np.abs(made - expected).max() <= 1  # the last bit of a rounding
+    assert (made != expected).mean() < 1e-3
 
 
 def test_the_training_command_trains_it(tmp_path, capsys):
@@ -82,12 +105,29 @@ def test_the_training_command_trains_it(tmp_path, capsys):
     words = ["--bank", str(tmp_path / "bank"), "--out", str(tmp_path / "run"), "--steps", "3", "--stages", "0:32:2"]
     words += ["--every", "0", "--set", "precision=fp32", "--set", "log_steps=1", "--set", "plus.size=fast"]
     words += ["--set", "plus.channels=[8,8,12]", "--set", "plus.encoder=[1,1,1]", "--set", "plus.generator=[1,1,1]"]
-    assert main([*words, "--set", "plus.motion=8"]) == 0
+    assert main([*words, "--set", "plus.motion=8", "--set", "plus.stem=4"]) == 0
     assert '"motion"' in (tmp_path / "run" / "metrics.jsonl").read_text()
     assert load_model(tmp_path / "run" / "last.safetensors").config == TINY
     assert main([*words, "--config", str(tmp_path / "run" / "config.json")]) == 0  # a run's config is a config
     assert main([*words[:-10], "--set", "plus.size=huge"]) == 2
     assert "plus.size is 'huge'; allowed: plus, fast" in capsys.readouterr().err
+
+
+def test_its_judge_can_learn_alone(tmp_path, weights, capsys):
+    """After the rest: of the weights it starts from nothing changes but the judge."""
+    make_bank(tmp_path, max_displacement=4.0)
+    words = ["--bank", str(tmp_path / "bank"), "--steps", "3", "--stages", "0:32:2", "--every", "0", "--set", "lr=0.01"]
+    words += ["--set", "judge_only=true"]
+    assert main([*words, "--out", str(tmp_path / "run"), "--init", str(weights), "--set", "log_steps=1"]) == 0
+    before, after = (load_model(path).state_dict() for path in (weights, tmp_path / "run" / "last.safetensors"))
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed
+    assert all(name.startswith("judge.") for name in changed)
+    assert '"sharp"' in (tmp_path / "run" / "metrics.jsonl").read_text()
+    assert main([*words, "--out", str(tmp_path / "other"), "--set", "plus.size=fast"]) == 2
+    assert "judge_only is for an ALANetPlus with exposure that has learned all else; give it as init" in (
+        capsys.readouterr().err
+    )
 
 
 def test_table_3_is_of_the_papers_network(weights):

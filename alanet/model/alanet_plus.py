@@ -20,9 +20,10 @@ Axes: b batch, t frames of a clip, n restored frames, c channels, h w height and
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import ClassVar, Literal
 
@@ -32,6 +33,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from alanet.errors import OptionError, TimeError
+from alanet.frames.tiles import Box
 from alanet.frames.windows import window_of
 from alanet.model.attention import ChannelAttention, attend, describe, gated
 from alanet.model.motion import CELL, Motion, MotionEstimator, act, conv, exact, moving, resized, towards, warp, zeroed
@@ -94,7 +96,7 @@ class ALANetPlusConfig:
 
 
 PLUS = ALANetPlusConfig()
-FAST = ALANetPlusConfig((40, 96, 144), (1, 2, 2), (1, 2, 2), motion=24, stem=4)
+FAST = ALANetPlusConfig((24, 40, 80, 128), (0, 1, 1, 1), (1, 1, 1, 1), motion=24)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +150,20 @@ class ALANetPlus(nn.Module):
                 matching=config.matching,
             )
 
+    @property
+    def receptive_radius(self) -> int:
+        """How far, in pixels, G carries what it reads: the halo that a part of a frame needs.
+
+        What it reads may come from anywhere in the features, along the motion.
+        """
+        radius = 0
+        for level, cell in reversed(list(enumerate(self.config.cells))):
+            radius += 2 * cell if radius else 0  # the bilinear way up
+            radius += cell  # the convolution that joins, or of the smear's code
+            radius += 2 * self.config.generator[level] * cell
+            radius += 2 * cell if level in self.config.motion_levels else 0  # a flow looked at again
+        return radius + CELL + self.config.stem  # the finest change of a flow at full size; to_rgb
+
     def can_restore(self, phase: Fraction) -> bool:
         """Whether the frame at `phase` in [0, 1) between two inputs can be asked for: all can."""
         return 0 <= phase < 1
@@ -169,10 +185,14 @@ class ALANetPlus(nn.Module):
         if not all(0 <= time <= t - 1 for time in times):
             raise TimeError(f"times {list(times)} of a clip of {t} frames; allowed: from 0 to {t - 1}")
         windows = [window_of(time, self.config.window, 0, t - 1, around=self.config.around) for time in times]
-        seen = sorted({j for window in windows for j in window}) or [0]
-        features = self.encode(rearrange(clip[:, seen], "b t c h w -> (b t) c h w"))
-        window = dict(zip(seen, _split(features, len(seen)), strict=True))
+        window = self.encoded(clip, sorted({j for window in windows for j in window}) or [0])
         return window, self._relations(window)
+
+    def encoded(self, clip: Tensor, seen: Sequence[int] | None = None) -> dict[int, PlusFeatures]:
+        """Features of the frames `seen` of a clip (`b t c h w`), by index, made as one batch; None: of all."""
+        seen = range(clip.shape[1]) if seen is None else seen
+        features = self.encode(rearrange(clip[:, list(seen)], "b t c h w -> (b t) c h w"))
+        return dict(zip(seen, _split(features, len(seen)), strict=True))
 
     def encode(self, frame: Tensor) -> PlusFeatures:
         """E of eq. 2: `b 3 h w` -> what the window needs of it."""
@@ -194,12 +214,19 @@ class ALANetPlus(nn.Module):
         return motion
 
     def generate(
-        self, window: Mapping[int, PlusFeatures], time: float, relations: Mapping[int, Motion | None]
+        self,
+        window: Mapping[int, PlusFeatures],
+        time: float,
+        relations: Mapping[int, Motion | None],
+        within: Box | None = None,
     ) -> Tensor:
         """The frame at `time` from the features of the frames around it; `relations[i]`: motion of frames i, i + 1.
 
-        Neighbours that do not exist (the ends of a video, a cut) are simply not in `window`. Returns `b 3 h w`.
+        Neighbours that do not exist (the ends of a video, a cut) are simply not in `window`. Returns `b 3 h w`; of a
+        frame too large for that, the part `within` (multiples of the stride), which is what the whole would be there
+        but for `receptive_radius` pixels along those of its borders that are not the frame's.
         """
+        assert within is None or not self.pooling, "local means are not cut"
         i = int(time // 1)
         anchors = (i,) if time == i else (i, i + 1)
         if any(j not in window for j in anchors):
@@ -207,22 +234,33 @@ class ALANetPlus(nn.Module):
                 f"time {time} cannot be restored: it lies outside the frames given, {min(window)} to {max(window)}"
             )
         if time == i:
-            return self._deblurred(window, i, relations)
-        return self._interpolated(window, i, window[i].descriptors[0].new_tensor(time - i), relations)
+            return self._deblurred(window, i, relations, within)
+        return self._interpolated(window, i, window[i].descriptors[0].new_tensor(time - i), relations, within)
 
-    def _deblurred(self, window: Mapping[int, PlusFeatures], i: int, relations: Mapping[int, Motion | None]) -> Tensor:
+    def _deblurred(
+        self,
+        window: Mapping[int, PlusFeatures],
+        i: int,
+        relations: Mapping[int, Motion | None],
+        within: Box | None,
+    ) -> Tensor:
         """Frame i from itself and its neighbours within W / 2 (eq. 5); as it is where it is judged sharp."""
         reach = self.config.window // 2
         flows = self._chained({i: None}, range(i - reach, i + reach + 1), window, relations)
         seen = [Candidate(window[j], flow, float(j == i), abs(j - i), j == i) for j, flow in sorted(flows.items())]
-        restored: Tensor = self.generator(seen, self._smear_of(window, i, relations))
+        restored: Tensor = self.generator(seen, self._smear_of(window, i, relations), within)
         if self.training or not self.config.exposure:  # in training the network sees all it would do to sharp frames
             return restored
         sharp = window[i].sharp > math.log(self.config.sharp_above / (1 - self.config.sharp_above))
-        return torch.where(rearrange(sharp, "b -> b 1 1 1"), window[i].frame, restored)
+        return torch.where(rearrange(sharp, "b -> b 1 1 1"), _part(window[i].frame, 1, within), restored)
 
     def _interpolated(
-        self, window: Mapping[int, PlusFeatures], i: int, phase: Tensor, relations: Mapping[int, Motion | None]
+        self,
+        window: Mapping[int, PlusFeatures],
+        i: int,
+        phase: Tensor,
+        relations: Mapping[int, Motion | None],
+        within: Box | None,
     ) -> Tensor:
         """The frame at i + phase from frames i and i + 1 (eq. 6), and `around` more on each side."""
         flows: dict[int, Tensor | None] = {i: None, i + 1: None}
@@ -243,7 +281,7 @@ class ALANetPlus(nn.Module):
             assert a is not None
             assert b is not None
             smeared = smear_code(b - a, (window[i].exposure + window[i + 1].exposure) / 2)
-        restored: Tensor = self.generator(seen, smeared)
+        restored: Tensor = self.generator(seen, smeared, within)
         return restored
 
     def _smear_of(
@@ -379,17 +417,21 @@ class Generator(nn.Module):
         fine = config.motion_levels if config.align else ()
         self.refine = nn.ModuleDict({str(level): Refinement(c[level], config.motion // 2) for level in fine})
         self.to_rgb = zeroed(conv(c[0], 3 * config.stem**2, 3))
-        self.to_shares = zeroed(conv(2 * c[0], config.stem**2, 3))
+        self.ask = conv(c[0], KEYS, 1)
+        self.to_shares = zeroed(conv(KEYS, config.stem**2, 3))
 
-    def forward(self, seen: Sequence[Candidate], smeared: Tensor | None = None) -> Tensor:
-        """The restored frame from the frames it looks at, and the code of its smear (b 3 h/4 w/4): b 3 h w."""
+    def forward(self, seen: Sequence[Candidate], smeared: Tensor | None = None, within: Box | None = None) -> Tensor:
+        """The restored frame, or the part `within` of it, from the frames it looks at, and the code of its smear
+        (b 3 h/4 w/4): b 3 h w. Flows and smear are the whole frame's."""
+        seen = [replace(k, flow=None if k.flow is None else _part(k.flow, CELL, within)) for k in seen]
+        smeared = None if smeared is None else _part(smeared, CELL, within)
         x: Tensor | None = None
         changes: list[Tensor | None] = [None] * len(seen)  # of the flows, in cells of the scale before
-        aligned: list[Tensor] = []
+        keys: list[Tensor] = []
         for level, cell in reversed(list(enumerate(self.config.cells))):
             changes = [None if change is None else resized(change, 2 * cell, cell) for change in changes]
             flows = [_flow_at(k.flow, change, cell) for k, change in zip(seen, changes, strict=True)]
-            aligned = [k.features.scales[level] if flow is None else warp(k.features.scales[level], flow, cell)
+            aligned = [_aligned(k.features.scales[level], flow, cell, within)
                        for k, flow in zip(seen, flows, strict=True)]  # fmt: skip
             if x is not None:
                 x = self.up[level](resized(x, 2 * cell, cell))
@@ -404,7 +446,7 @@ class Generator(nn.Module):
         stem = self.config.stem
         changes = [None if change is None else resized(change, stem, 1) for change in changes]
         restored = SMALL * F.pixel_shuffle(exact(self.to_rgb, x), stem)
-        return self._blend(seen, changes, x, aligned) + restored if self.config.residual else restored + 0.5
+        return self._blend(seen, changes, x, keys, within) + restored if self.config.residual else restored + 0.5
 
     def _refined(
         self,
@@ -423,17 +465,20 @@ class Generator(nn.Module):
         return refined
 
     def _blend(
-        self, seen: Sequence[Candidate], changes: Sequence[Tensor | None], x: Tensor, aligned: Sequence[Tensor]
+        self,
+        seen: Sequence[Candidate],
+        changes: Sequence[Tensor | None],
+        x: Tensor,
+        keys: Sequence[Tensor],
+        within: Box | None,
     ) -> Tensor:
         """What the correction is added to: the aligned frames by their shares, which each place may change."""
-        said = [SMALL * F.pixel_shuffle(exact(self.to_shares, torch.cat((x, a), dim=1)), self.config.stem)
-                for a in aligned]  # fmt: skip
+        asked = self.ask(x)
+        said = [SMALL * F.pixel_shuffle(exact(self.to_shares, act(asked + key)), self.config.stem) for key in keys]
         mean = torch.stack(said).mean(0)  # so that shares sum to 1 whatever is said
         flows = [_flow_at(k.flow, change, 1) for k, change in zip(seen, changes, strict=True)]
-        frames = [k.features.frame if flow is None else warp(k.features.frame, flow, 1)
-                  for k, flow in zip(seen, flows, strict=True)]  # fmt: skip
-        parts = [(k.share + s - mean) * f for k, s, f in zip(seen, said, frames, strict=True)]
-        return torch.stack(parts).sum(0)
+        frames = [_aligned(k.features.frame, flow, 1, within) for k, flow in zip(seen, flows, strict=True)]
+        return _sum((k.share + s - mean) * f for k, s, f in zip(seen, said, frames, strict=True))
 
 
 class Fusion(nn.Module):
@@ -447,9 +492,10 @@ class Fusion(nn.Module):
             self.f_self, self.f_cross = PairGate(c), PairGate(c)
         elif deepest:
             self.f_self, self.f_cross = ChannelAttention(c), ChannelAttention(c)  # type: ignore[assignment]
+        if config.align or level == 0:
+            self.key = conv(c, KEYS, 1)
         if config.align:
             self.query = zeroed(conv(c if deepest else 2 * c, KEYS, 1))
-            self.key = conv(c, KEYS, 1)
             self.prior = nn.Linear(2, 1)  # of a frame's distance and exposure: near and sharp frames tell more
             nn.init.zeros_(self.prior.weight)
             nn.init.zeros_(self.prior.bias)
@@ -460,13 +506,15 @@ class Fusion(nn.Module):
         """Features aligned (b c h w each) and what comes from the scale below -> z, and each frame's keys."""
         gated = [a if (gate := self.gate(k, seen)) is None else attend(a, gate)
                  for k, a in zip(seen, aligned, strict=True)]  # fmt: skip
+        keys = [self.key(a) for a in aligned] if self.align or self.level == 0 else []
         if not self.align:
-            return torch.stack(gated).mean(0), []
-        keys = [self.key(a) for a in aligned]
-        shared = torch.stack([(k.share * a).to(a.dtype) for k, a in zip(seen, aligned, strict=True)]).sum(0)
+            return torch.stack(gated).mean(0), keys
+        shared = _sum((k.share * a).to(a.dtype) for k, a in zip(seen, aligned, strict=True) if _counts(k.share))
         query = self.query(shared if x is None else torch.cat((shared, x), dim=1))
         weights = torch.stack([self.score(query, key, k) for key, k in zip(keys, seen, strict=True)]).softmax(0)
-        z = torch.stack([w.to(g.dtype) * g for w, g in zip(weights, gated, strict=True)]).sum(0)
+        z = gated[0] * weights[0].to(gated[0].dtype)
+        for w, g in zip(weights[1:], gated[1:], strict=True):
+            z = torch.addcmul(z, w.to(g.dtype), g)
         return z, keys
 
     def score(self, query: Tensor, key: Tensor, k: Candidate) -> Tensor:
@@ -573,6 +621,29 @@ def _flow_at(flow: Tensor | None, change: Tensor | None, cell: int) -> Tensor | 
         return None
     flow = resized(flow, CELL, cell)
     return flow if change is None else flow + change
+
+
+def _part(x: Tensor, cell: int, within: Box | None) -> Tensor:
+    """Of a map of cells of `cell` pixels, what lies within a box of the frame; None: all."""
+    if within is None:
+        return x
+    return x[..., within.top // cell : within.bottom // cell, within.left // cell : within.right // cell]
+
+
+def _aligned(x: Tensor, flow: Tensor | None, cell: int, within: Box | None) -> Tensor:
+    """The features or the frame x as seen along the flow of that part of the frame; None: as they lie."""
+    if flow is None:
+        return _part(x, cell, within)
+    return warp(x, flow, cell) if within is None else warp(x, flow, cell, (within.top, within.left))
+
+
+def _sum(parts: Iterable[Tensor]) -> Tensor:
+    """One after the other: stacked, they would be written once more."""
+    return functools.reduce(torch.add, parts)
+
+
+def _counts(share: Tensor | float) -> bool:
+    return isinstance(share, Tensor) or share != 0
 
 
 def _onward(flow: Tensor | None, following: Tensor) -> Tensor:

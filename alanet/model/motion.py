@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 __all__ = [
     "CELL",
+    "KEYS",
     "Motion",
     "MotionEstimator",
     "act",
@@ -137,15 +138,16 @@ def correlate(a: Tensor, b: Tensor, radius: int) -> Tensor:
     return torch.stack(alike, dim=1)
 
 
-def warp(x: Tensor, flow: Tensor, cell: int) -> Tensor:
+def warp(x: Tensor, flow: Tensor, cell: int, corner: tuple[int, int] = (0, 0)) -> Tensor:
     """x (b c h w, cells of `cell` pixels) as seen along `flow` (b 2 h w, pixels): x at p + flow(p), bilinear.
 
     Beyond the edge its last row or column goes on. A flow of 0 gives x back, to the rounding of a position.
+    corner: top and left, in pixels of x, of the part of the frame that the flow is of.
     """
     kind = torch.promote_types(x.dtype, torch.float32)
     height, width = x.shape[-2:]
-    columns = torch.arange(width, device=x.device, dtype=kind) + 0.5
-    rows = torch.arange(height, device=x.device, dtype=kind) + 0.5
+    columns = torch.arange(flow.shape[-1], device=x.device, dtype=kind) + (0.5 + corner[1] / cell)
+    rows = torch.arange(flow.shape[-2], device=x.device, dtype=kind) + (0.5 + corner[0] / cell)
     u = (columns + flow[:, 0].to(kind) / cell) * (2 / width) - 1  # b h w, in [-1, 1]
     v = (rows[:, None] + flow[:, 1].to(kind) / cell) * (2 / height) - 1
     moved = F.grid_sample(x.to(kind), torch.stack((u, v), -1), "bilinear", "border", align_corners=False)
