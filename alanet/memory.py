@@ -3,7 +3,8 @@
     peak = the process itself: Python, PyTorch, the weights
          + pictures under way, a pixel of the frame: decoded, read ahead, in the ring, waiting for the encoder, and
            inside the encoder, which looks dozens of pictures ahead
-         + the network at work, a pixel of the tile in hand: the features of a window, and the last scale of G
+         + the network at work, a pixel of the tile in hand: the features of a window, and the last scale of G; of a
+           network that aligns the features are the whole frame's, and so is the work on a frame and on a pair
 
 Everything is counted from what is held at once, but the insides of the encoders and of PyTorch's convolutions, which
 were measured; `scripts/bench memory` compares the peaks of whole runs with the sums made here.
@@ -12,6 +13,7 @@ On a GPU only the network counts: it is the GPU's memory that is planned.
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -23,9 +25,10 @@ import torch
 from alanet.errors import ResourceError
 from alanet.frames.cuts import LOOKAHEAD
 from alanet.frames.frame import VideoInfo
-from alanet.frames.tiles import MemoryCost
+from alanet.frames.tiles import MemoryCost, round_up
 from alanet.model.alanet import ALANet
 from alanet.model.alanet_plus import ALANetPlus
+from alanet.model.motion import CELL, KEYS
 from alanet.runner import Runner
 from alanet.video.codecs import shape_of
 from alanet.video.plan import OutputPlan
@@ -38,6 +41,7 @@ __all__ = [
     "is_full_gpu",
     "memory_cost",
     "resident_memory",
+    "whole_work",
 ]
 
 SHARE = 0.8  # of what is free that is taken when nothing is said
@@ -60,9 +64,9 @@ MARGIN = 150 << 20  # allocators, buffers of files, threads: whatever the size
 
 def memory_cost(runner: Runner, info: VideoInfo, plan: OutputPlan | None = None) -> MemoryCost:
     """Bytes a pixel while videos like `info` are restored whole or in tiles. plan: how they are written; None: not."""
-    network = _network_bytes(runner.model, runner.precision)
-    if runner.device.type != "cpu":
-        return MemoryCost(per_tile_pixel=1.5 * network, fixed=256 << 20)  # a half more: workspaces of convolutions
+    features, work = _network_bytes(runner.model, runner.precision)
+    if runner.device.type != "cpu":  # a half more: workspaces of convolutions
+        return MemoryCost(1.5 * work, 1.5 * features, 256 << 20)
     rgb = (4 if info.alpha else 3) * (1 if info.depth <= 8 else 2)
     planes = _bytes_a_pixel(info.pixel_format)
     pictures = DECODED * (rgb + planes) + (REFERENCES + DECODER_THREADS) * planes + (RESTORED + PADDED) * rgb
@@ -70,29 +74,48 @@ def memory_cost(runner: Runner, info: VideoInfo, plan: OutputPlan | None = None)
     if plan is not None:
         pictures += ENCODERS.get(plan.codec.name, 2) * _bytes_a_pixel(plan.pixel_format)
     weights = sum(p.numel() * p.element_size() for p in runner.model.parameters())
-    return MemoryCost(network, pictures, max(resident_memory(), PROCESS + weights) + MARGIN)
+    return MemoryCost(work, features + pictures, max(resident_memory(), PROCESS + weights) + MARGIN)
 
 
-def _network_bytes(model: ALANet | ALANetPlus, precision: str) -> float:
-    """Bytes a pixel of a tile: the features of a window, and what G and the rounding hold at full size."""
+def whole_work(runner: Runner, info: VideoInfo) -> int:
+    """How many pixels a tile has that takes as much memory as the work on a whole frame, and on a pair: what a network
+    that aligns does not do in tiles."""
+    _, work = _network_bytes(runner.model, runner.precision)
+    assert isinstance(runner.model, ALANetPlus)
+    stride = runner.model.stride
+    pixels = round_up(info.height, stride) * round_up(info.width, stride)
+    return math.ceil(pixels * min(1.0, _whole_bytes(runner.model, runner.precision) / work))
+
+
+def _network_bytes(model: ALANet | ALANetPlus, precision: str) -> tuple[float, float]:
+    """Bytes a pixel of the frame, whatever the tiles, and bytes a pixel of a tile: the features of a window, and what G
+    and the rounding hold at full size."""
     value = 2 if precision == "bf16" else 4
     if isinstance(model, ALANetPlus):
         return _aligned_bytes(model, value)
     channels = model.config.channels
     features: float = 3 * 4 + value * sum(c / 4**level for level, c in enumerate(channels))
     last_scale: float = value * (channels[1] + 9 * channels[0]) + 4 * 3 * 4
-    total: float = (model.config.window + 1) * features + last_scale
-    return total
+    return 0.0, (model.config.window + 1) * features + last_scale
 
 
-def _aligned_bytes(model: ALANetPlus, value: int) -> float:
+def _aligned_bytes(model: ALANetPlus, value: int) -> tuple[float, float]:
     """The same for a network that aligns: also each frame of the window aligned, weighed, and in fp32 while moved."""
     config = model.config
     held = max(config.window + 1, 2 * config.around + 2)
     features: float = 3 * 4 + value * sum(c / cell**2 for c, cell in zip(config.channels, config.cells, strict=True))
     finest = config.channels[0] / config.stem**2
     aligned = (2 * value + 8) * finest + 4 * (3 + 3 + 2 + 2 + 2)  # features; a frame and its part, flow, grid, shares
-    return (held + 1) * features + held * aligned + 9 * value * finest
+    return (held + 1) * features, held * aligned + 9 * value * finest
+
+
+def _whole_bytes(model: ALANetPlus, precision: str) -> float:
+    """Bytes a pixel of a frame while it is encoded, or compared with the next, whichever takes more."""
+    value = 2 if precision == "bf16" else 4
+    config = model.config
+    encoded = 4 * (3 + 4) + 3 * value * config.channels[0] / config.stem**2  # unshuffled; evenness; a convolution's
+    compared = 2 * 4 * (4 * KEYS + 2 * (KEYS + 16) + 3 * config.motion) / CELL**2  # both ways, keys and their products
+    return max(encoded, compared)
 
 
 def _bytes_a_pixel(pixel_format: str) -> float:

@@ -37,7 +37,7 @@ from alanet.progress import Going, Passing, Progress
 from alanet.runner import Runner, pick_device, pick_precision
 from alanet.steady import SteadyRunner
 from alanet.stream import Counts, stream
-from alanet.tiled import TileMode, plan_tiles_for
+from alanet.tiled import TileMode, passes, plan_tiles_for
 from alanet.video.decode import decode
 from alanet.video.disk import check_room
 from alanet.video.encode import open_writer
@@ -328,9 +328,9 @@ class Restorer:
         """Estimated seconds an input frame, from a small frame timed here."""
         cost = stream_cost(self.model)
         restored = float(output_rate(rate, info.rate) * rate.slow / info.rate)
-        encodes = 1.0 if len(tiles) == 1 else 1.0 + self.model.config.window + 1  # see tiled.py
-        macs = encodes * cost["encoder"] + cost["motion"] + restored * cost["generator"]
-        pixels = round_up(info.width, self.model.stride) * round_up(info.height, self.model.stride) * overhead(tiles)
+        encodes, generates = passes(self.model, tiles)
+        macs = encodes * cost["encoder"] + cost["motion"] + restored * generates * cost["generator"]
+        pixels = round_up(info.width, self.model.stride) * round_up(info.height, self.model.stride)
         return self.runner.seconds_per_gmac() * macs * pixels / (640 * 352)
 
 

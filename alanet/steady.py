@@ -25,7 +25,7 @@ from alanet.memory import is_full_gpu
 from alanet.notes import Notes
 from alanet.runner import Runner
 from alanet.stream import Judged
-from alanet.tiled import TiledRunner, TileMode, smaller_tiles
+from alanet.tiled import AlignedRunner, TiledRunner, TileMode, smaller_tiles, tiled
 
 __all__ = ["SteadyRunner"]
 
@@ -54,7 +54,7 @@ class SteadyRunner:
     def __init__(self, runner: Runner, tiles: Sequence[Tile], mode: TileMode, notes: Notes) -> None:
         self.runner, self.tiles, self.mode, self.notes = runner, tuple(tiles), mode, notes
         self._at_work = self._working(runner)
-        self._exact: Runner | TiledRunner | None = None  # the same in fp32
+        self._exact: Runner | TiledRunner | AlignedRunner | None = None  # the same in fp32
         self._kept: WeakSet[_Kept] = WeakSet()
 
     def encode(self, pixels: Pixels) -> _Kept:
@@ -154,8 +154,8 @@ class SteadyRunner:
         elif self.runner.device.type == "mps":
             torch.mps.empty_cache()
 
-    def _working(self, runner: Runner) -> Runner | TiledRunner:
-        return TiledRunner(runner, self.tiles, self.mode, self.notes) if len(self.tiles) > 1 else runner
+    def _working(self, runner: Runner) -> Runner | TiledRunner | AlignedRunner:
+        return tiled(runner, self.tiles, self.mode, self.notes) if len(self.tiles) > 1 else runner
 
     def _new(self, pixels: Pixels | None = None) -> _Kept:
         kept = _Kept(pixels)

@@ -1,9 +1,13 @@
 """A frame too large to be restored in one piece: tile by tile, with the untiled result.
 
-What a tile cannot know by itself is what the gates look at, the mean of the latent over the whole frame. So a frame is
-encoded twice: tile by tile when it arrives, keeping only that descriptor; and again, with the other frames of its
-window, tile by tile when restored frames are made. That is one encoding and then one a frame of the window, instead of
-one in all: the price of memory that depends on the tile and not on the frame.
+The paper's network (`TiledRunner`): what a tile cannot know by itself is what the gates look at, the mean of the latent
+over the whole frame. So a frame is encoded twice: tile by tile when it arrives, keeping only that descriptor; and
+again, with the other frames of its window, tile by tile when restored frames are made. That is one encoding and then
+one a frame of the window, instead of one in all: the price of memory that depends on the tile and not on the frame.
+
+A network that aligns (`AlignedRunner`): what a tile reads of its neighbours may lie anywhere, as far as something has
+moved. So features are kept whole, as without tiles, and motion is found in whole frames: both take little. What takes
+most, G, works tile by tile.
 
 "exact" tiles have a halo as wide as what the network sees. "feather" is faster: a narrow halo, blended; its tiles do
 not agree with the whole frame exactly, and by how much is measured where four of them meet, and noted.
@@ -12,26 +16,26 @@ not agree with the whole frame exactly, and by how much is measured where four o
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from types import MappingProxyType
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from alanet.errors import ResourceError
 from alanet.frames.color import to_float, to_integer
 from alanet.frames.frame import Pixels, VideoInfo
 from alanet.frames.tiles import (
     Box,
-    MemoryCost,
     Tile,
     add,
     crop_back,
     cut,
     least_tile_pixels,
+    overhead,
     pad_to_multiple,
     paste,
     plan_for_memory,
@@ -39,16 +43,30 @@ from alanet.frames.tiles import (
     round_up,
     weights_of,
 )
-from alanet.memory import free_memory, memory_cost
+from alanet.memory import free_memory, memory_cost, whole_work
 from alanet.model.alanet import ALANet, Features
-from alanet.model.alanet_plus import ALANetPlus
+from alanet.model.alanet_plus import ALANetPlus, PlusFeatures
+from alanet.model.motion import Motion
 from alanet.notes import Notes
 from alanet.runner import Runner, is_finite
 from alanet.video.plan import OutputPlan
 
-__all__ = ["FEATHER", "TileMode", "TiledFrame", "TiledRunner", "exact_halo", "plan_tiles_for", "smaller_tiles"]
+__all__ = [
+    "FEATHER",
+    "AlignedRunner",
+    "TileMode",
+    "TiledFrame",
+    "TiledRunner",
+    "exact_halo",
+    "passes",
+    "plan_tiles_for",
+    "smaller_tiles",
+    "tiled",
+]
 
 TileMode = Literal["exact", "feather"]
+_Values = npt.NDArray[np.float32]
+_TileMaker = Callable[[Tile], Iterator["_Values | None"]]
 FEATHER = 64  # px, halo of feathered tiles
 SEEN = 0.9  # of the receptive radius; what is farther counts for nothing. At 224 px of 259 a random network's tiles are
 #             off by 4e-6 (rounding alone: 2.6e-6), at 192 by 7e-4; `scripts/bench tiles` measures any weights
@@ -64,16 +82,85 @@ class TiledFrame:
     descriptor: Tensor  # 1 c, over the whole padded frame
 
 
-class TiledRunner:
-    """Encodes and generates in tiles; takes the place of `Runner` in a stream.
+class _Tiles:
+    """Frames made tile by tile and put together; whoever knows the network makes a tile.
 
     `tiles` partition the padded frame (`plan_for_memory`); `mode` says how wide their halo is meant to be.
     """
 
     def __init__(self, runner: Runner, tiles: Sequence[Tile], mode: TileMode, notes: Notes) -> None:
-        assert isinstance(runner.model, ALANet), "only the paper's network is restored in tiles"
-        self.runner, self.model, self.tiles, self.mode, self.notes = runner, runner.model, list(tiles), mode, notes
+        self.runner, self.tiles, self.mode, self.notes = runner, list(tiles), mode, notes
         self._compared = mode == "exact"
+
+    def generate(
+        self,
+        window: Mapping[int, Any],
+        times: Sequence[float],
+        like: Pixels,
+        relations: Mapping[int, Motion | None] = MappingProxyType({}),
+    ) -> Iterator[Pixels | None]:
+        """The frames at `times`, one after the other, all made from one look at each tile of the window; None for one
+        that has NaN or infinity."""
+        join = self._blended if self.mode == "feather" else self._exact
+        padded = tuple(round_up(size, self.runner.model.stride) for size in like.shape[:2])
+        made = join(lambda tile: self._tile(window, times, tile, relations), len(times), like, padded)
+        if not self._compared and made[0] is not None:
+            self._compared = True
+            self._compare(made[0], lambda tile: self._tile(window, times[:1], tile, relations), like, padded)
+        yield from made
+
+    def _tile(
+        self, window: Mapping[int, Any], times: Sequence[float], tile: Tile, relations: Mapping[int, Motion | None]
+    ) -> Iterator[_Values | None]:
+        """One tile's outer box at every time: h w 3, float32, not clamped; None where that is not finite."""
+        raise NotImplementedError
+
+    def _exact(self, of: _TileMaker, n: int, like: Pixels, padded: tuple[int, ...]) -> list[Pixels | None]:
+        made: list[Pixels | None] = [np.empty((*padded, 3), like.dtype) for _ in range(n)]
+        for tile in self.tiles:
+            for i, values in enumerate(of(tile)):
+                if values is None:
+                    made[i] = None
+                elif made[i] is not None:
+                    paste(made[i], to_integer(values, like.dtype.itemsize * 8), tile, SPATIAL)
+        return [
+            canvas if canvas is None else crop_back(canvas, like.shape[0], like.shape[1], SPATIAL) for canvas in made
+        ]
+
+    def _blended(self, of: _TileMaker, n: int, like: Pixels, padded: tuple[int, ...]) -> list[Pixels | None]:
+        sums: list[_Values | None] = [np.zeros((*padded, 3), np.float32) for _ in range(n)]
+        for tile in self.tiles:
+            weights = weights_of(tile, *padded)[..., None]
+            for i, values in enumerate(of(tile)):
+                if values is None:
+                    sums[i] = None
+                elif sums[i] is not None:
+                    add(sums[i], values * weights, tile, SPATIAL)
+        rounded = (canvas if canvas is None else to_integer(canvas, like.dtype.itemsize * 8) for canvas in sums)
+        return [
+            canvas if canvas is None else crop_back(canvas, like.shape[0], like.shape[1], SPATIAL) for canvas in rounded
+        ]
+
+    def _compare(self, made: Pixels, of: _TileMaker, like: Pixels, padded: tuple[int, ...]) -> None:
+        """Note how far feathering is from the exact result, on this frame, at a corner where tiles meet."""
+        model = self.runner.model
+        tile = _corner(self.tiles, exact_halo(model), model.stride, *padded)
+        (values,) = of(tile)
+        if values is None:
+            return
+        exact = np.zeros((*padded, 3), like.dtype)
+        paste(exact, to_integer(values, like.dtype.itemsize * 8), tile, SPATIAL)
+        core = replace(tile, outer=tile.core)
+        a, b = cut(made, core, SPATIAL), cut(crop_back(exact, like.shape[0], like.shape[1], SPATIAL), core, SPATIAL)
+        error = np.abs(np.subtract(a, b, dtype=np.float32)) / float(np.iinfo(like.dtype).max)
+        self.notes.warn(
+            f"feathered tiles: where they meet, the first restored frame differs from the exact one by "
+            f"{error.max() * 255:.1f} of 255 at most, {error.mean() * 255:.3f} on average"
+        )
+
+
+class TiledRunner(_Tiles):
+    """Encodes and generates in tiles; takes the place of `Runner` in a stream, for the paper's network."""
 
     def encode(self, pixels: Pixels) -> TiledFrame:
         """The descriptor of the whole frame, gathered over the tiles' cores; nothing else is kept."""
@@ -89,85 +176,75 @@ class TiledRunner:
     def relate(self, a: TiledFrame, b: TiledFrame) -> None:
         """The paper's network keeps nothing of a pair."""
 
-    def generate(
-        self, window: Mapping[int, TiledFrame], times: Sequence[float], like: Pixels, relations: object = None
-    ) -> Iterator[Pixels | None]:
-        """The frames at `times`, one after the other, all made from one encoding of each tile of the window; None for
-        one that has NaN or infinity."""
-        made = self._blended(window, times, like) if self.mode == "feather" else self._exact(window, times, like)
-        if not self._compared and made[0] is not None:
-            self._compared = True
-            self._compare(made[0], window, times[0], like)
-        yield from made
-
-    def _exact(self, window: Mapping[int, TiledFrame], times: Sequence[float], like: Pixels) -> list[Pixels | None]:
-        shape = next(iter(window.values())).pixels.shape
-        made: list[Pixels | None] = [np.empty(shape, like.dtype) for _ in times]
-        for tile in self.tiles:
-            for i, values in enumerate(self._tile(window, times, tile)):
-                if values is None:
-                    made[i] = None
-                elif made[i] is not None:
-                    paste(made[i], to_integer(values, like.dtype.itemsize * 8), tile, SPATIAL)
-        return [
-            canvas if canvas is None else crop_back(canvas, like.shape[0], like.shape[1], SPATIAL) for canvas in made
-        ]
-
-    def _blended(self, window: Mapping[int, TiledFrame], times: Sequence[float], like: Pixels) -> list[Pixels | None]:
-        shape = next(iter(window.values())).pixels.shape
-        sums: list[npt.NDArray[np.float32] | None] = [np.zeros(shape, np.float32) for _ in times]
-        for tile in self.tiles:
-            weights = weights_of(tile, *shape[:2])[..., None]
-            for i, values in enumerate(self._tile(window, times, tile)):
-                if values is None:
-                    sums[i] = None
-                elif sums[i] is not None:
-                    add(sums[i], values * weights, tile, SPATIAL)
-        rounded = (canvas if canvas is None else to_integer(canvas, like.dtype.itemsize * 8) for canvas in sums)
-        return [
-            canvas if canvas is None else crop_back(canvas, like.shape[0], like.shape[1], SPATIAL) for canvas in rounded
-        ]
-
     def _tile(
-        self, window: Mapping[int, TiledFrame], times: Sequence[float], tile: Tile
-    ) -> Iterator[npt.NDArray[np.float32] | None]:
-        """One tile's outer box at every time: h w 3, float32, not clamped; None where that is not finite."""
+        self,
+        window: Mapping[int, TiledFrame],
+        times: Sequence[float],
+        tile: Tile,
+        relations: Mapping[int, Motion | None],
+    ) -> Iterator[_Values | None]:
+        model = self.runner.model
+        assert isinstance(model, ALANet)
         with torch.inference_mode(), self.runner.autocast():
             features = {i: replace(self._encode(frame.pixels, tile), descriptor=frame.descriptor)
                         for i, frame in window.items()}  # fmt: skip
             for at in times:
-                restored = self.model.generate(features, at)
-                yield restored[0].permute(1, 2, 0).float().cpu().numpy() if is_finite(restored) else None
+                yield _values(model.generate(features, at))
 
     def _encode(self, padded: Pixels, tile: Tile) -> Features:
         frame = torch.from_numpy(to_float(cut(padded, tile, SPATIAL))).to(self.runner.device)
         frame = frame.permute(2, 0, 1)[None].contiguous(memory_format=torch.channels_last)  # b c h w
+        model = self.runner.model
+        assert isinstance(model, ALANet)
         with torch.inference_mode(), self.runner.autocast():
-            features: Features = self.model.encode(frame)
+            features: Features = model.encode(frame)
             return features
 
-    def _compare(self, made: Pixels, window: Mapping[int, TiledFrame], at: float, like: Pixels) -> None:
-        """Note how far feathering is from the exact result, on this frame, at a corner where tiles meet."""
-        height, width = next(iter(window.values())).pixels.shape[:2]
-        model = self.model
-        tile = _corner(self.tiles, exact_halo(model), model.stride, height, width)
-        (values,) = self._tile(window, [at], tile)
-        if values is None:
-            return
-        exact = np.zeros((height, width, 3), like.dtype)
-        paste(exact, to_integer(values, like.dtype.itemsize * 8), tile, SPATIAL)
-        core = replace(tile, outer=tile.core)
-        a, b = cut(made, core, SPATIAL), cut(crop_back(exact, like.shape[0], like.shape[1], SPATIAL), core, SPATIAL)
-        error = np.abs(np.subtract(a, b, dtype=np.float32)) / float(np.iinfo(like.dtype).max)
-        self.notes.warn(
-            f"feathered tiles: where they meet, the first restored frame differs from the exact one by "
-            f"{error.max() * 255:.1f} of 255 at most, {error.mean() * 255:.3f} on average"
-        )
+
+class AlignedRunner(_Tiles):
+    """Generates in tiles; features and motion are those of whole frames. Takes the place of `Runner` in a stream, for a
+    network that aligns."""
+
+    def __init__(self, runner: Runner, tiles: Sequence[Tile], mode: TileMode, notes: Notes) -> None:
+        super().__init__(runner, tiles, mode, notes)
+        self.encode, self.judge, self.relate = runner.encode, runner.judge, runner.relate
+
+    def _tile(
+        self,
+        window: Mapping[int, PlusFeatures],
+        times: Sequence[float],
+        tile: Tile,
+        relations: Mapping[int, Motion | None],
+    ) -> Iterator[_Values | None]:
+        model = self.runner.model
+        assert isinstance(model, ALANetPlus)
+        for at in times:
+            with torch.inference_mode(), self.runner.autocast():
+                values = _values(model.generate(window, at, relations, within=tile.outer))
+            yield values
 
 
-def exact_halo(model: ALANet) -> int:
+def tiled(runner: Runner, tiles: Sequence[Tile], mode: TileMode, notes: Notes) -> TiledRunner | AlignedRunner:
+    """What restores in tiles with this runner's network."""
+    kind = TiledRunner if isinstance(runner.model, ALANet) else AlignedRunner
+    return kind(runner, tiles, mode, notes)
+
+
+def passes(model: ALANet | ALANetPlus, tiles: Sequence[Tile]) -> tuple[float, float]:
+    """How often each pixel of a frame goes through the encoder, and a restored one's through the generator."""
+    again = overhead(tiles)
+    if isinstance(model, ALANetPlus):
+        return 1.0, again
+    return (again if len(tiles) == 1 else again * (1.0 + model.config.window + 1)), again
+
+
+def exact_halo(model: ALANet | ALANetPlus) -> int:
     """How far the network sees, in pixels, a multiple of its stride."""
     return round_up(int(model.receptive_radius * SEEN), model.stride)
+
+
+def _values(restored: Tensor) -> _Values | None:
+    return restored[0].permute(1, 2, 0).float().cpu().numpy() if is_finite(restored) else None
 
 
 def _corner(tiles: Sequence[Tile], halo: int, stride: int, height: int, width: int) -> Tile:
@@ -203,12 +280,12 @@ def plan_tiles_for(
     model = runner.model
     budget = free_memory(runner.device) if memory is None else memory
     cost = memory_cost(runner, info, output)
-    if not isinstance(model, ALANet):
-        return _whole(model, info, cost, budget)
     if mode == "feather":
         canvases = 2 * 3 * 4 + 3 * 4  # bytes a pixel: two frames of floats, and one while it is rounded
         cost = replace(cost, per_frame_pixel=cost.per_frame_pixel + canvases)
     grid, room = _grid(model, mode)
+    if isinstance(model, ALANetPlus):
+        room = max(room, whole_work(runner, info))
     return plan_for_memory(info.height, info.width, cost, budget, **grid, most_work=MOST_WORK, room=room)
 
 
@@ -217,8 +294,6 @@ def smaller_tiles(
 ) -> list[Tile] | None:
     """Tiles of at most half the size of these (one or none: of the frame), or of the least size where that is more;
     None where there are no smaller ones."""
-    if not isinstance(model, ALANet):
-        return None
     grid, room = _grid(model, mode)
     high, wide = round_up(height, model.stride), round_up(width, model.stride)
     now = max((tile.outer.pixels for tile in tiles), default=high * wide)
@@ -227,21 +302,8 @@ def smaller_tiles(
     return plan_tiles(high, wide, **grid, max_tile_pixels=most) if most < now else None
 
 
-def _grid(model: ALANet, mode: TileMode) -> tuple[dict[str, int], int]:
+def _grid(model: ALANet | ALANetPlus, mode: TileMode) -> tuple[dict[str, int], int]:
     """Halo and stride of the tiles, and the pixels that must fit into the memory of one whatever they are."""
     if mode == "exact":
         return {"halo": exact_halo(model), "stride": model.stride}, 0
     return {"halo": FEATHER, "stride": model.stride}, (2 * FEATHER + 2 * exact_halo(model)) ** 2  # `_compare`
-
-
-def _whole(model: ALANetPlus, info: VideoInfo, cost: MemoryCost, budget: int | None) -> list[Tile]:
-    """The frame as one tile, where it fits. Its motion may reach across the frame, so that no halo would be exact."""
-    height, width = round_up(info.height, model.stride), round_up(info.width, model.stride)
-    needed = cost.fixed + (cost.per_frame_pixel + cost.per_tile_pixel) * height * width
-    if budget is not None and needed > budget:
-        raise ResourceError(
-            f"{info.width}x{info.height} needs {math.ceil(needed / 2**20)} MiB with a network that aligns frames, "
-            f"which cannot work in tiles, and {budget / 2**20:.0f} MiB are allowed; allow as much, take a smaller "
-            "video or the paper's network"
-        )
-    return plan_for_memory(info.height, info.width, cost, None, halo=0, stride=model.stride)

@@ -25,6 +25,7 @@ from fractions import Fraction
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,7 +42,7 @@ from alanet.model.cost import count_parameters, stream_cost
 from alanet.notes import Notes
 from alanet.restore import RestoreOptions
 from alanet.runner import Runner
-from alanet.tiled import TiledRunner, exact_halo
+from alanet.tiled import AlignedRunner, TiledRunner, exact_halo, tiled
 from alanet.video.codecs import CODECS
 from alanet.video.decode import decode
 from alanet.video.disk import picture_bytes
@@ -132,9 +133,10 @@ def tiles(options: argparse.Namespace, _: Path) -> None:
     width, height = 96 + 4 * widest, 96
     clip = [frame.astype(np.uint16) * 257 for frame in islice(sample(width, height), 3)]
 
-    def made(runner: Runner | TiledRunner) -> np.ndarray:
-        window = {i: runner.encode(frame) for i, frame in enumerate(clip)}
-        return np.stack(list(runner.generate(window, [1.0, 1.5], clip[0]))).astype(np.float64)  # type: ignore[arg-type]
+    def made(runner: Runner | TiledRunner | AlignedRunner) -> np.ndarray:
+        window: dict[int, Any] = {i: runner.encode(frame) for i, frame in enumerate(clip)}
+        pairs = {i: runner.relate(window[i], window[i + 1]) for i in (0, 1)}
+        return np.stack(list(runner.generate(window, [1.0, 1.5], clip[0], pairs))).astype(np.float64)  # type: ignore[arg-type]
 
     def work(halo: int, core: int) -> str:
         return f"{overhead(plan_tiles(2176, 3840, halo=halo, stride=32, max_tile_pixels=(core + 2 * halo) ** 2)):.1f}"
@@ -143,7 +145,7 @@ def tiles(options: argparse.Namespace, _: Path) -> None:
     rows = []
     for halo in range(32, widest + 32, 32):
         grid = plan_tiles(height, width, halo=halo, stride=32, max_tile_pixels=height * (96 + 2 * halo))
-        error = np.abs(made(TiledRunner(one.runner, grid, "exact", Notes())) - whole) / 65535
+        error = np.abs(made(tiled(one.runner, grid, "exact", Notes())) - whole) / 65535
         used = " (used)" if halo == exact_halo(one.model) else ""
         rows.append(
             (f"{halo}{used}", f"{error.max():.1e}", f"{error.mean():.1e}", *(work(halo, core) for core in cores))

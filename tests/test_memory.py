@@ -19,8 +19,9 @@ from alanet.cli import run
 from alanet.errors import ResourceError
 from alanet.frames.frame import Color, VideoInfo
 from alanet.frames.tiles import overhead
-from alanet.memory import _container_limit, free_memory, memory_cost, resident_memory
+from alanet.memory import _container_limit, free_memory, memory_cost, resident_memory, whole_work
 from alanet.model.alanet import ALANet, ALANetConfig
+from alanet.model.alanet_plus import FAST, ALANetPlus
 from alanet.runner import Runner
 from alanet.tiled import MOST_WORK, exact_halo, plan_tiles_for
 
@@ -58,9 +59,16 @@ def least(runner: Runner, info: VideoInfo, mode: str) -> int:
     return int(said[1])
 
 
+@pytest.fixture(scope="module")
+def aligning() -> Runner:
+    return Runner(ALANetPlus(FAST), torch.device("cpu"), "fp32")
+
+
+@pytest.mark.parametrize("kind", ["runner", "aligning"])
 @pytest.mark.parametrize("mode", ["exact", "feather"])
 @pytest.mark.parametrize("size", [(3840, 2160), (7680, 4320)])
-def test_the_least_that_a_refusal_names_is_enough_and_worth_it(runner, mode, size):
+def test_the_least_that_a_refusal_names_is_enough_and_worth_it(kind, mode, size, request):
+    runner = request.getfixturevalue(kind)
     info = replace(UHD, width=size[0], height=size[1])
     mebibytes = least(runner, info, mode)
     tiles = plan_tiles_for(runner, info, mebibytes * MIB, mode, X264)
@@ -74,6 +82,21 @@ def test_feathered_tiles_do_less_work_in_the_same_memory(runner):
     memory = max(least(runner, UHD, mode) for mode in ("exact", "feather")) * MIB
     exact, feather = (plan_tiles_for(runner, UHD, memory, mode, X264) for mode in ("exact", "feather"))
     assert overhead(feather) < 0.7 * overhead(exact)
+
+
+def test_of_a_network_that_aligns_features_wait_whole_and_a_pair_is_compared_whole(aligning):
+    """Tiles save what G takes, down to what the work on a whole frame and pair takes."""
+    cost = memory_cost(aligning, UHD)
+    paper = memory_cost(Runner(ALANet(ALANetConfig(width=0.25)), torch.device("cpu"), "fp32"), UHD)
+    kept = 4 * (12 + 4 * sum(c / cell**2 for c, cell in zip(FAST.channels, (2, 4, 8, 16), strict=True)))
+    assert cost.per_frame_pixel - paper.per_frame_pixel == pytest.approx(kept)
+    room = whole_work(aligning, UHD)
+    assert 0.1 < room / (3840 * 2160) < 0.9
+    budget = least(aligning, UHD, "exact") * MIB
+    tiles = plan_tiles_for(aligning, UHD, budget, "exact", X264)
+    assert max(tile.outer.pixels for tile in tiles) <= room
+    there = SimpleNamespace(model=aligning.model, precision="fp32", device=torch.device("cuda"))
+    assert memory_cost(there, UHD).per_frame_pixel == pytest.approx(1.5 * kept)
 
 
 def test_more_bits_a_larger_network_and_an_encoder_take_more(runner):
