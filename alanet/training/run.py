@@ -40,7 +40,7 @@ from alanet.training.config import Stage, TrainConfig, preset, softening, steps_
 from alanet.training.feed import Sampler
 from alanet.training.loss import Perceptual, RestorationLoss
 from alanet.training.plain import build, hint, overlay
-from alanet.training.supervise import plus_objective
+from alanet.training.supervise import judge_objective, plus_objective
 from alanet.training.train import Hooks, Progress, TrainReport, restoration_objective, train
 from alanet.training.validate import Validation, validator
 
@@ -73,6 +73,7 @@ class RunConfig:
     motion: float = 0.01  # weight of the distance of the estimated motion, of `plus`
     judge: float = 0.01  # weight of the estimates of exposure and sharpness, of `plus`
     motion_first: float = 0.0  # share of the run in which `plus` learns these two alone, and restores nothing
+    judge_only: bool = False  # of the weights `init`, an ALANetPlus, the judge alone learns; all else stays as it is
     clips: ClipOptions = field(default_factory=ClipOptions)
     train: TrainConfig = field(default_factory=TrainConfig)
 
@@ -218,6 +219,8 @@ def prepare(config: RunConfig, device: str | None = None) -> Run:
     else:
         _check_same_network(config, model.config)
         config = replace(config, model=model.config)
+    if config.judge_only:
+        _judge_alone(config, model)
     sampler, clips = _sampler(config, place)
     hooks = Hooks(objective=_objective(config, place), validate=_validate(config) if parallel.rank() == 0 else None)
     return Run(config, model, sampler, clips, hooks, place)
@@ -260,7 +263,19 @@ def _sampler(config: RunConfig, device: torch.device) -> tuple[Sampler, int]:
     return SceneClips(stills, scenes, config.clips, longest=exposure.frames, seed=seed), EPOCH
 
 
+def _judge_alone(config: RunConfig, model: ALANet | ALANetPlus) -> None:
+    """Nothing but the judge learns."""
+    if not config.init or not isinstance(model, ALANetPlus) or not model.config.exposure:
+        raise OptionError("judge_only is for an ALANetPlus with exposure that has learned all else; give it as init")
+    if config.motion_first or config.data:
+        raise OptionError("judge_only goes with scenes (bank, stills), which know their motion, and no motion_first")
+    model.requires_grad_(False)
+    model.judge.requires_grad_(True)
+
+
 def _objective(config: RunConfig, device: torch.device) -> Any:
+    if config.judge_only:
+        return judge_objective()
     training, first = config.train, config.motion_first
     learns = config.plus is not None and config.plus.align and config.clips.motion and config.motion > 0
     if first and not (0 < first < 1 and learns):

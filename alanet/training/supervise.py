@@ -21,7 +21,7 @@ from alanet.model.motion import CELL, Motion, resized
 from alanet.training.loss import Loss, LossTerms
 from alanet.training.trainer import Objective
 
-__all__ = ["exposure_loss", "motion_loss", "plus_objective"]
+__all__ = ["exposure_loss", "judge_objective", "motion_loss", "plus_objective"]
 
 COARSER = 0.5  # weight of each coarser step of the motion
 
@@ -48,6 +48,16 @@ def plus_objective(loss: Loss, *, motion: float = 0.01, exposure: float = 0.01, 
             terms["exposure"], terms["sharp"] = exposure_loss(window, batch.exposure, batch.sweep)
             total = total + exposure * (terms["exposure"] + terms["sharp"])
         return total, {name: term.detach() for name, term in terms.items()}
+
+    return objective
+
+
+def judge_objective() -> Objective:
+    """Exposure and sharpness of every frame of the clips, and nothing else: no motion, no frame restored."""
+
+    def objective(model: nn.Module, batch: Any, fraction: float) -> tuple[Tensor, LossTerms]:
+        exposure, sharp = exposure_loss(cast(ALANetPlus, model).encoded(batch.clip), batch.exposure, batch.sweep)
+        return exposure + sharp, LossTerms(exposure=exposure.detach(), sharp=sharp.detach())
 
     return objective
 
