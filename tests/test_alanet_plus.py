@@ -346,7 +346,7 @@ def test_sizes_keep_their_budgets(config, gmacs, parameters):
     """GMACs an input frame at x2, 640x352: a frame encoded, a pair related, two frames generated."""
     model = ALANetPlus(config)
     cost = stream_cost(model)
-    assert 0.8 * gmacs < cost["encoder"] + cost["motion"] + 2 * cost["generator"] <= gmacs
+    assert 0.75 * gmacs < cost["encoder"] + cost["motion"] + 2 * cost["generator"] <= gmacs
     assert cost["output"] == pytest.approx((cost["encoder"] + cost["motion"]) / 2 + cost["generator"])
     assert count_parameters(model) <= parameters
 

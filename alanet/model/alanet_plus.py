@@ -48,10 +48,10 @@ SMALL = 0.1  # times what the output layers say, so that a step of Adam moves a 
 class ALANetPlusConfig:
     """What rebuilds the network; stored inside its weights. The default is the size `plus`."""
 
-    channels: tuple[int, ...] = (48, 96, 160, 192)  # at scales 1/stem, 1/(2 stem) ...
-    encoder: tuple[int, ...] = (1, 2, 2, 1)  # residual blocks a scale
+    channels: tuple[int, ...] = (32, 96, 160, 192)  # at scales 1/stem, 1/(2 stem) ...
+    encoder: tuple[int, ...] = (0, 2, 2, 1)  # residual blocks a scale
     generator: tuple[int, ...] = (1, 2, 2, 1)
-    motion: int = 48  # channels of the motion estimator
+    motion: int = 32  # channels of the motion estimator
     matching: bool = True  # its comparisons say by themselves where a place has gone
     still: bool = True  # False: a place between two frames is not asked whether it has rather stood still
     window: int = 2  # W of eq. 5, in frames
