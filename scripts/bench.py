@@ -129,6 +129,7 @@ def precision(options: argparse.Namespace, _: Path) -> None:
 def tiles(options: argparse.Namespace, _: Path) -> None:
     """A strip, whose middle tiles have a whole halo on both sides, at 16 bits: the largest difference, by halo."""
     one = restorer(options)
+    stride, used = one.model.stride, exact_halo(one.model)
     widest = round_up(one.model.receptive_radius, 32)
     width, height = 96 + 4 * widest, 96
     clip = [frame.astype(np.uint16) * 257 for frame in islice(sample(width, height), 3)]
@@ -139,17 +140,16 @@ def tiles(options: argparse.Namespace, _: Path) -> None:
         return np.stack(list(runner.generate(window, [1.0, 1.5], clip[0], pairs))).astype(np.float64)  # type: ignore[arg-type]
 
     def work(halo: int, core: int) -> str:
-        return f"{overhead(plan_tiles(2176, 3840, halo=halo, stride=32, max_tile_pixels=(core + 2 * halo) ** 2)):.1f}"
+        grid = plan_tiles(2176, 3840, halo=halo, stride=stride, max_tile_pixels=(core + 2 * halo) ** 2)
+        return f"{overhead(grid):.1f}"
 
     whole, cores = made(one.runner), (256, 512, 1024)
     rows = []
-    for halo in range(32, widest + 32, 32):
-        grid = plan_tiles(height, width, halo=halo, stride=32, max_tile_pixels=height * (96 + 2 * halo))
+    for halo in sorted({*range(32, widest + 32, 32), used}):
+        grid = plan_tiles(height, width, halo=halo, stride=stride, max_tile_pixels=height * (96 + 2 * halo))
         error = np.abs(made(tiled(one.runner, grid, "exact", Notes())) - whole) / 65535
-        used = " (used)" if halo == exact_halo(one.model) else ""
-        rows.append(
-            (f"{halo}{used}", f"{error.max():.1e}", f"{error.mean():.1e}", *(work(halo, core) for core in cores))
-        )
+        name = f"{halo} (used)" if halo == used else str(halo)
+        rows.append((name, f"{error.max():.1e}", f"{error.mean():.1e}", *(work(halo, core) for core in cores)))
     table(("halo, px", "largest difference", "mean", *(f"work at 4K, cores of {core}" for core in cores)), *rows)
 
 
