@@ -16,6 +16,7 @@ not agree with the whole frame exactly, and by how much is measured where four o
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -82,7 +83,7 @@ class TiledFrame:
     descriptor: Tensor  # 1 c, over the whole padded frame
 
 
-class _Tiles:
+class _Tiles(ABC):
     """Frames made tile by tile and put together; whoever knows the network makes a tile.
 
     `tiles` partition the padded frame (`plan_for_memory`); `mode` says how wide their halo is meant to be.
@@ -109,11 +110,11 @@ class _Tiles:
             self._compare(made[0], lambda tile: self._tile(window, times[:1], tile, relations), like, padded)
         yield from made
 
+    @abstractmethod
     def _tile(
         self, window: Mapping[int, Any], times: Sequence[float], tile: Tile, relations: Mapping[int, Motion | None]
     ) -> Iterator[_Values | None]:
         """One tile's outer box at every time: h w 3, float32, not clamped; None where that is not finite."""
-        raise NotImplementedError
 
     def _exact(self, of: _TileMaker, n: int, like: Pixels, padded: tuple[int, ...]) -> list[Pixels | None]:
         made: list[Pixels | None] = [np.empty((*padded, 3), like.dtype) for _ in range(n)]
