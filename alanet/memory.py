@@ -29,6 +29,7 @@ from alanet.frames.tiles import MemoryCost, round_up
 from alanet.model.alanet import ALANet
 from alanet.model.alanet_plus import ALANetPlus
 from alanet.model.motion import CELL, KEYS
+from alanet.model.shutter import EVERY
 from alanet.runner import Runner
 from alanet.video.codecs import shape_of
 from alanet.video.plan import OutputPlan
@@ -106,7 +107,8 @@ def _aligned_bytes(model: ALANetPlus, value: int) -> tuple[float, float]:
     features: float = 3 * 4 + value * sum(c / cell**2 for c, cell in zip(config.channels, config.cells, strict=True))
     finest = config.channels[0] / config.stem**2
     aligned = (2 * value + 8) * finest + 4 * (3 + 3 + 2 + 2 + 2)  # features; a frame and its part, flow, grid, shares
-    return (held + 1) * features, held * aligned + 9 * value * finest
+    along = 4 * (2 + 3 + 3 + 3) + value * config.along / config.stem**2 if config.knows_smear and config.along else 0
+    return (held + 1) * features, held * aligned + 9 * value * finest + along
 
 
 def _whole_bytes(model: ALANetPlus, precision: str) -> float:
@@ -115,7 +117,8 @@ def _whole_bytes(model: ALANetPlus, precision: str) -> float:
     config = model.config
     encoded = 4 * (3 + 4) + 3 * value * config.channels[0] / config.stem**2  # unshuffled; evenness; a convolution's
     compared = 2 * 4 * (4 * KEYS + 2 * (KEYS + 16) + 3 * config.motion) / CELL**2  # both ways, keys and their products
-    return max(encoded, compared)
+    judged = 4 + 4 * (2 + 2 + 2 + 4 + 10) / EVERY**2  # light; motion, ways, paces, and what is being looked up
+    return max(encoded, compared, judged)
 
 
 def _bytes_a_pixel(pixel_format: str) -> float:

@@ -66,15 +66,28 @@ class Runner:
         """Whether the network estimates exposure."""
         return isinstance(self.model, ALANetPlus) and self.model.config.exposure
 
-    def judge(self, encoded: Features | PlusFeatures) -> Judged | None:
-        """The estimated exposure of a frame, and whether it is sharp; None from a network that estimates none, or
-        nothing that is finite."""
+    def judge(
+        self,
+        window: Mapping[int, Any],
+        i: int,
+        relations: Mapping[int, Motion | None] = MappingProxyType({}),
+    ) -> Judged | None:
+        """The estimated exposure of frame i of a window, and whether it is sharp; None from a network that estimates
+        none, or nothing that is finite. `relations` to its neighbours make it better, where the network relates."""
         if not isinstance(self.model, ALANetPlus) or not self.model.config.exposure:
             return None
-        assert isinstance(encoded, PlusFeatures)
-        exposure, limit = float(encoded.exposure), self.model.config.sharp_above
-        sharp = float(encoded.sharp) > math.log(limit / (1 - limit))
-        return Judged(exposure, sharp) if math.isfinite(exposure) else None
+        exposure, sharp = self.opinion(window, i, relations)
+        limit = self.model.config.sharp_above
+        return Judged(exposure, sharp > math.log(limit / (1 - limit))) if math.isfinite(exposure) else None
+
+    def opinion(
+        self, window: Mapping[int, PlusFeatures], i: int, relations: Mapping[int, Motion | None]
+    ) -> tuple[float, float]:
+        """Exposure of frame i in periods, and the logit of the probability that it is sharp, by an ALANetPlus."""
+        assert isinstance(self.model, ALANetPlus)
+        with torch.inference_mode(), self.autocast():
+            informed = self.model.informed({i: window[i]}, relations)[i]
+        return float(informed.exposure), float(informed.sharp)
 
     def relate(self, a: Features | PlusFeatures, b: Features | PlusFeatures) -> Motion | None:
         """What the network keeps of a pair of neighbours; None for the paper's, which keeps nothing."""

@@ -61,14 +61,17 @@ class SteadyRunner:
         """A frame, whose features are made when a restored frame looks at it: there errors can be dealt with."""
         return self._new(pixels)
 
-    def judge(self, frame: _Kept) -> Judged | None:
-        """What the network thinks of a frame; None where it has no opinion."""
-        pixels = frame.pixels
+    def judge(
+        self, window: Mapping[int, _Kept], i: int, relations: Mapping[int, _Kept | None] = MappingProxyType({})
+    ) -> Judged | None:
+        """What the network thinks of frame i of a window; None where it has no opinion."""
+        pixels = window[i].pixels
         assert pixels is not None
         while True:
             at_work: Any = self._at_work
             try:
-                judged: Judged | None = at_work.judge(frame.get(at_work, partial(at_work.encode, pixels)))
+                features, pairs = self._known(window, relations)
+                judged: Judged | None = at_work.judge(features, i, pairs)
             except RuntimeError as error:
                 if not is_full_gpu(error):
                     raise
@@ -112,13 +115,20 @@ class SteadyRunner:
         relations: Mapping[int, _Kept | None],
     ) -> Iterator[Pixels | None]:
         at_work: Any = self._at_work
+        features, pairs = self._known(window, relations)
+        for at, picture in zip(times, at_work.generate(features, times, like, pairs), strict=True):
+            yield self._in_fp32(window, at, like, relations) if picture is None else picture
+
+    def _known(
+        self, window: Mapping[int, _Kept], relations: Mapping[int, _Kept | None]
+    ) -> tuple[dict[int, Any], dict[int, Any]]:
+        """Frames and pairs as what is at work now makes them, once."""
+        at_work: Any = self._at_work
         features = {i: kept.get(at_work, partial(at_work.encode, kept.pixels)) for i, kept in window.items()}
-        pairs = {
+        return features, {
             i: pair and pair.get(at_work, partial(at_work.relate, features[i], features[i + 1]))
             for i, pair in relations.items()
         }
-        for at, picture in zip(times, at_work.generate(features, times, like, pairs), strict=True):
-            yield self._in_fp32(window, at, like, relations) if picture is None else picture
 
     def _in_fp32(
         self, window: Mapping[int, _Kept], at: float, like: Pixels, relations: Mapping[int, _Kept | None]

@@ -43,8 +43,8 @@ class Restoring(Protocol[E]):
 
     def encode(self, pixels: Pixels) -> E: ...
 
-    def judge(self, encoded: E) -> Judged | None:
-        """None from a network that has no opinion."""
+    def judge(self, window: Mapping[int, E], i: int, relations: Mapping[int, Any], /) -> Judged | None:
+        """Frame i, among its neighbours; None from a network that has no opinion."""
 
     def relate(self, a: E, b: E) -> Any: ...
 
@@ -227,16 +227,22 @@ class _Ring(Generic[E]):
         first = self.held[i].first
         last = max(j for j, held in self.held.items() if held.first == first)
         seen = {j for phase in phases for j in window_of(i + phase, self.window, first, last, around=self.around)}
+        window, relations = self._known(seen)
+        yield from self.runner.generate(window, [float(i + phase) for phase in phases], like, relations)
+
+    def _known(self, seen: Iterable[int]) -> tuple[dict[int, E], dict[int, Any]]:
+        """What the network made of these frames, and of the pairs among them."""
         window = {j: self.held[j].encoded.get() for j in sorted(seen)}
         pairs = {j: self.held[j + 1].relation for j in window if j + 1 in window}
-        relations = {j: None if pair is None else pair.get() for j, pair in pairs.items()}
-        yield from self.runner.generate(window, [float(i + phase) for phase in phases], like, relations)
+        return window, {j: None if pair is None else pair.get() for j, pair in pairs.items()}
 
     def _passed(self, i: int, phases: Sequence[Fraction]) -> bool:
         """Whether frame i is shown as it came; where the network is needed for any phase, its opinion is counted."""
         if not phases or (self.strength == 0 and not any(phases)):
             return bool(phases)
-        judged = self.runner.judge(self.held[i].encoded.get())
+        first = self.held[i].first
+        window, relations = self._known(j for j in (i - 1, i, i + 1) if j in self.held and self.held[j].first == first)
+        judged = self.runner.judge(window, i, relations)
         if judged is not None:
             self.counts.judged += 1
             self.counts.sharp += judged.sharp

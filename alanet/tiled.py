@@ -171,7 +171,7 @@ class TiledRunner(_Tiles):
         places = padded.shape[0] * padded.shape[1] // self.runner.model.stride**2
         return TiledFrame(padded, total / places)
 
-    def judge(self, encoded: TiledFrame) -> None:
+    def judge(self, window: Mapping[int, TiledFrame], i: int, relations: Mapping[int, Any]) -> None:
         """The paper's network has no opinion on a frame."""
 
     def relate(self, a: TiledFrame, b: TiledFrame) -> None:

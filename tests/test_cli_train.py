@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+import torch
 from media import make_video
 from noise import make_bank
 
@@ -229,6 +230,19 @@ def test_weights_of_the_network_beyond_the_paper_go_on_being_told_the_motion(sti
     batch = run.sampler.batch(0, size=1, crop=32)
     assert batch.flow is not None
     assert batch.sweep is not None
+
+
+def test_weights_to_start_from_grow_into_the_network_asked_for(stills, tmp_path):
+    shape = ALANetPlusConfig((8, 8, 12), (1, 1, 1), (1, 1, 1), motion=8, stem=4, shutter=False, along=0)
+    save_weights(ALANetPlus(shape), tmp_path / "init.safetensors")
+    wanted = {"channels": [8, 8, 16], "encoder": [1, 1, 1], "generator": [1, 1, 1], "motion": 8, "stem": 4}
+    values = {"stills": stills, "init": str(tmp_path / "init.safetensors"), "train": {"steps": 1}}
+    run = prepare(run_config({**values, "plus": wanted}), "cpu")
+    assert run.model.config.channels == (8, 8, 16)
+    weight = load_model(tmp_path / "init.safetensors").encoder.down[2].weight
+    assert torch.equal(run.model.encoder.down[2].weight[:12], weight)
+    with pytest.raises(OptionError, match=r"channels \(8, 8, 12\) cannot grow into channels \(8, 8, 10\)"):
+        prepare(run_config({**values, "plus": {**wanted, "channels": [8, 8, 10]}}), "cpu")
 
 
 @pytest.mark.parametrize(

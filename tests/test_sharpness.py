@@ -100,7 +100,7 @@ def test_what_the_threshold_says_is_what_the_network_then_does(network, bank):
     for one in judged:
         features = runner.encode(np.zeros((16, 16, 3), np.uint8))
         features = replace(features, sharp=torch.tensor([one.logit]))
-        assert runner.judge(features).sharp == (one.logit > limit)
+        assert runner.judge({0: features}, 0).sharp == (one.logit > limit)
 
 
 def test_scenes_give_every_exposure_its_own_smear(network, bank):

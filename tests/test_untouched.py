@@ -90,7 +90,7 @@ def test_only_frames_judged_sharp_pass(tmp_path, monkeypatch):
     source = make_video(tmp_path / "a.mkv", frames=6, codec="ffv1")
     ours = restorer(network())
     opinions = iter([True, False, False, True, True, False])
-    monkeypatch.setattr(ours.runner, "judge", lambda encoded: Judged(0.5, next(opinions)))
+    monkeypatch.setattr(ours.runner, "judge", lambda window, i, relations: Judged(0.5, next(opinions)))
     report = ours.restore(source, tmp_path / "b.mkv", RestoreOptions(encode=EncodeOptions(codec="ffv1")))
     same = [alike(a, b) for a, b in zip(planes_of(source), planes_of(tmp_path / "b.mkv")[::2], strict=True)]
     assert same == [True, False, False, True, True, False]
@@ -102,11 +102,11 @@ def test_an_opinion_that_is_no_number_is_none():
     """A network gone wrong passes nothing by that, and does not spoil the mean exposure."""
     ours = restorer(network())
     pixels = np.zeros((16, 16, 3), np.uint8)
-    assert ours.runner.judge(ours.runner.encode(pixels)) == Judged(pytest.approx(0.5), True)
+    assert ours.runner.judge({0: ours.runner.encode(pixels)}, 0) == Judged(pytest.approx(0.5), True)
     with torch.no_grad():
         ours.model.judge.say.bias.fill_(torch.nan)
-    assert ours.runner.judge(ours.runner.encode(pixels)) is None
-    assert restorer(ALANet(ALANetConfig(width=0.125))).runner.judge(None) is None
+    assert ours.runner.judge({0: ours.runner.encode(pixels)}, 0) is None
+    assert restorer(ALANet(ALANetConfig(width=0.125))).runner.judge({0: None}, 0) is None
 
 
 def test_a_gpu_that_is_full_when_a_frame_is_judged_takes_smaller_tiles(monkeypatch):
@@ -114,16 +114,16 @@ def test_a_gpu_that_is_full_when_a_frame_is_judged_takes_smaller_tiles(monkeypat
     fails = iter([True, False])
     real = steady.runner.judge
 
-    def judge(encoded):
+    def judge(*given):
         if next(fails):
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return real(encoded)
+        return real(*given)
 
     taken = []
     monkeypatch.setattr(steady.runner, "judge", judge)
     monkeypatch.setattr(steady, "_take_smaller", taken.append)
     pixels = np.zeros((16, 16, 3), np.uint8)
-    assert steady.judge(steady.encode(pixels)).sharp
+    assert steady.judge({0: steady.encode(pixels)}, 0).sharp
     assert len(taken) == 1
     assert taken[0] is pixels
 
@@ -244,14 +244,18 @@ def test_info_shows_what_the_network_makes_of_it(tmp_path, capsys):
 
 
 def test_frames_between_those_looked_at_are_as_the_one_before():
-    looked = []
+    looked, before = [], []
 
-    def judge(pixels):
+    def judge(pixels, earlier):
         looked.append(int(pixels[0, 0, 0]))
+        before.append(None if earlier is None else int(earlier[0, 0, 0]))
         return None if len(looked) == 1 else Judged(float(len(looked)), len(looked) == 2)
 
     frames = [Frame(np.full((2, 2, 3), i, np.uint8), Fraction(i), Fraction(1)) for i in range(7)]
-    found = analyse(((frame, SimpleNamespace(duplicate=False, blur=0.5), False) for frame in frames), judge, 2)
+    found = analyse(
+        ((frame, SimpleNamespace(duplicate=False, blur=0.5), frame.time == 4) for frame in frames), judge, 2
+    )
     assert looked == [0, 2, 4, 6]
+    assert before == [None, 1, None, 5]  # across a cut there is no motion
     assert found.exposures == [2.0, 2.0, 2.0, 2.0, 3.0, 3.0, 4.0]  # the first was no opinion
     assert (found.judged, found.sharp) == (3, 1)

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,7 +21,10 @@ from alanet.cli.show import bars, clock, count, marks, rate, ruler, safe, size
 if TYPE_CHECKING:
     from alanet.frames.cuts import Scores
     from alanet.frames.frame import Frame, Pixels, VideoInfo
+    from alanet.runner import Runner
     from alanet.stream import Judged
+
+    Judge = Callable[[Pixels, Pixels | None], Judged | None]
 
 __all__ = ["Analysis", "analyse", "info"]
 
@@ -82,15 +86,16 @@ def info(
 
 def analyse(
     frames: Iterable[tuple[Frame, Scores, bool]],
-    judge: Callable[[Pixels], Judged | None] | None = None,
+    judge: Judge | None = None,
     every: int = 1,
 ) -> Analysis:
     """One pass over (frame, its scores, whether it starts a new shot); the first frame starts none.
 
-    judge: what a network thinks of a frame, asked of one frame in `every`.
+    judge: what a network thinks of a frame, given the one before in its shot; asked of one frame in `every`.
     """
     found = Analysis()
     before: Fraction | None = None
+    shown: Pixels | None = None
     for frame, scores, cut in frames:
         if before is None:
             found.start = frame.time
@@ -98,7 +103,8 @@ def analyse(
             gap = frame.time - before
             found.shortest = gap if found.shortest is None else min(found.shortest, gap)
             found.longest = gap if found.longest is None else max(found.longest, gap)
-        said = judge(frame.pixels) if judge is not None and found.frames % every == 0 else None
+        shown = None if cut else shown
+        said = judge(frame.pixels, shown) if judge is not None and found.frames % every == 0 else None
         if said is not None:
             found.judged += 1
             found.sharp += said.sharp
@@ -112,6 +118,7 @@ def analyse(
         found.duplicates += scores.duplicate
         found.blurs.append(scores.blur)
         before, found.end = frame.time, frame.time + frame.duration
+        shown = frame.pixels
     return found
 
 
@@ -124,14 +131,20 @@ def _examined(video: VideoInfo, reading: Reading) -> Iterable[tuple[Frame, Score
     return examined if reading.cuts == "auto" else ((frame, scores, False) for frame, scores, _ in examined)
 
 
-def _judge(video: VideoInfo, network: Network) -> tuple[Callable[[Pixels], Judged | None] | None, int]:
+def _judge(video: VideoInfo, network: Network) -> tuple[Judge | None, int]:
     """What a network that is named thinks of a frame, and of which frames: all of a short video, else one a bar."""
     if network.model is None:
         return None, 1
     runner = network.restorer().runner
     frames = video.frame_count or (round(video.duration * video.rate) if video.duration else 0)
     every = max(1, frames // TRACK)
-    return (lambda pixels: runner.judge(runner.encode(pixels))) if runner.judges else None, every
+    return partial(_opinion, runner) if runner.judges else None, every
+
+
+def _opinion(runner: Runner, pixels: Pixels, before: Pixels | None) -> Judged | None:
+    """By the motion from the frame before, where there is one; a restoration knows the motion to the next one too."""
+    window = {1: runner.encode(pixels)} if before is None else {0: runner.encode(before), 1: runner.encode(pixels)}
+    return runner.judge(window, 1, {0: runner.relate(window[0], window[1])} if 0 in window else {})
 
 
 def _estimate(path: Path, reading: Reading, network: Network) -> float | None:

@@ -7,14 +7,14 @@ Two truths are told apart, since neither alone is what one wants to know:
     by exposure   sharp: an exposure of 1; blurry: 5 or more, whatever moves. All that is known of a video; a long
                   exposure of what stands still counts as blurry although it looks sharp.
 
-Frames are judged as `alanet restore` would: whole, rounded to 8 bits, by the same runner. Exposures are counted in
-sharp frames of which `period` make a period.
+Frames are judged as `alanet restore` would: whole, rounded to 8 bits, among their neighbours (of the same exposure), by
+the same runner. Exposures are counted in sharp frames of which `period` make a period.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -28,6 +28,7 @@ from alanet.evaluation.footage import Footage
 from alanet.evaluation.report import as_table
 from alanet.frames.exposure import Exposure, average, to_eight_bits
 from alanet.model.alanet_plus import ALANetPlus, PlusFeatures
+from alanet.model.motion import Motion
 from alanet.runner import Runner
 
 __all__ = [
@@ -90,8 +91,8 @@ def judge_scenes(runner: Runner, bank: Bank, count: int | None = None) -> Iterat
         sharp, sweep = bank.sharp(scene).cpu().numpy(), bank.sweep(scene).cpu()[None]
         for length in (n for n in EXPOSURES if n <= bank.exposure.frames):
             extents = smear(torch.full((1, t), length), sweep, period)[0].tolist()
-            for i, extent in enumerate(extents):
-                yield _judged(runner, sharp[bank.exposure.window(i, length)], period, extent)
+            frames = (sharp[bank.exposure.window(i, length)] for i in range(t))
+            yield from _judged(runner, frames, period, length, extents)
 
 
 def judge_footage(runner: Runner, footage: Footage, period: int = 8) -> Iterator[Judgement]:
@@ -101,20 +102,45 @@ def judge_footage(runner: Runner, footage: Footage, period: int = 8) -> Iterator
         raise DataError(
             f"{footage.subject.name} has {len(footage.frames)} frames; exposures up to {exposure.frames} need as many"
         )
-    for i in range(t):
-        for length in EXPOSURES:
-            yield _judged(runner, footage.frames[exposure.window(i, length)], period, None)
+    for length in EXPOSURES:
+        frames = (footage.frames[exposure.window(i, length)] for i in range(t))
+        yield from _judged(runner, frames, period, length, [None] * t)
 
 
-def _judged(runner: Runner, frames: Any, period: int, extent: float | None) -> Judgement:
-    """frames: t h w 3 uint8, those the shutter is open for."""
-    mean = to_eight_bits(average(frames.astype(np.float32) / 255))
-    features = runner.encode(np.rint(mean * 255).astype(np.uint8))
-    assert isinstance(features, PlusFeatures)
-    logit, estimate = float(features.sharp), float(features.exposure) * period
-    if not (math.isfinite(logit) and math.isfinite(estimate)):
+def _judged(
+    runner: Runner, frames: Iterable[Any], period: int, length: int, extents: Sequence[float | None]
+) -> Iterator[Judgement]:
+    """A clip as a stream judges it, each frame by the motion to its neighbours too. frames: of each input, those that
+    the shutter is open for, t h w 3 uint8."""
+    window: dict[int, PlusFeatures] = {}
+    relations: dict[int, Motion | None] = {}
+    for i, open_for in enumerate(frames):
+        mean = to_eight_bits(average(open_for.astype(np.float32) / 255))
+        features = runner.encode(np.rint(mean * 255).astype(np.uint8))
+        assert isinstance(features, PlusFeatures)
+        window[i] = features
+        if i:
+            relations[i - 1] = runner.relate(window[i - 1], features)
+            yield _judgement(runner, window, i - 1, relations, period, length, extents[i - 1])
+            del window[i - 1]
+            relations.pop(i - 2, None)
+    last = len(extents) - 1
+    yield _judgement(runner, window, last, relations, period, length, extents[last])
+
+
+def _judgement(
+    runner: Runner,
+    window: Mapping[int, PlusFeatures],
+    i: int,
+    relations: Mapping[int, Motion | None],
+    period: int,
+    length: int,
+    extent: float | None,
+) -> Judgement:
+    exposure, logit = runner.opinion(window, i, relations)
+    if not (math.isfinite(logit) and math.isfinite(exposure)):
         raise DataError("the network's judgement is NaN or infinite; its weights are of no use")
-    return Judgement(len(frames), extent, estimate, logit)
+    return Judgement(length, extent, exposure * period, logit)
 
 
 def shares(judged: Sequence[Judgement], threshold: float, truth: Truth) -> tuple[float, float]:

@@ -12,7 +12,8 @@ What is added: (1) G predicts a correction to the input (deblurred) or to the bl
 say that the place stands still; without motion and with even attention this is eq. 5 and 6 divided by their number of
 frames; (5) any time; (6) each frame's exposure is estimated, and a frame that is judged sharp is given back as it is;
 (7) motion times exposure is how far each place was smeared, and G is told: direction and length of the blur need not be
-found in one frame's pixels.
+found in one frame's pixels; (8) exposure and sharpness are judged once more when the motion is known (`shutter.py`);
+(9) what G restored is corrected once more by what is seen along the smear (`along.py`).
 
 Axes: b batch, t frames of a clip, n restored frames, c channels, h w height and width; cells and flows as in
 `motion.py`. Frames are float32 RGB in [0, 1]; h and w are multiples of `stride`. Time counts input periods.
@@ -35,8 +36,10 @@ from torch import Tensor, nn
 from alanet.errors import OptionError, TimeError
 from alanet.frames.tiles import Box
 from alanet.frames.windows import window_of
+from alanet.model.along import REACH, AlongSmear, shortened
 from alanet.model.attention import ChannelAttention, attend, describe, gated
 from alanet.model.motion import CELL, Motion, MotionEstimator, act, conv, exact, moving, resized, towards, warp, zeroed
+from alanet.model.shutter import Shutter, curves
 
 __all__ = ["FAST", "PLUS", "ALANetPlus", "ALANetPlusConfig", "PlusFeatures"]
 
@@ -62,6 +65,8 @@ class ALANetPlusConfig:
     align: bool = True  # False: neighbours as they lie, evenly attended
     exposure: bool = True  # False: not estimated, no frame passes through
     smear: bool = True  # False: G is not told how far each place was smeared; needs align and exposure
+    shutter: bool = True  # False: exposure is not judged again by the motion; needs align and exposure
+    along: int = 24  # channels of what corrects along the smear; 0: nothing does; needs align and exposure
     bands: Literal["learned", "given"] = "given"  # what sharpness is judged by; given: differences of near pixels
     sharp_above: float = 0.9  # probability from which a frame counts as sharp
 
@@ -81,6 +86,8 @@ class ALANetPlusConfig:
             raise OptionError(f"gates {self.gates!r} is not one of pair, paper")
         if self.bands not in ("learned", "given"):
             raise OptionError(f"bands {self.bands!r} is not one of learned, given")
+        if not (self.along == 0 or 4 <= self.along <= 256):
+            raise OptionError(f"along {self.along}; allowed: 0, or 4 to 256 channels")
         if not 0 < self.sharp_above < 1:
             raise OptionError(f"sharp_above {self.sharp_above} is not a probability between 0 and 1")
 
@@ -88,6 +95,11 @@ class ALANetPlusConfig:
     def cells(self) -> tuple[int, ...]:
         """Pixels to a side of a feature at each scale."""
         return tuple(self.stem * 2**level for level in range(len(self.channels)))
+
+    @property
+    def knows_smear(self) -> bool:
+        """Whether motion and exposure are both estimated."""
+        return self.align and self.exposure
 
     @property
     def motion_levels(self) -> tuple[int, ...]:
@@ -149,6 +161,8 @@ class ALANetPlus(nn.Module):
                 config.motion,
                 matching=config.matching,
             )
+        if config.knows_smear and config.shutter:
+            self.shutter = Shutter()
 
     @property
     def receptive_radius(self) -> int:
@@ -162,7 +176,8 @@ class ALANetPlus(nn.Module):
             radius += cell  # the convolution that joins, or of the smear's code
             radius += 2 * self.config.generator[level] * cell
             radius += 2 * cell if level in self.config.motion_levels else 0  # a flow looked at again
-        return radius + CELL + self.config.stem  # the finest change of a flow at full size; to_rgb
+        reach = REACH if self.config.knows_smear and self.config.along else 0
+        return radius + CELL + self.config.stem + reach  # the finest change of a flow at full size; to_rgb
 
     def can_restore(self, phase: Fraction) -> bool:
         """Whether the frame at `phase` in [0, 1) between two inputs can be asked for: all can."""
@@ -211,7 +226,27 @@ class ALANetPlus(nn.Module):
         if not self.config.align:
             return None
         motion: Motion = self.motion(*([x.scales[level] for level in self.config.motion_levels] for x in (a, b)))
-        return motion
+        return self._with_curves(motion, a.frame, b.frame)
+
+    def _with_curves(self, motion: Motion, a: Tensor, b: Tensor) -> Motion:
+        """A pair's motion, with what it tells of both frames' exposure."""
+        if not hasattr(self, "shutter"):
+            return motion
+        return replace(motion, curves=(curves(a, motion.forward), curves(b, -motion.backward)))
+
+    def informed(
+        self, window: Mapping[int, PlusFeatures], relations: Mapping[int, Motion | None]
+    ) -> dict[int, PlusFeatures]:
+        """The window with exposure and sharpness of each frame judged again by its motion, where that is known."""
+        known = dict(window)
+        for j, features in window.items() if hasattr(self, "shutter") else ():
+            after, before = relations.get(j), relations.get(j - 1)
+            seen = [pair.curves[end] for pair, end in ((after, 0), (before, 1)) if pair is not None and pair.curves]
+            if seen:
+                told = sum(seen[1:], seen[0]) / len(seen)
+                exposure, sharp = self.shutter(told, features.exposure, features.sharp)
+                known[j] = replace(features, exposure=exposure, sharp=sharp)
+        return known
 
     def generate(
         self,
@@ -233,6 +268,10 @@ class ALANetPlus(nn.Module):
             raise TimeError(
                 f"time {time} cannot be restored: it lies outside the frames given, {min(window)} to {max(window)}"
             )
+        reach = self.config.window // 2 if time == i else self.config.around
+        seen = range(anchors[0] - reach, anchors[-1] + reach + 1)  # and nothing else, whatever else is known
+        relations = {j: relations[j] for j in seen[:-1] if j in relations}
+        window = self.informed({j: window[j] for j in seen if j in window}, relations)
         if time == i:
             return self._deblurred(window, i, relations, within)
         return self._interpolated(window, i, window[i].descriptors[0].new_tensor(time - i), relations, within)
@@ -275,13 +314,13 @@ class ALANetPlus(nn.Module):
         shares: dict[int, Tensor | float] = {i: 1 - phase, i + 1: phase}
         seen = [Candidate(window[j], flow, shares.get(j, 0.0), (i + phase - j).abs(), j in shares)
                 for j, flow in sorted(flows.items())]  # fmt: skip
-        smeared: Tensor | None = None
-        if self.config.smear and self.config.align and self.config.exposure:
+        smear: Tensor | None = None
+        if self.config.knows_smear:
             a, b = flows[i], flows[i + 1]
             assert a is not None
             assert b is not None
-            smeared = smear_code(b - a, (window[i].exposure + window[i + 1].exposure) / 2)
-        restored: Tensor = self.generator(seen, smeared, within)
+            smear = _smear(b - a, (window[i].exposure + window[i + 1].exposure) / 2)
+        restored: Tensor = self.generator(seen, smear, within)
         return restored
 
     def _smear_of(
@@ -291,9 +330,9 @@ class ALANetPlus(nn.Module):
         after, before = relations.get(i), relations.get(i - 1)
         moved = [] if after is None else [after.forward]
         moved += [] if before is None else [-before.backward]
-        if not moved or not self.config.smear or not self.config.exposure:
+        if not moved or not self.config.exposure:
             return None
-        return smear_code(torch.stack(moved).mean(0), window[i].exposure)
+        return _smear(torch.stack(moved).mean(0), window[i].exposure)
 
     def _chained(
         self,
@@ -326,8 +365,9 @@ class ALANetPlus(nn.Module):
         motion = self.motion(a, b)
         parts = zip(*(x.chunk(len(pairs)) for x in (motion.forward, motion.backward)), strict=True)
         steps = [[x.chunk(len(pairs)) for x in step] for step in motion.steps]
-        return {j: Motion(f, g, tuple((x[k], y[k]) for x, y in steps))
-                for k, (j, (f, g)) in enumerate(zip(pairs, parts, strict=True))}  # fmt: skip
+        found = {j: Motion(f, g, tuple((x[k], y[k]) for x, y in steps))
+                 for k, (j, (f, g)) in enumerate(zip(pairs, parts, strict=True))}  # fmt: skip
+        return {j: self._with_curves(pair, window[j].frame, window[j + 1].frame) for j, pair in found.items()}
 
 
 class Encoder(nn.Module):
@@ -412,19 +452,22 @@ class Generator(nn.Module):
         self.up = nn.ModuleList(conv(c[level + 1], c[level], 1) for level in levels[:-1])
         self.join = nn.ModuleList(conv(2 * c[level], c[level], 3) for level in levels[:-1])
         self.blocks = nn.ModuleList(_blocks(n, m) for n, m in zip(c, config.generator, strict=True))
-        if config.smear and config.align and config.exposure:
+        if config.smear and config.knows_smear:
             self.smear = nn.ModuleList(Modulation(n) for n in c)
+        if config.along and config.knows_smear:
+            self.along = AlongSmear(c[0], config.stem, config.along)
         fine = config.motion_levels if config.align else ()
         self.refine = nn.ModuleDict({str(level): Refinement(c[level], config.motion // 2) for level in fine})
         self.to_rgb = zeroed(conv(c[0], 3 * config.stem**2, 3))
         self.ask = conv(c[0], KEYS, 1)
         self.to_shares = zeroed(conv(KEYS, config.stem**2, 3))
 
-    def forward(self, seen: Sequence[Candidate], smeared: Tensor | None = None, within: Box | None = None) -> Tensor:
-        """The restored frame, or the part `within` of it, from the frames it looks at, and the code of its smear
-        (b 3 h/4 w/4): b 3 h w. Flows and smear are the whole frame's."""
+    def forward(self, seen: Sequence[Candidate], smear: Tensor | None = None, within: Box | None = None) -> Tensor:
+        """The restored frame, or the part `within` of it, from the frames it looks at, and its smear (b 2 h/4 w/4,
+        pixels): b 3 h w. Flows and smear are the whole frame's."""
         seen = [replace(k, flow=None if k.flow is None else _part(k.flow, CELL, within)) for k in seen]
-        smeared = None if smeared is None else _part(smeared, CELL, within)
+        smear = None if smear is None else _part(smear, CELL, within)
+        code = smear_code(smear) if smear is not None and self.config.smear else None
         x: Tensor | None = None
         changes: list[Tensor | None] = [None] * len(seen)  # of the flows, in cells of the scale before
         keys: list[Tensor] = []
@@ -437,8 +480,8 @@ class Generator(nn.Module):
                 x = self.up[level](resized(x, 2 * cell, cell))
             z, keys = self.fusions[level](seen, aligned, x)
             x = z if x is None else act(self.join[level](torch.cat((x, z), dim=1)))
-            if smeared is not None:
-                x = self.smear[level](x, resized(smeared, CELL, cell))
+            if code is not None:
+                x = self.smear[level](x, resized(code, CELL, cell))
             x = self.blocks[level](x)
             if str(level) in self.refine:
                 changes = self._refined(level, x, keys, flows, changes)
@@ -446,7 +489,11 @@ class Generator(nn.Module):
         stem = self.config.stem
         changes = [None if change is None else resized(change, stem, 1) for change in changes]
         restored = SMALL * F.pixel_shuffle(exact(self.to_rgb, x), stem)
-        return self._blend(seen, changes, x, keys, within) + restored if self.config.residual else restored + 0.5
+        blend = self._blend(seen, changes, x, keys, within) if self.config.residual else restored.new_full((), 0.5)
+        restored = blend + restored
+        if smear is not None and self.config.along and self.config.residual:
+            restored = restored + self.along(blend, restored, shortened(smear), x)
+        return restored
 
     def _refined(
         self,
@@ -597,18 +644,23 @@ class Block(nn.Module):
         return changed
 
 
-def smear_code(motion: Tensor, exposure: Tensor) -> Tensor:
-    """Motion (b 2 h w, pixels a period) and exposure (b, periods) -> b 3 h w in [-1, 1]: the length of the smear, and
-    that times cosine and sine of twice its angle, as a smear looks alike both ways. n pixels have length n / (n + 2).
-
-    No gradient goes back: motion and exposure are learned from what they are, not from what would please G.
-    """
-    kind = torch.promote_types(motion.dtype, torch.float32)
-    x, y = (motion.detach().to(kind) * rearrange(exposure.detach().to(kind), "b -> b 1 1 1")).unbind(1)
+def smear_code(smear: Tensor) -> Tensor:
+    """Smear (b 2 h w, pixels) -> b 3 h w in [-1, 1]: its length, and that times cosine and sine of twice its angle, as
+    a smear looks alike both ways. n pixels have length n / (n + 2)."""
+    x, y = smear.unbind(1)
     square = x * x + y * y
     length = (square + 1e-6).sqrt()
     scale = 1 / (length * (length + 2))
     return torch.stack((square * scale, (x * x - y * y) * scale, 2 * x * y * scale), dim=1)
+
+
+def _smear(motion: Tensor, exposure: Tensor) -> Tensor:
+    """Motion (b 2 h w, pixels a period) times exposure (b, periods), at least float32.
+
+    No gradient goes back: motion and exposure are learned from what they are, not from what would please G.
+    """
+    kind = torch.promote_types(motion.dtype, torch.float32)
+    return motion.detach().to(kind) * rearrange(exposure.detach().to(kind), "b -> b 1 1 1")
 
 
 def _blocks(channels: int, count: int) -> nn.Sequential:

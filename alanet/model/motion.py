@@ -53,6 +53,7 @@ class Motion:
     forward: Tensor  # b 2 h/4 w/4: where what is seen in a has gone to in b
     backward: Tensor  # b 2 h/4 w/4: where what is seen in b has come from in a
     steps: tuple[tuple[Tensor, Tensor], ...] = ()  # (forward, backward), coarse to fine, each of its own size
+    curves: tuple[Tensor, ...] = ()  # b k of a, and of b: what the motion tells of their exposure (`shutter.py`)
 
 
 class MotionEstimator(nn.Module):

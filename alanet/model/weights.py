@@ -40,6 +40,7 @@ __all__ = [
 MAX_BYTES = 1 << 30  # far above any network of ours
 MAX_HEADER = 1 << 20
 BYTES_OF = {"F16": 2, "BF16": 2, "F32": 4}
+UNKNOWN_BEFORE = {"shutter": False, "along": 0}  # what ALANetPlus was when a config did not name them
 
 
 @dataclass(frozen=True)
@@ -165,6 +166,8 @@ def build_network(name: str, config: dict[str, Any]) -> ALANet | ALANetPlus:
             raise WeightsError("it is of a model or format this version does not know; a newer alanet may")
     if not set(config) <= {field.name for field in known}:
         raise WeightsError("it has a config this version does not know; a newer alanet may")
+    if name == "ALANetPlus":
+        config = {**UNKNOWN_BEFORE, **config}
     values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in config.items()}
     return ALANet(ALANetConfig(**values)) if name == "ALANet" else ALANetPlus(ALANetPlusConfig(**values))
 

@@ -38,6 +38,7 @@ from alanet.training import parallel
 from alanet.training.checkpoint import checkpoints, write_whole
 from alanet.training.config import Stage, TrainConfig, preset, softening, steps_of
 from alanet.training.feed import Sampler
+from alanet.training.grow import grow
 from alanet.training.loss import Perceptual, RestorationLoss
 from alanet.training.plain import build, hint, overlay
 from alanet.training.supervise import judge_objective, plus_objective
@@ -63,7 +64,8 @@ class RunConfig:
     stills: Path | None = None  # photographs: scenes are rendered as training goes
     held_out: Path | None = None  # a bank, or a set with a split "val"; by default that split of `data`
     held_out_clips: int = 24  # of it
-    init: str | None = None  # weights to start from, by name or path; they bring their own network
+    init: str | None = None  # weights to start from, by name or path; they bring their own network unless `plus` asks
+    #                           for a larger one, which then begins as what they make (`grow.py`)
     vgg: Path | None = None  # VGG16 weights for the perceptual loss
     exposure: int | None = None  # longest, in sharp frames: by default 11 of `data`, 15 of `stills`; a bank has its own
     period: int = 8  # sharp frames, of `data` and `stills`; a bank has its own
@@ -211,8 +213,8 @@ def prepare(config: RunConfig, device: str | None = None) -> Run:
     torch.manual_seed(config.train.seed)
     model = load_model(config.init) if config.init else _new_network(config)
     if isinstance(model, ALANetPlus):
-        if config.plus not in (None, model.config):
-            raise OptionError(f"{config.init} is another network than `plus` asks for; leave `plus` out")
+        if config.plus is not None and config.plus != model.config:
+            model = grow(model, config.plus)
         # As where `plus` asks for it: what scenes know of their motion is told.
         told = replace(config.clips, motion=config.clips.motion or config.data is None)
         config = replace(config, plus=model.config, clips=told)

@@ -45,7 +45,11 @@ def plus_objective(loss: Loss, *, motion: float = 0.01, exposure: float = 0.01, 
             terms["motion"] = motion_loss(relations, batch.flow)
             total = total + motion * terms["motion"]
         if exposure and network.config.exposure:
-            terms["exposure"], terms["sharp"] = exposure_loss(window, batch.exposure, batch.sweep)
+            told = exposure_loss(window, batch.exposure, batch.sweep)
+            if network.config.knows_smear and network.config.shutter:
+                again = exposure_loss(network.informed(window, relations), batch.exposure, batch.sweep)
+                told = told[0] + again[0], told[1] + again[1]
+            terms["exposure"], terms["sharp"] = told
             total = total + exposure * (terms["exposure"] + terms["sharp"])
         return total, {name: term.detach() for name, term in terms.items()}
 

@@ -1,0 +1,107 @@
+"""How long the shutter was open, by what is known of the motion.
+
+Neither a frame nor its motion tells that alone: what looks soft may be soft, and what moves may have been caught in an
+instant. Together they do. A shutter that was open for e periods smears an edge over e times its motion; so along the
+motion each edge is met again, upside down, e motions further on, and differences of near pixels are small along the
+motion and not across it. `curves` gathers both over a frame, apart by how fast things move, and `Shutter` reads them.
+
+Axes: b batch, h w height and width, k curves' values; flows as in `motion.py`, a flow here being the motion of a
+frame's content in one period.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from alanet.model.motion import CELL, act, exact, resized
+
+__all__ = ["CURVES", "EVERY", "Shutter", "curves"]
+
+LAGS = tuple(k / 8 for k in range(1, 17))  # periods: how far along the motion edges are looked for again
+APART = (1.0, 2.0, 4.0)  # pixels each way: differences along the motion and across it
+PACES = (2.0, 5.0, 10.0, 20.0)  # pixels a period: content is gathered apart by how fast it moves
+NEAR = 1.2  # octaves from a pace within which content counts for it
+EVERY = 2  # pixels: places in a row, and rows, that are looked at
+SOME = 0.02  # share of a frame from which on content of a pace is believed
+NOISE = 1e-6  # squared grey levels of 1 below which differences say nothing
+VALUES = len(LAGS) + 3 * len(APART) + 1  # at a pace
+CURVES = len(PACES) * VALUES
+
+
+class Shutter(nn.Module):
+    """Exposure, and whether a frame is sharp, from its curves and from what the frame alone made believe.
+
+    Before any training it believes what it was told.
+    """
+
+    def __init__(self, hidden: int = 64) -> None:
+        super().__init__()
+        self.first = nn.Linear(CURVES + 2, hidden)
+        self.second = nn.Linear(hidden, hidden)
+        self.last = nn.Linear(hidden, 2)
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)
+
+    def forward(self, known: Tensor, exposure: Tensor, sharp: Tensor) -> tuple[Tensor, Tensor]:
+        """Curves b k, exposure in periods and logit of "sharp", b each -> the same two again, better."""
+        believed = torch.stack((2 * exposure.detach() - 1, sharp.detach() / 2), dim=-1)
+        x = torch.cat((known, believed.to(known.dtype)), dim=-1)
+        x = act(exact(self.second, act(exact(self.first, x))))
+        longer, sharper = exact(self.last, x).unbind(-1)
+        return exposure.detach() * longer.exp(), sharp.detach() + 4 * sharper
+
+
+def curves(frame: Tensor, motion: Tensor) -> Tensor:
+    """frame: b 3 h w; motion: b 2 h/4 w/4, of its content, pixels a period -> b k, about -1 to 3.
+
+    For each pace: how an edge along the motion goes with one `LAGS` further on (a correlation); logarithms of squared
+    differences along the motion over those across it, and of themselves; and the share of such content. No gradient.
+    """
+    with torch.no_grad(), torch.autocast(frame.device.type, enabled=False):
+        kind = torch.promote_types(frame.dtype, torch.float32)
+        light = frame.to(kind).mean(1, keepdim=True)
+        moved = resized(motion.to(kind), CELL, EVERY)
+        speed = (moved.square().sum(1, keepdim=True) + 1e-6).sqrt()
+        ahead = moved / speed
+        aslant = torch.stack((-ahead[:, 1], ahead[:, 0]), dim=1)
+        counts = _counts(speed)
+        edge = _difference(light, 0 * moved, ahead)
+        again = [_gathered(edge * _difference(light, lag * moved, ahead), counts) for lag in LAGS]
+        energies = [_gathered(_difference(light, 0 * moved, n * way).square(), counts)
+                    for way in (ahead, aslant) for n in APART]  # fmt: skip
+        share = counts.mean(dim=(-2, -1))[..., None]  # b paces 1
+        energy = torch.stack(energies, dim=-1) + NOISE * share + 1e-9  # b paces 6
+        along, across = energy.chunk(2, dim=-1)
+        level = (energy / (share + 1e-4)).log() / 4 + 2
+        told = torch.cat((torch.stack(again, dim=-1) / along[..., :1], (along / across).log()), dim=-1)
+        return torch.cat((told * share / (share + SOME), level, share), dim=-1).flatten(1)
+
+
+def _counts(speed: Tensor) -> Tensor:
+    """Speeds b 1 h w -> how much each place counts for each pace: b paces h w, 0 to 1."""
+    octaves = torch.cat([(speed / pace).log2() for pace in PACES], dim=1)
+    counts = (1 - octaves.abs() / NEAR).clamp(min=0)
+    faster = (octaves[:, -1:] > 0).to(counts.dtype)  # than the last pace
+    return torch.cat((counts[:, :-1], torch.maximum(counts[:, -1:], faster)), dim=1)
+
+
+def _gathered(values: Tensor, counts: Tensor) -> Tensor:
+    """Values b 1 h w -> their mean over the frame at each pace, b paces."""
+    return (values * counts).mean(dim=(-2, -1))
+
+
+def _difference(light: Tensor, away: Tensor, half: Tensor) -> Tensor:
+    """Between what lies `half` a way on and back from places that are `away` from a place: b 1 h w, b 2 h/2 w/2 twice
+    -> b 1 h/2 w/2."""
+    return _seen(light, away + half) - _seen(light, away - half)
+
+
+def _seen(light: Tensor, shift: Tensor) -> Tensor:
+    height, width = light.shape[-2:]
+    columns = (torch.arange(shift.shape[-1], device=light.device, dtype=light.dtype) + 0.5) * EVERY
+    rows = (torch.arange(shift.shape[-2], device=light.device, dtype=light.dtype) + 0.5) * EVERY
+    u = (columns + shift[:, 0]) * (2 / width) - 1
+    v = (rows[:, None] + shift[:, 1]) * (2 / height) - 1
+    return F.grid_sample(light, torch.stack((u, v), dim=-1), "bilinear", "border", align_corners=False)

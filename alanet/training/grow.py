@@ -1,0 +1,84 @@
+"""A larger ALANetPlus that begins as what a smaller one has become.
+
+Every channel of the smaller network has its place in the larger one and sees there what it saw before: its weights
+from new channels are 0. New channels begin as in any new network, new blocks and parts change nothing at first. So the
+larger network restores what the smaller one does, to rounding, and training goes on from there with more room. (Chen et
+al., Net2Net, 2016, widen by copies of channels, which have to be told apart again; here they are new.)
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+
+import torch
+from torch import Tensor
+
+from alanet.errors import OptionError
+from alanet.model.alanet_plus import KEYS, ALANetPlus, ALANetPlusConfig
+
+__all__ = ["grow"]
+
+MAY_GROW = ("channels", "encoder", "generator", "motion", "along")
+MAY_COME = ("shutter", "along")  # parts that say nothing at first
+OF_NO_WEIGHT = ("still", "window", "around", "sharp_above")
+# Axes made of several things, one after the other: how many grow alike, and the length of what follows and does not.
+OUTPUTS = {r"generator\.smear\.\d\.last": (2, 0)}  # scale, shift
+INPUTS = {
+    r"generator\.join\.\d": (2, 0),  # from below, z
+    r"generator\.fusions\.\d\.f_(self|cross)\.squeeze": (2, 3),  # two descriptors; exposures and distance
+    r"generator\.fusions\.\d\.query": (2, 0),  # what is shared, from below; at the deepest scale the first alone
+    r"generator\.refine\.\d\.first": (1, KEYS + 2),  # features; key, flow
+}
+
+
+def grow(small: ALANetPlus, config: ALANetPlusConfig) -> ALANetPlus:
+    """A network of `config` that restores what `small` does. Raises OptionError where it has no room for that."""
+    _check(small.config, config)
+    large = ALANetPlus(config)
+    before = small.state_dict()
+    single = {f"generator.fusions.{len(config.channels) - 1}.query"}
+    if config.gates == "paper":  # its gates look at one descriptor
+        single |= {f"generator.fusions.{len(config.channels) - 1}.f_{which}.squeeze" for which in ("self", "cross")}
+    with torch.no_grad():
+        for name, weight in large.state_dict().items():
+            layer = name.rpartition(".")[0]
+            if name in before:
+                _put(before[name], weight, "" if layer in single else layer)
+            elif ".blocks." in name and ".second." in name:
+                weight.zero_()  # a further block: it adds nothing to what comes in
+    return large
+
+
+def _check(small: ALANetPlusConfig, large: ALANetPlusConfig) -> None:
+    for name in (field.name for field in fields(ALANetPlusConfig)):
+        a, b = getattr(small, name), getattr(large, name)
+        if name in OF_NO_WEIGHT or a == b or (name in MAY_COME and not a):
+            continue
+        pairs = list(zip(a, b, strict=False)) if isinstance(a, tuple) else [(a, b)]
+        if name not in MAY_GROW or any(m > n for m, n in pairs) or (isinstance(a, tuple) and len(a) != len(b)):
+            allowed = f"{a} or more" if name in MAY_GROW else f"{a}"
+            raise OptionError(f"weights with {name} {a} cannot grow into {name} {b}; allowed: {allowed}")
+
+
+def _put(old: Tensor, new: Tensor, layer: str) -> None:
+    """The old weights into their places, nothing from new channels to old ones; the rest of `new` stays."""
+    rows = _places(old.shape[0], new.shape[0], _made_of(OUTPUTS, layer))
+    if old.dim() < 2:
+        new[rows] = old
+        return
+    widened = new.new_zeros(len(old), *new.shape[1:])
+    widened[:, _places(old.shape[1], new.shape[1], _made_of(INPUTS, layer))] = old
+    new[rows] = widened
+
+
+def _made_of(axes: dict[str, tuple[int, int]], layer: str) -> tuple[int, int]:
+    return next((made for pattern, made in axes.items() if re.fullmatch(pattern, layer)), (1, 0))
+
+
+def _places(old: int, new: int, made_of: tuple[int, int]) -> Tensor:
+    """Where each of the `old` entries of an axis lies among its `new` ones."""
+    count, fixed = made_of
+    had, has = (old - fixed) // count, (new - fixed) // count
+    parts = [torch.arange(had) + part * has for part in range(count)]
+    return torch.cat((*parts, torch.arange(fixed) + count * has))

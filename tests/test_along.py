@@ -1,0 +1,108 @@
+"""The correction along the smear (model/along.py)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from alanet.model.alanet_plus import FAST, ALANetPlus
+from alanet.model.along import LONGEST, REACH, STRIP, TAPS, AlongSmear, shortened
+from tests.test_shutter import moving, smeared, textures
+
+
+def trained(minutes_of_steps: int, axis: int, seed: int = 0) -> AlongSmear:
+    """A few steps on pictures smeared along one axis by 3 to 9 pixels, nothing but the smear being known."""
+    torch.manual_seed(seed)
+    stage = AlongSmear(4, 2, 16)
+    optimizer = torch.optim.AdamW(stage.parameters(), 5e-3)
+    for step in range(minutes_of_steps):
+        truth, blurry, smear = lesson(step, 3 + step % 7, axis)
+        loss = (blurry + stage(blurry, blurry, smear, torch.zeros(2, 4, 24, 24)) - truth).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return stage
+
+
+def lesson(seed: int, pixels: int, axis: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    frames = torch.nn.functional.avg_pool2d(textures(2, seed), 2)  # 48 x 48, a little soft, as lenses are
+    truth = frames.roll(pixels // 2, axis)  # in the middle of the way
+    return truth, smeared(frames, pixels, axis), moving(2, pixels, axis, 48)
+
+
+def test_nothing_is_added_before_training_nor_where_nothing_was_smeared():
+    stage = AlongSmear(4, 2, 16)
+    frame, x, smear = torch.rand(2, 3, 48, 48), torch.rand(2, 4, 24, 24), moving(2, 5.0, size=48)
+    assert (stage(frame, frame + 0.1, smear, x) == 0).all()
+    torch.nn.init.normal_(stage.to_weights.weight)
+    assert stage(frame, frame, smear, x).abs().max() > 0.1
+    assert stage(frame, frame, 0 * smear, x).abs().max() < 1e-4  # to the rounding of positions
+
+
+def test_it_is_the_same_in_every_direction():
+    stage = AlongSmear(4, 2, 16).double()
+    torch.nn.init.normal_(stage.to_weights.weight)
+    frame, x = torch.rand(2, 3, 48, 48).double(), torch.rand(2, 4, 24, 24).double()
+    smear = 6 * torch.randn(2, 2, 12, 12).double()
+    out = stage(frame, 0.9 * frame, smear, x)
+    turned = stage(frame.mT, 0.9 * frame.mT, smear.flip(1).mT, x.mT)
+    torch.testing.assert_close(turned.mT, out)
+
+
+def test_what_is_learned_along_rows_serves_along_columns():
+    """Trained on smears along rows; measured on pictures never seen, smeared either way."""
+    stage = trained(150, -1)
+    for axis in (-1, -2):
+        for pixels in (4, 7):
+            truth, blurry, smear = lesson(1000 + pixels, pixels, axis)
+            with torch.no_grad():
+                restored = blurry + stage(blurry, blurry, smear, torch.zeros(2, 4, 24, 24))
+            before, after = ((x - truth)[..., 12:-12, 12:-12].square().mean() for x in (blurry, restored))
+            assert after < 0.7 * before
+
+
+@pytest.mark.parametrize("height", [STRIP, STRIP + 32, 3 * STRIP])
+def test_strips_make_what_the_whole_makes(height):
+    stage = AlongSmear(4, 2, 16).double().eval()
+    torch.nn.init.normal_(stage.to_weights.weight)
+    frame, x = torch.rand(1, 3, height, 32).double(), torch.rand(1, 4, height // 2, 16).double()
+    smear = 10 * torch.randn(1, 2, height // 4, 8).double()
+    in_strips = stage(frame, 0.9 * frame, smear, x)
+    whole = stage.train()(frame, 0.9 * frame, smear, x)
+    torch.testing.assert_close(in_strips, whole, rtol=0, atol=1e-9)
+
+
+def test_long_smears_are_shortened_and_keep_their_way():
+    smear = torch.tensor([[3.0, 4.0], [30.0, -40.0], [0.0, 0.0]])[..., None, None]
+    wanted = torch.tensor([[3.0, 4.0], [LONGEST * 0.6, -LONGEST * 0.8], [0.0, 0.0]])
+    torch.testing.assert_close(shortened(smear)[..., 0, 0], wanted, rtol=1e-5, atol=1e-4)
+
+
+def test_no_place_depends_on_what_is_farther_than_said():
+    stage = AlongSmear(4, 2, 16)
+    torch.nn.init.normal_(stage.to_weights.weight)
+    frame, x = torch.rand(1, 3, 48, 128), torch.zeros(1, 4, 24, 64)
+    other = frame.clone()
+    other[..., 64 + REACH + 1 :] = 0.5
+    smear = shortened(moving(1, 500.0, size=48)[..., :1].expand(-1, -1, -1, 32))
+    a, b = (stage(f, f, smear, x) for f in (frame, other))
+    assert torch.equal(a[..., :64], b[..., :64])
+    assert not torch.equal(a[..., :66], b[..., :66])
+    assert TAPS[-1] * LONGEST - REACH == 0
+
+
+def test_the_network_adds_it_where_motion_and_exposure_are_known():
+    torch.manual_seed(0)
+    model = ALANetPlus(FAST).train()
+    torch.nn.init.normal_(model.generator.along.to_weights.weight, std=0.3)
+    torch.nn.init.normal_(model.motion.last[0].weight, std=0.3)
+    clip = smeared(textures(3, 0, 64), 5)[None]
+    window, relations = model.look(clip, [1.0])
+    plain = ALANetPlus(replace(FAST, along=0)).train()
+    plain.load_state_dict(model.state_dict(), strict=False)
+    with torch.no_grad():
+        for time in (1.0, 0.5):
+            assert (model.generate(window, time, relations) - plain.generate(window, time, relations)).abs().max() > 0
+        assert torch.equal(model.generate({1: window[1]}, 1.0, {}), plain.generate({1: window[1]}, 1.0, {}))
