@@ -79,7 +79,7 @@ def _seen(frame: Tensor, ways: Tensor, top: int) -> Tensor:
     v = (rows[:, None] + ways[:, 1:] * parts) * (2 / height) - 1
     grid = torch.stack((u, v), dim=-1).flatten(1, 2)
     seen = F.grid_sample(frame.to(ways.dtype), grid, "bilinear", "border", align_corners=False)
-    return seen.unflatten(2, (len(TAPS), ways.shape[-2]))
+    return seen.reshape(len(frame), -1, len(TAPS), *ways.shape[-2:])
 
 
 def shortened(smear: Tensor) -> Tensor:
