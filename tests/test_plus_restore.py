@@ -113,16 +113,19 @@ def test_the_training_command_trains_it(tmp_path, capsys):
     assert "plus.size is 'huge'; allowed: plus, fast" in capsys.readouterr().err
 
 
-def test_its_judge_can_learn_alone(tmp_path, weights, capsys):
-    """After the rest: of the weights it starts from nothing changes but the judge."""
+@pytest.mark.parametrize("shutter", [True, False])
+def test_its_judge_can_learn_alone(tmp_path, capsys, shutter):
+    """After the rest: of the weights it starts from nothing changes but what has the last word."""
     make_bank(tmp_path, max_displacement=4.0)
+    weights = tmp_path / "init.safetensors"
+    save_weights(ALANetPlus(replace(TINY, shutter=shutter)), weights)
     words = ["--bank", str(tmp_path / "bank"), "--steps", "3", "--stages", "0:32:2", "--every", "0", "--set", "lr=0.01"]
     words += ["--set", "judge_only=true"]
     assert main([*words, "--out", str(tmp_path / "run"), "--init", str(weights), "--set", "log_steps=1"]) == 0
     before, after = (load_model(path).state_dict() for path in (weights, tmp_path / "run" / "last.safetensors"))
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed
-    assert all(name.startswith("judge.") for name in changed)
+    assert all(name.startswith("shutter." if shutter else "judge.") for name in changed)
     assert '"sharp"' in (tmp_path / "run" / "metrics.jsonl").read_text()
     assert main([*words, "--out", str(tmp_path / "other"), "--set", "plus.size=fast"]) == 2
     assert "judge_only is for an ALANetPlus with exposure that has learned all else; give it as init" in (

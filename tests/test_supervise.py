@@ -143,7 +143,7 @@ def test_motion_can_be_learned_first_and_alone(clips):
     results = [trainer.take_step(batch, used=0.0) for _ in range(2)]
     assert {"motion", "exposure", "sharp"} == set(results[1].terms)
     moved = {name.split(".")[0] for name, value in model.state_dict().items() if not torch.equal(value, start[name])}
-    assert moved == {"encoder", "judge", "motion"}
+    assert moved == {"encoder", "judge", "motion", "shutter"}
     assert "charbonnier" in trainer.take_step(batch, used=0.0).terms
     assert not torch.equal(model.generator.to_rgb.weight, start["generator.to_rgb.weight"])
 

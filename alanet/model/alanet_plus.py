@@ -161,8 +161,13 @@ class ALANetPlus(nn.Module):
                 config.motion,
                 matching=config.matching,
             )
-        if config.knows_smear and config.shutter:
+        if self.judges_again:
             self.shutter = Shutter()
+
+    @property
+    def judges_again(self) -> bool:
+        """Whether exposure and sharpness are judged once more when the motion is known."""
+        return self.config.knows_smear and self.config.shutter
 
     @property
     def receptive_radius(self) -> int:
@@ -201,7 +206,7 @@ class ALANetPlus(nn.Module):
             raise TimeError(f"times {list(times)} of a clip of {t} frames; allowed: from 0 to {t - 1}")
         windows = [window_of(time, self.config.window, 0, t - 1, around=self.config.around) for time in times]
         window = self.encoded(clip, sorted({j for window in windows for j in window}) or [0])
-        return window, self._relations(window)
+        return window, self.related(window)
 
     def encoded(self, clip: Tensor, seen: Sequence[int] | None = None) -> dict[int, PlusFeatures]:
         """Features of the frames `seen` of a clip (`b t c h w`), by index, made as one batch; None: of all."""
@@ -230,7 +235,7 @@ class ALANetPlus(nn.Module):
 
     def _with_curves(self, motion: Motion, a: Tensor, b: Tensor) -> Motion:
         """A pair's motion, with what it tells of both frames' exposure."""
-        if not hasattr(self, "shutter"):
+        if not self.judges_again:
             return motion
         return replace(motion, curves=(curves(a, motion.forward), curves(b, -motion.backward)))
 
@@ -239,7 +244,7 @@ class ALANetPlus(nn.Module):
     ) -> dict[int, PlusFeatures]:
         """The window with exposure and sharpness of each frame judged again by its motion, where that is known."""
         known = dict(window)
-        for j, features in window.items() if hasattr(self, "shutter") else ():
+        for j, features in window.items() if self.judges_again else ():
             after, before = relations.get(j), relations.get(j - 1)
             seen = [pair.curves[end] for pair, end in ((after, 0), (before, 1)) if pair is not None and pair.curves]
             if seen:
@@ -355,7 +360,7 @@ class ALANetPlus(nn.Module):
             flows[j] = None if motion is None else _onward(flows[j + 1], motion.backward)
         return flows
 
-    def _relations(self, window: Mapping[int, PlusFeatures]) -> dict[int, Motion | None]:
+    def related(self, window: Mapping[int, PlusFeatures]) -> dict[int, Motion | None]:
         """The motion of every pair of neighbours in the window, as one batch."""
         pairs = [j for j in window if j + 1 in window]
         if not pairs or not self.config.align:

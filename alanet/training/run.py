@@ -75,7 +75,7 @@ class RunConfig:
     motion: float = 0.01  # weight of the distance of the estimated motion, of `plus`
     judge: float = 0.01  # weight of the estimates of exposure and sharpness, of `plus`
     motion_first: float = 0.0  # share of the run in which `plus` learns these two alone, and restores nothing
-    judge_only: bool = False  # of the weights `init`, an ALANetPlus, the judge alone learns; all else stays as it is
+    judge_only: bool = False  # of the weights `init`, an ALANetPlus, what judges last alone learns; all else stays
     clips: ClipOptions = field(default_factory=ClipOptions)
     train: TrainConfig = field(default_factory=TrainConfig)
 
@@ -266,13 +266,13 @@ def _sampler(config: RunConfig, device: torch.device) -> tuple[Sampler, int]:
 
 
 def _judge_alone(config: RunConfig, model: ALANet | ALANetPlus) -> None:
-    """Nothing but the judge learns."""
+    """Nothing learns but what has the last word on exposure and sharpness."""
     if not config.init or not isinstance(model, ALANetPlus) or not model.config.exposure:
         raise OptionError("judge_only is for an ALANetPlus with exposure that has learned all else; give it as init")
     if config.motion_first or config.data:
         raise OptionError("judge_only goes with scenes (bank, stills), which know their motion, and no motion_first")
     model.requires_grad_(False)
-    model.judge.requires_grad_(True)
+    (model.shutter if model.judges_again else model.judge).requires_grad_(True)
 
 
 def _objective(config: RunConfig, device: torch.device) -> Any:

@@ -46,7 +46,7 @@ def plus_objective(loss: Loss, *, motion: float = 0.01, exposure: float = 0.01, 
             total = total + motion * terms["motion"]
         if exposure and network.config.exposure:
             told = exposure_loss(window, batch.exposure, batch.sweep)
-            if network.config.knows_smear and network.config.shutter:
+            if network.judges_again:
                 again = exposure_loss(network.informed(window, relations), batch.exposure, batch.sweep)
                 told = told[0] + again[0], told[1] + again[1]
             terms["exposure"], terms["sharp"] = told
@@ -57,10 +57,14 @@ def plus_objective(loss: Loss, *, motion: float = 0.01, exposure: float = 0.01, 
 
 
 def judge_objective() -> Objective:
-    """Exposure and sharpness of every frame of the clips, and nothing else: no motion, no frame restored."""
+    """Exposure and sharpness of every frame of the clips, as they are said last, and nothing else."""
 
     def objective(model: nn.Module, batch: Any, fraction: float) -> tuple[Tensor, LossTerms]:
-        exposure, sharp = exposure_loss(cast(ALANetPlus, model).encoded(batch.clip), batch.exposure, batch.sweep)
+        network = cast(ALANetPlus, model)
+        window = network.encoded(batch.clip)
+        if network.judges_again:
+            window = network.informed(window, network.related(window))
+        exposure, sharp = exposure_loss(window, batch.exposure, batch.sweep)
         return exposure + sharp, LossTerms(exposure=exposure.detach(), sharp=sharp.detach())
 
     return objective
