@@ -9,7 +9,7 @@ import torch
 
 from alanet.model.alanet_plus import FAST, ALANetPlus
 from alanet.model.motion import Motion
-from alanet.model.shutter import CURVES, LAGS, PACES, Shutter, curves
+from alanet.model.shutter import CURVES, LAGS, PACES, PLACES, Shutter, curves
 
 
 def textures(count: int, seed: int, size: int = 96) -> torch.Tensor:
@@ -54,6 +54,14 @@ def test_differences_are_small_along_the_motion_of_a_blurry_frame_only():
     assert sharp.abs().max() < 0.15
     assert blurry[:, 1].max() < -0.3
     assert aside[:, 1].min() > 0.3  # smeared across what is said to be the motion
+
+
+def test_of_large_frames_fewer_places_tell_the_same():
+    """Twice as many pixels each way, looked at half as often: as many places, and blocks of 8 pixels in both."""
+    small, large = (smeared(textures(3, 0, size), 10) for size in (256, 512))
+    a, b = (curves(x, moving(3, 10.0, size=x.shape[-1])).view(3, len(PACES), -1)[:, 2].mean(0) for x in (small, large))
+    assert PLACES == 128**2  # every second pixel of the small one, every fourth of the large one
+    torch.testing.assert_close(a, b, rtol=0, atol=0.2)
 
 
 def test_what_does_not_move_tells_nothing_and_all_is_finite():

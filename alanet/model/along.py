@@ -60,13 +60,18 @@ class AlongSmear(nn.Module):
     def _added(self, blurred: Tensor, restored: Tensor, ways: Tensor, context: Tensor, top: int) -> Tensor:
         """The correction of the rows from `top` on that `restored`, `ways` and `context` are of."""
         here = blurred[..., top : top + restored.shape[-2], :]
+        seen = _seen(blurred, ways, top)
+        light = here.mean(1, keepdim=True)
         length = (ways.square().sum(1, keepdim=True) + 1e-4).sqrt()
-        found = torch.cat((_seen(blurred, ways, top), restored[:, :, None]), dim=2) - here[:, :, None]  # b 3 n h w
-        code = torch.cat((length / (length + 2), 1 / (1 + length), here.mean(1, keepdim=True) - 0.5), dim=1)
-        known = torch.cat((LOUD * found.mean(1), code), dim=1)
+        differences = LOUD * (torch.cat((seen.mean(1), restored.mean(1, keepdim=True)), dim=1) - light)
+        known = torch.cat((differences, length / (length + 2), 1 / (1 + length), light - 0.5), dim=1)
         hidden = act(context + self.first(known.to(context.dtype)))
         weights = exact(self.to_weights, act(self.second(hidden)))
-        return (weights[:, None] * found).sum(2)
+        # What is weighed are differences from `here`, which stands once for all of them.
+        added = weights[:, -1:] * restored - weights.sum(1, keepdim=True) * here
+        for k in range(len(TAPS)):
+            added = torch.addcmul(added, weights[:, k : k + 1], seen[:, :, k])
+        return added
 
 
 def _seen(frame: Tensor, ways: Tensor, top: int) -> Tensor:

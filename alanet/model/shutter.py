@@ -17,13 +17,14 @@ from torch import Tensor, nn
 
 from alanet.model.motion import CELL, act, exact, resized
 
-__all__ = ["CURVES", "EVERY", "Shutter", "curves"]
+__all__ = ["CURVES", "EVERY", "PLACES", "Shutter", "curves"]
 
 LAGS = tuple(k / 8 for k in range(1, 17))  # periods: how far along the motion edges are looked for again
 APART = (1.0, 2.0, 4.0)  # pixels each way: differences along the motion and across it
 PACES = (2.0, 5.0, 10.0, 20.0)  # pixels a period: content is gathered apart by how fast it moves
 NEAR = 1.2  # octaves from a pace within which content counts for it
-EVERY = 2  # pixels: places in a row, and rows, that are looked at
+EVERY = 2  # pixels at least from place to place where a frame is looked at, in a row and from row to row
+PLACES = 16_384  # so many are enough: of larger frames every fourth, eighth ... in a row
 SOME = 0.02  # share of a frame from which on content of a pace is believed
 NOISE = 1e-6  # squared grey levels of 1 below which differences say nothing
 VALUES = len(LAGS) + 3 * len(APART) + 1  # at a pace
@@ -62,7 +63,7 @@ def curves(frame: Tensor, motion: Tensor) -> Tensor:
     with torch.no_grad(), torch.autocast(frame.device.type, enabled=False):
         kind = torch.promote_types(frame.dtype, torch.float32)
         light = frame.to(kind).mean(1, keepdim=True)
-        moved = resized(motion.to(kind), CELL, EVERY)
+        moved = resized(motion.to(kind), CELL, _every(*light.shape[-2:]))
         speed = (moved.square().sum(1, keepdim=True) + 1e-6).sqrt()
         ahead = moved / speed
         aslant = torch.stack((-ahead[:, 1], ahead[:, 0]), dim=1)
@@ -79,6 +80,13 @@ def curves(frame: Tensor, motion: Tensor) -> Tensor:
         return torch.cat((told * share / (share + SOME), level, share), dim=-1).flatten(1)
 
 
+def _every(height: int, width: int) -> int:
+    every = EVERY
+    while (height // every) * (width // every) > PLACES:
+        every *= 2
+    return every
+
+
 def _counts(speed: Tensor) -> Tensor:
     """Speeds b 1 h w -> how much each place counts for each pace: b paces h w, 0 to 1."""
     octaves = torch.cat([(speed / pace).log2() for pace in PACES], dim=1)
@@ -93,15 +101,24 @@ def _gathered(values: Tensor, counts: Tensor) -> Tensor:
 
 
 def _difference(light: Tensor, away: Tensor, half: Tensor) -> Tensor:
-    """Between what lies `half` a way on and back from places that are `away` from a place: b 1 h w, b 2 h/2 w/2 twice
-    -> b 1 h/2 w/2."""
+    """Between what lies `half` a way on and back from places that are `away` from those looked at: b 1 H W, b 2 h w
+    twice -> b 1 h w."""
     return _seen(light, away + half) - _seen(light, away - half)
 
 
 def _seen(light: Tensor, shift: Tensor) -> Tensor:
+    """b 1 H W at places in rows and columns, each moved by its shift (b 2 h w) -> b 1 h w."""
     height, width = light.shape[-2:]
-    columns = (torch.arange(shift.shape[-1], device=light.device, dtype=light.dtype) + 0.5) * EVERY
-    rows = (torch.arange(shift.shape[-2], device=light.device, dtype=light.dtype) + 0.5) * EVERY
+    every = _every(height, width)
+    i, j = (torch.arange(n, device=light.device, dtype=light.dtype) for n in shift.shape[-2:])
+    # Where not every second pixel is looked at, rows are shifted against each other: blocks of a codec are in rows too.
+    columns = (j + 0.5) * every + _dither(i, every - EVERY)[:, None]
+    rows = ((i + 0.5) * every)[:, None] + _dither(j, every - EVERY)
     u = (columns + shift[:, 0]) * (2 / width) - 1
-    v = (rows[:, None] + shift[:, 1]) * (2 / height) - 1
+    v = (rows + shift[:, 1]) * (2 / height) - 1
     return F.grid_sample(light, torch.stack((u, v), dim=-1), "bilinear", "border", align_corners=False)
+
+
+def _dither(n: Tensor, most: int) -> Tensor:
+    """Whole numbers of -most / 2 to most / 2, evenly mixed as n counts on."""
+    return (((n * 0.618034) % 1 - 0.5) * most).round()
