@@ -112,8 +112,9 @@ def _seen(light: Tensor, shift: Tensor) -> Tensor:
     every = _every(height, width)
     i, j = (torch.arange(n, device=light.device, dtype=light.dtype) for n in shift.shape[-2:])
     # Where not every second pixel is looked at, rows are shifted against each other: blocks of a codec are in rows too.
-    columns = (j + 0.5) * every + _dither(i, every - EVERY)[:, None]
-    rows = ((i + 0.5) * every)[:, None] + _dither(j, every - EVERY)
+    most = every if every > EVERY else 0
+    columns = (j + 0.5) * every + _dither(i, most)[:, None]
+    rows = ((i + 0.5) * every)[:, None] + _dither(j, most)
     u = (columns + shift[:, 0]) * (2 / width) - 1
     v = (rows + shift[:, 1]) * (2 / height) - 1
     return F.grid_sample(light, torch.stack((u, v), dim=-1), "bilinear", "border", align_corners=False)
