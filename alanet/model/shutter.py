@@ -109,17 +109,16 @@ def _difference(light: Tensor, away: Tensor, half: Tensor) -> Tensor:
 def _seen(light: Tensor, shift: Tensor) -> Tensor:
     """b 1 H W at places in rows and columns, each moved by its shift (b 2 h w) -> b 1 h w."""
     height, width = light.shape[-2:]
-    every = _every(height, width)
+    step = _every(height, width) // EVERY
     i, j = (torch.arange(n, device=light.device, dtype=light.dtype) for n in shift.shape[-2:])
-    # Where not every second pixel is looked at, rows are shifted against each other: blocks of a codec are in rows too.
-    most = every if every > EVERY else 0
-    columns = (j + 0.5) * every + _dither(i, most)[:, None]
-    rows = ((i + 0.5) * every)[:, None] + _dither(j, most)
+    # Where one place of several is taken, it is another one from row to row: the blocks of codecs lie in rows, too.
+    columns = (j * step + _one_of(i, step)[:, None] + 0.5) * EVERY
+    rows = ((i * step)[:, None] + _one_of(j, step) + 0.5) * EVERY
     u = (columns + shift[:, 0]) * (2 / width) - 1
     v = (rows + shift[:, 1]) * (2 / height) - 1
     return F.grid_sample(light, torch.stack((u, v), dim=-1), "bilinear", "border", align_corners=False)
 
 
-def _dither(n: Tensor, most: int) -> Tensor:
-    """Whole numbers of -most / 2 to most / 2, evenly mixed as n counts on."""
-    return (((n * 0.618034) % 1 - 0.5) * most).round()
+def _one_of(n: Tensor, count: int) -> Tensor:
+    """Whole numbers from 0 to count - 1, evenly mixed as n counts on."""
+    return ((n * 0.618034) % 1 * count).floor()
