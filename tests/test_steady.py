@@ -240,7 +240,7 @@ def test_the_nearer_input_at_any_time():
         def encode(self, pixels):
             return None
 
-        def judge(self, encoded):
+        def judge(self, window, i, relations):
             return None
 
         def relate(self, a, b):

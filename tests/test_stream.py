@@ -34,14 +34,15 @@ class Spy:
     """
 
     def __init__(self, sharp=None):
-        self.encodes, self.calls, self.sharp = 0, [], sharp
+        self.encodes, self.calls, self.judged, self.sharp = 0, [], [], sharp
 
     def encode(self, pixels):
         self.encodes += 1
         return int(pixels[0, 0, 0])
 
-    def judge(self, encoded):
-        return None if self.sharp is None else Judged(0.25 + encoded, self.sharp(encoded))
+    def judge(self, window, i, relations):
+        self.judged.append((i, sorted(window), sorted(relations)))
+        return None if self.sharp is None else Judged(0.25 + window[i], self.sharp(window[i]))
 
     def relate(self, a, b):
         return (a, b)
@@ -163,12 +164,11 @@ def test_sharp_frames_pass_as_they_came_and_nothing_is_made_for_them():
     assert counts.exposures == pytest.approx(5 * 0.25 + 100)
 
 
-def test_a_sharp_frame_alone_looks_at_no_neighbour():
-    """Asked for its own time only, nothing but itself is encoded, and no pair is related."""
+def test_a_frame_is_judged_among_its_neighbours_and_nothing_is_made_of_a_sharp_one():
     spy = Spy(lambda first: True)
-    spy.relate = None
     out = list(stream(numbered(3), spy, Factor(1), window=2))
     assert (spy.encodes, spy.calls) == (3, [])
+    assert spy.judged == [(0, [0, 1], [0]), (1, [0, 1, 2], [0, 1]), (2, [1, 2], [1])]
     assert [frame.source for frame in out] == [f"planes {i}" for i in range(3)]
 
 
