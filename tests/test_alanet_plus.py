@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 import torch
 from test_stream import video
+from textures import smeared, textures
 
 from alanet.errors import OptionError, TimeError
 from alanet.frames.timing import Factor, TargetRate
-from alanet.model.alanet_plus import FAST, PLUS, ALANetPlus, ALANetPlusConfig, Candidate, smear_code, unevenness
+from alanet.model.alanet_plus import FAST, PLUS, ALANetPlus, ALANetPlusConfig, Candidate, smear_code
 from alanet.model.cost import count_parameters, stream_cost
 from alanet.model.motion import Motion, moving
+from alanet.model.shutter import unevenness
 from alanet.model.weights import load_model, save_weights
 from alanet.runner import Runner
 from alanet.stream import Counts, stream
@@ -65,7 +67,7 @@ def test_no_motion_and_even_attention_give_equations_5_and_6(gates, time, around
                     terms.append(x.scales[level] * weights[..., None, None])
             terms += [x.scales[level]] if not hasattr(fusion, "f_self") else []
         torch.testing.assert_close(z * len(window), sum(terms))
-    flows = model._chained({i: None}, range(i - 1, i + 2), window, {j: still(r) for j, r in relations.items()})
+    flows = model._chained({i: None}, window, {j: still(r) for j, r in relations.items()})
     assert all(flow is None or not flow.any() for flow in flows.values())
 
 
@@ -169,23 +171,8 @@ def test_a_frame_judged_sharp_is_given_back_as_it_is():
     assert not torch.equal(model.train().generate(sharp, 1.0, relations)[0], clip[0, 1])
 
 
-def textures(count: int, seed: int, height: int = 48, width: int = 48) -> torch.Tensor:
-    """Random pictures with detail at every size: b 3 h w."""
-    generator = torch.Generator().manual_seed(seed)
-    total = torch.zeros(count, 3, height, width)
-    for cell in (1, 2, 4, 8):
-        noise = torch.rand(count, 3, height // cell, width // cell, generator=generator)
-        total += torch.nn.functional.interpolate(noise, scale_factor=float(cell)) * cell**0.5
-    return total / total.amax()
-
-
-def smeared(frames: torch.Tensor, pixels: int) -> torch.Tensor:
-    """Frames moving sideways while the shutter is open."""
-    return torch.stack([frames.roll(k, -1) for k in range(pixels)]).mean(0)
-
-
 def test_unevenness_tells_how_much_and_which_way_a_frame_is_smeared():
-    frames = textures(4, 0)
+    frames = textures(4, 0, 48)
     sharp, blurry = unevenness(frames, 16), unevenness(smeared(frames, 5), 16)
     assert sharp.shape == (4, 16, 3, 3)
     change = (sharp - blurry).mean((0, 2, 3)).view(4, 4)  # distances; sideways, down, aslant
@@ -201,7 +188,7 @@ def test_what_is_sharp_is_learned_in_a_few_steps():
     optimizer = torch.optim.AdamW(judge.parameters(), 2e-3)
 
     def lesson(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-        frames = textures(16, seed)
+        frames = textures(16, seed, 48)
         blurry = torch.cat([smeared(frames[k : k + 2], 3 + k // 2) for k in range(0, 8, 2)])
         said = judge(torch.cat((blurry, frames[8:])), [torch.zeros(16, 12, 3, 3)])[1]
         return said, (torch.arange(16) >= 8).float()
@@ -259,7 +246,7 @@ def test_motion_through_two_pairs_adds_up():
     model = make(around=1, untrained=True)
     window = dict(enumerate(model.encode(frame) for frame in clip_of(1, b=4, h=32, w=32)[:, 0].split(1)))
     step = Motion(torch.full((1, 2, 8, 8), 4.0).double(), torch.full((1, 2, 8, 8), -4.0).double())
-    flows = model._chained({1: None}, range(-1, 4), window, dict.fromkeys(range(3), step))
+    flows = model._chained({1: None}, window, dict.fromkeys(range(3), step))
     assert {j: None if flow is None else float(flow.mean()) for j, flow in flows.items()} == {
         0: -4,
         1: None,

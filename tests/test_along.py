@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 import torch
+from textures import moving, smeared, textures
 
 from alanet.model.alanet_plus import FAST, ALANetPlus
 from alanet.model.along import LONGEST, REACH, STRIP, TAPS, AlongSmear, shortened
-from tests.test_shutter import moving, smeared, textures
 
 
 def trained(minutes_of_steps: int, axis: int, seed: int = 0) -> AlongSmear:

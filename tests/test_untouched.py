@@ -16,7 +16,7 @@ from media import Subtitle, Track, make_video, number_of
 from witness import ffprobe, times
 
 from alanet.cli import run
-from alanet.cli.info import analyse
+from alanet.cli.info import _Opinions, analyse
 from alanet.errors import OptionError, TimeError
 from alanet.frames.frame import Frame
 from alanet.frames.timing import Factor, slow_motion
@@ -259,3 +259,18 @@ def test_frames_between_those_looked_at_are_as_the_one_before():
     assert before == [None, 1, None, 5]  # across a cut there is no motion
     assert found.exposures == [2.0, 2.0, 2.0, 2.0, 3.0, 3.0, 4.0]  # the first was no opinion
     assert (found.judged, found.sharp) == (3, 1)
+
+
+def test_frames_that_follow_each_other_are_encoded_once_each_for_an_opinion():
+    """And each is judged by its motion from the one before; what was not looked at before is encoded for that."""
+    runner = restorer(network()).runner
+    opinions = _Opinions(runner)
+    frames = [np.random.default_rng(i).integers(0, 256, (32, 48, 3), np.uint8) for i in range(5)]
+    opinions(frames[0], None)
+    opinions(frames[1], frames[0])
+    opinions(frames[2], frames[1])
+    assert (runner.encodes, runner.relates) == (3, 2)
+    said = opinions(frames[4], frames[3])
+    assert (runner.encodes, runner.relates) == (5, 3)
+    window = {i: runner.encode(frames[i]) for i in (3, 4)}
+    assert said == runner.judge(window, 4, {3: runner.relate(window[3], window[4])})

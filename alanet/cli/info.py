@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -138,13 +137,24 @@ def _judge(video: VideoInfo, network: Network) -> tuple[Judge | None, int]:
     runner = network.restorer().runner
     frames = video.frame_count or (round(video.duration * video.rate) if video.duration else 0)
     every = max(1, frames // TRACK)
-    return partial(_opinion, runner) if runner.judges else None, every
+    return _Opinions(runner) if runner.judges else None, every
 
 
-def _opinion(runner: Runner, pixels: Pixels, before: Pixels | None) -> Judged | None:
-    """By the motion from the frame before, where there is one; a restoration knows the motion to the next one too."""
-    window = {1: runner.encode(pixels)} if before is None else {0: runner.encode(before), 1: runner.encode(pixels)}
-    return runner.judge(window, 1, {0: runner.relate(window[0], window[1])} if 0 in window else {})
+class _Opinions:
+    """A network's, by the motion from the frame before, where there is one; a restoration knows the motion to the next
+    one too. Frames that follow each other are encoded once each."""
+
+    def __init__(self, runner: Runner) -> None:
+        self.runner = runner
+        self.last: tuple[Pixels | None, Any] = None, None
+
+    def __call__(self, pixels: Pixels, before: Pixels | None) -> Judged | None:
+        window: dict[int, Any] = {1: self.runner.encode(pixels)}
+        if before is not None:
+            seen, features = self.last
+            window[0] = features if seen is before else self.runner.encode(before)
+        self.last = pixels, window[1]
+        return self.runner.judge(window, 1, {0: self.runner.relate(window[0], window[1])} if 0 in window else {})
 
 
 def _estimate(path: Path, reading: Reading, network: Network) -> float | None:

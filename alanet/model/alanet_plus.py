@@ -39,7 +39,7 @@ from alanet.frames.windows import window_of
 from alanet.model.along import REACH, AlongSmear, shortened
 from alanet.model.attention import ChannelAttention, attend, describe, gated
 from alanet.model.motion import CELL, Motion, MotionEstimator, act, conv, exact, moving, resized, towards, warp, zeroed
-from alanet.model.shutter import Shutter, curves
+from alanet.model.shutter import Judge, Shutter, curves
 
 __all__ = ["FAST", "PLUS", "ALANetPlus", "ALANetPlusConfig", "PlusFeatures"]
 
@@ -152,7 +152,7 @@ class ALANetPlus(nn.Module):
         self.encoder = Encoder(config)
         self.generator = Generator(config)
         if config.exposure:
-            self.judge = Judge(config)
+            self.judge = Judge(config.channels, config.cells[-1], learned=config.bands == "learned")
         if config.align:
             levels = config.motion_levels
             self.motion = MotionEstimator(
@@ -289,8 +289,7 @@ class ALANetPlus(nn.Module):
         within: Box | None,
     ) -> Tensor:
         """Frame i from itself and its neighbours within W / 2 (eq. 5); as it is where it is judged sharp."""
-        reach = self.config.window // 2
-        flows = self._chained({i: None}, range(i - reach, i + reach + 1), window, relations)
+        flows = self._chained({i: None}, window, relations)
         seen = [Candidate(window[j], flow, float(j == i), abs(j - i), j == i) for j, flow in sorted(flows.items())]
         restored: Tensor = self.generator(seen, self._smear_of(window, i, relations), within)
         if self.training or not self.config.exposure:  # in training the network sees all it would do to sharp frames
@@ -314,8 +313,7 @@ class ALANetPlus(nn.Module):
             to_a, to_b = towards(motion, phase)
             moved = moving(window[i].frame, window[i + 1].frame, to_a, to_b) if self.config.still else 1.0
             flows[i], flows[i + 1] = moved * to_a, moved * to_b
-        around = self.config.around
-        flows = self._chained(flows, range(i - around, i + around + 2), window, relations)
+        flows = self._chained(flows, window, relations)
         shares: dict[int, Tensor | float] = {i: 1 - phase, i + 1: phase}
         seen = [Candidate(window[j], flow, shares.get(j, 0.0), (i + phase - j).abs(), j in shares)
                 for j, flow in sorted(flows.items())]  # fmt: skip
@@ -342,20 +340,15 @@ class ALANetPlus(nn.Module):
     def _chained(
         self,
         flows: dict[int, Tensor | None],
-        wanted: range,
         window: Mapping[int, PlusFeatures],
         relations: Mapping[int, Motion | None],
     ) -> dict[int, Tensor | None]:
         """Flows to farther frames of the window: the flow to the nearer one, and from where it leads on to the next."""
         flows = dict(flows)
-        for j in range(max(flows) + 1, wanted.stop):
-            if j not in window:
-                break
+        while (j := max(flows) + 1) in window:
             motion = relations[j - 1]
             flows[j] = None if motion is None else _onward(flows[j - 1], motion.forward)
-        for j in range(min(flows) - 1, wanted.start - 1, -1):
-            if j not in window:
-                break
+        while (j := min(flows) - 1) in window:
             motion = relations[j]
             flows[j] = None if motion is None else _onward(flows[j + 1], motion.backward)
         return flows
@@ -397,53 +390,6 @@ class Encoder(nn.Module):
             x = blocks(act(down(x)))
             scales.append(x)
         return scales
-
-
-class Judge(nn.Module):
-    """How long the shutter was open, and whether the frame is sharp, by what each place says and how telling it is.
-
-    Blur evens out what lies near. So the logarithms of energies in several bands go in, which blur changes against each
-    other, beside the latent, which knows what is seen there. The bands are learned from the first features; or given:
-    how much pixels differ that are 1, 2, 4 and 8 apart, along, across and aslant. What is sharp is then learned in tens
-    of steps and not in many hundreds.
-    """
-
-    bands = 16
-
-    def __init__(self, config: ALANetPlusConfig) -> None:
-        super().__init__()
-        self.pool, self.cell = 2 ** (len(config.channels) - 1), config.cells[-1]
-        self.filters = conv(config.channels[0], self.bands, 3) if config.bands == "learned" else None
-        self.context = conv(config.channels[-1], 32, 1)
-        self.mix = conv(self.bands + 32, 48, 3)
-        self.say = conv(48, 3, 1)
-
-    def forward(self, frame: Tensor, scales: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """`b 3 h w` and its features -> exposure in periods, and logit of "sharp": b each, at least float32."""
-        kind = torch.promote_types(scales[0].dtype, torch.float32)
-        if self.filters is None:
-            bands = unevenness(frame.to(kind), self.cell)
-        else:
-            bands = (F.avg_pool2d(self.filters(scales[0]).to(kind).square(), self.pool) + 1e-4).log()
-        known = torch.cat((bands, act(self.context(scales[-1])).to(kind)), dim=1)
-        said = exact(self.say, act(self.mix(known))).flatten(2)  # b 3 (h w)
-        telling = said[:, 2].softmax(-1)  # b (h w)
-        exposure, sharp = (said[:, :2] * telling[:, None]).sum(-1).unbind(1)
-        return F.softplus(exposure), sharp
-
-
-def unevenness(frame: Tensor, cell: int) -> Tensor:
-    """Logarithms of mean squared differences between pixels 1, 2, 4 and 8 apart, sideways, down and both ways aslant,
-    scaled to about -2 to 2: b 3 h w -> b 16 h/cell w/cell."""
-    light = frame.mean(1, keepdim=True)
-    height, width = light.shape[-2:]
-    padded = F.pad(light, (8,) * 4, mode="replicate")
-    energies: list[Tensor] = []
-    for apart in (1, 2, 4, 8):
-        for down, right in ((0, 1), (1, 0), (1, 1), (1, -1)):
-            there = padded[..., 8 + apart * down :, 8 + apart * right :][..., :height, :width]
-            energies.append(F.avg_pool2d((there - light).square(), cell))
-    return (torch.cat(energies, dim=1) + 4e-6).log() / 2 + 3  # 4e-6: rounding to 8 bits
 
 
 class Generator(nn.Module):

@@ -1,4 +1,4 @@
-"""How long the shutter was open, by what is known of the motion.
+"""How long the shutter was open, by a frame alone (`Judge`), and again by its motion (`Shutter`).
 
 Neither a frame nor its motion tells that alone: what looks soft may be soft, and what moves may have been caught in an
 instant. Together they do. A shutter that was open for e periods smears an edge over e times its motion; so along the
@@ -11,13 +11,15 @@ frame's content in one period.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from alanet.model.motion import CELL, act, exact, resized
+from alanet.model.motion import CELL, act, conv, exact, resized
 
-__all__ = ["CURVES", "EVERY", "PLACES", "Shutter", "curves"]
+__all__ = ["CURVES", "EVERY", "PLACES", "Judge", "Shutter", "curves", "unevenness"]
 
 LAGS = tuple(k / 8 for k in range(1, 17))  # periods: how far along the motion edges are looked for again
 APART = (1.0, 2.0, 4.0)  # pixels each way: differences along the motion and across it
@@ -29,6 +31,54 @@ SOME = 0.02  # share of a frame from which on content of a pace is believed
 NOISE = 1e-6  # squared grey levels of 1 below which differences say nothing
 VALUES = len(LAGS) + 3 * len(APART) + 1  # at a pace
 CURVES = len(PACES) * VALUES
+
+
+class Judge(nn.Module):
+    """Exposure, and whether a frame is sharp, by the frame alone: by what each place says and how telling it is.
+
+    Blur evens out what lies near. So the logarithms of energies in several bands go in, which blur changes against each
+    other, beside the latent, which knows what is seen there. The bands are learned from the first features; or given:
+    how much pixels differ that are 1, 2, 4 and 8 apart, along, across and aslant. What is sharp is then learned in tens
+    of steps and not in many hundreds.
+    """
+
+    bands = 16
+
+    def __init__(self, channels: Sequence[int], cell: int, *, learned: bool = False) -> None:
+        """channels: of the features at each scale; cell: pixels to a side of the last one's; learned: the bands."""
+        super().__init__()
+        self.pool, self.cell = 2 ** (len(channels) - 1), cell
+        self.filters = conv(channels[0], self.bands, 3) if learned else None
+        self.context = conv(channels[-1], 32, 1)
+        self.mix = conv(self.bands + 32, 48, 3)
+        self.say = conv(48, 3, 1)
+
+    def forward(self, frame: Tensor, scales: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """`b 3 h w` and its features -> exposure in periods, and logit of "sharp": b each, at least float32."""
+        kind = torch.promote_types(scales[0].dtype, torch.float32)
+        if self.filters is None:
+            bands = unevenness(frame.to(kind), self.cell)
+        else:
+            bands = (F.avg_pool2d(self.filters(scales[0]).to(kind).square(), self.pool) + 1e-4).log()
+        known = torch.cat((bands, act(self.context(scales[-1])).to(kind)), dim=1)
+        said = exact(self.say, act(self.mix(known))).flatten(2)  # b 3 (h w)
+        telling = said[:, 2].softmax(-1)  # b (h w)
+        exposure, sharp = (said[:, :2] * telling[:, None]).sum(-1).unbind(1)
+        return F.softplus(exposure), sharp
+
+
+def unevenness(frame: Tensor, cell: int) -> Tensor:
+    """Logarithms of mean squared differences between pixels 1, 2, 4 and 8 apart, sideways, down and both ways aslant,
+    scaled to about -2 to 2: b 3 h w -> b 16 h/cell w/cell."""
+    light = frame.mean(1, keepdim=True)
+    height, width = light.shape[-2:]
+    padded = F.pad(light, (8,) * 4, mode="replicate")
+    energies: list[Tensor] = []
+    for apart in (1, 2, 4, 8):
+        for down, right in ((0, 1), (1, 0), (1, 1), (1, -1)):
+            there = padded[..., 8 + apart * down :, 8 + apart * right :][..., :height, :width]
+            energies.append(F.avg_pool2d((there - light).square(), cell))
+    return (torch.cat(energies, dim=1) + 4e-6).log() / 2 + 3  # 4e-6: rounding to 8 bits
 
 
 class Shutter(nn.Module):
