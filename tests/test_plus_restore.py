@@ -113,24 +113,36 @@ def test_the_training_command_trains_it(tmp_path, capsys):
     assert "plus.size is 'huge'; allowed: plus, fast" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("shutter", [True, False])
-def test_its_judge_can_learn_alone(tmp_path, capsys, shutter):
-    """After the rest: of the weights it starts from nothing changes but what has the last word."""
+@pytest.mark.parametrize(
+    ("only", "shutter", "learns"),
+    [("judge", True, "shutter."), ("judge", False, "judge."), ("generator", True, "generator.")],
+)
+def test_a_part_of_it_can_learn_alone(tmp_path, capsys, only, shutter, learns):
+    """After the rest: of the weights it starts from nothing changes but that."""
     make_bank(tmp_path, max_displacement=4.0)
     weights = tmp_path / "init.safetensors"
     save_weights(ALANetPlus(replace(TINY, shutter=shutter)), weights)
     words = ["--bank", str(tmp_path / "bank"), "--steps", "3", "--stages", "0:32:2", "--every", "0", "--set", "lr=0.01"]
-    words += ["--set", "judge_only=true"]
+    words += ["--set", f"only={only}"]
     assert main([*words, "--out", str(tmp_path / "run"), "--init", str(weights), "--set", "log_steps=1"]) == 0
     before, after = (load_model(path).state_dict() for path in (weights, tmp_path / "run" / "last.safetensors"))
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed
-    assert all(name.startswith("shutter." if shutter else "judge.") for name in changed)
-    assert '"sharp"' in (tmp_path / "run" / "metrics.jsonl").read_text()
+    assert all(name.startswith(learns) for name in changed)
+    told = '"sharp"' in (tmp_path / "run" / "metrics.jsonl").read_text()
+    assert told == (only == "judge")
+    capsys.readouterr()
     assert main([*words, "--out", str(tmp_path / "other"), "--set", "plus.size=fast"]) == 2
-    assert "judge_only is for an ALANetPlus with exposure that has learned all else; give it as init" in (
+    assert f"only {only} is for an ALANetPlus with exposure that has learned the rest; give init" in (
         capsys.readouterr().err
     )
+
+
+def test_what_learns_alone_is_one_of_few(tmp_path, capsys):
+    make_bank(tmp_path, max_displacement=4.0)
+    words = ["--bank", str(tmp_path / "bank"), "--steps", "3", "--stages", "0:32:2", "--out", str(tmp_path / "run")]
+    assert main([*words, "--set", "only=motion"]) == 2
+    assert "run option only is 'motion'; allowed: all, judge, generator" in capsys.readouterr().err
 
 
 def test_table_3_is_of_the_papers_network(weights):

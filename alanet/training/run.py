@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -75,7 +75,8 @@ class RunConfig:
     motion: float = 0.01  # weight of the distance of the estimated motion, of `plus`
     judge: float = 0.01  # weight of the estimates of exposure and sharpness, of `plus`
     motion_first: float = 0.0  # share of the run in which `plus` learns these two alone, and restores nothing
-    judge_only: bool = False  # of the weights `init`, an ALANetPlus, what judges last alone learns; all else stays
+    only: Literal["all", "judge", "generator"] = "all"  # what learns, the rest staying as in `init`, an ALANetPlus:
+    #                                                     judge: what judges last; generator: what restores
     clips: ClipOptions = field(default_factory=ClipOptions)
     train: TrainConfig = field(default_factory=TrainConfig)
 
@@ -221,8 +222,8 @@ def prepare(config: RunConfig, device: str | None = None) -> Run:
     else:
         _check_same_network(config, model.config)
         config = replace(config, model=model.config)
-    if config.judge_only:
-        _judge_alone(config, model)
+    if config.only != "all":
+        _hold_the_rest(config, model)
     sampler, clips = _sampler(config, place)
     hooks = Hooks(objective=_objective(config, place), validate=_validate(config) if parallel.rank() == 0 else None)
     return Run(config, model, sampler, clips, hooks, place)
@@ -265,18 +266,19 @@ def _sampler(config: RunConfig, device: torch.device) -> tuple[Sampler, int]:
     return SceneClips(stills, scenes, config.clips, longest=exposure.frames, seed=seed), EPOCH
 
 
-def _judge_alone(config: RunConfig, model: ALANet | ALANetPlus) -> None:
-    """Nothing learns but what has the last word on exposure and sharpness."""
+def _hold_the_rest(config: RunConfig, model: ALANet | ALANetPlus) -> None:
+    """Nothing learns but what has the last word on exposure and sharpness, or G."""
     if not config.init or not isinstance(model, ALANetPlus) or not model.config.exposure:
-        raise OptionError("judge_only is for an ALANetPlus with exposure that has learned all else; give it as init")
-    if config.motion_first or config.data:
-        raise OptionError("judge_only goes with scenes (bank, stills), which know their motion, and no motion_first")
+        raise OptionError(f"only {config.only} is for an ALANetPlus with exposure that has learned the rest; give init")
+    if config.motion_first or (config.data and config.only == "judge"):
+        raise OptionError(f"only {config.only} goes with no motion_first, and judge with scenes (bank, stills) alone")
+    judge = model.shutter if model.judges_again else model.judge
     model.requires_grad_(False)
-    (model.shutter if model.judges_again else model.judge).requires_grad_(True)
+    (judge if config.only == "judge" else model.generator).requires_grad_(True)
 
 
 def _objective(config: RunConfig, device: torch.device) -> Any:
-    if config.judge_only:
+    if config.only == "judge":
         return judge_objective()
     training, first = config.train, config.motion_first
     learns = config.plus is not None and config.plus.align and config.clips.motion and config.motion > 0
@@ -288,6 +290,8 @@ def _objective(config: RunConfig, device: torch.device) -> Any:
         training.pixel, training.fourier, training.perceptual, perceptual, soften=softening(training)
     )
     if config.plus is not None:
+        if config.only == "generator":  # what the others are told changes nothing
+            return plus_objective(loss, motion=0, exposure=0)
         return plus_objective(loss, motion=config.motion, exposure=config.judge, motion_first=first)
     return restoration_objective(loss)
 
