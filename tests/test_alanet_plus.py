@@ -184,7 +184,7 @@ def test_unevenness_tells_how_much_and_which_way_a_frame_is_smeared():
 def test_what_is_sharp_is_learned_in_a_few_steps():
     """From detail alone, on pictures never seen: a judge that calls all frames sharp is of no use."""
     torch.manual_seed(0)
-    judge = ALANetPlus(replace(TINY, bands="given")).judge
+    judge = ALANetPlus(TINY).judge
     optimizer = torch.optim.AdamW(judge.parameters(), 2e-3)
 
     def lesson(seed: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -67,7 +67,6 @@ class ALANetPlusConfig:
     smear: bool = True  # False: G is not told how far each place was smeared; needs align and exposure
     shutter: bool = True  # False: exposure is not judged again by the motion; needs align and exposure
     along: int = 24  # channels of what corrects along the smear; 0: nothing does; needs align and exposure
-    bands: Literal["learned", "given"] = "given"  # what sharpness is judged by; given: differences of near pixels
     sharp_above: float = 0.9  # probability from which a frame counts as sharp
 
     def __post_init__(self) -> None:
@@ -84,8 +83,6 @@ class ALANetPlusConfig:
             raise OptionError(f"window {self.window}, around {self.around}; allowed: even, and 0 or more")
         if self.gates not in ("pair", "paper"):
             raise OptionError(f"gates {self.gates!r} is not one of pair, paper")
-        if self.bands not in ("learned", "given"):
-            raise OptionError(f"bands {self.bands!r} is not one of learned, given")
         if not (self.along == 0 or 4 <= self.along <= 256):
             raise OptionError(f"along {self.along}; allowed: 0, or 4 to 256 channels")
         if not 0 < self.sharp_above < 1:
@@ -152,7 +149,7 @@ class ALANetPlus(nn.Module):
         self.encoder = Encoder(config)
         self.generator = Generator(config)
         if config.exposure:
-            self.judge = Judge(config.channels, config.cells[-1], learned=config.bands == "learned")
+            self.judge = Judge(config.channels, config.cells[-1])
         if config.align:
             levels = config.motion_levels
             self.motion = MotionEstimator(

@@ -37,18 +37,16 @@ class Judge(nn.Module):
     """Exposure, and whether a frame is sharp, by the frame alone: by what each place says and how telling it is.
 
     Blur evens out what lies near. So the logarithms of energies in several bands go in, which blur changes against each
-    other, beside the latent, which knows what is seen there. The bands are learned from the first features; or given:
-    how much pixels differ that are 1, 2, 4 and 8 apart, along, across and aslant. What is sharp is then learned in tens
-    of steps and not in many hundreds.
+    other, beside the latent, which knows what is seen there: how much pixels differ that are 1, 2, 4 and 8 apart,
+    along, across and aslant. (Where the bands are learned, too, what is sharp takes many hundreds of steps, not tens.)
     """
 
     bands = 16
 
-    def __init__(self, channels: Sequence[int], cell: int, *, learned: bool = False) -> None:
-        """channels: of the features at each scale; cell: pixels to a side of the last one's; learned: the bands."""
+    def __init__(self, channels: Sequence[int], cell: int) -> None:
+        """channels: of the features at each scale; cell: pixels to a side of the last one's."""
         super().__init__()
-        self.pool, self.cell = 2 ** (len(channels) - 1), cell
-        self.filters = conv(channels[0], self.bands, 3) if learned else None
+        self.cell = cell
         self.context = conv(channels[-1], 32, 1)
         self.mix = conv(self.bands + 32, 48, 3)
         self.say = conv(48, 3, 1)
@@ -56,10 +54,7 @@ class Judge(nn.Module):
     def forward(self, frame: Tensor, scales: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """`b 3 h w` and its features -> exposure in periods, and logit of "sharp": b each, at least float32."""
         kind = torch.promote_types(scales[0].dtype, torch.float32)
-        if self.filters is None:
-            bands = unevenness(frame.to(kind), self.cell)
-        else:
-            bands = (F.avg_pool2d(self.filters(scales[0]).to(kind).square(), self.pool) + 1e-4).log()
+        bands = unevenness(frame.to(kind), self.cell)
         known = torch.cat((bands, act(self.context(scales[-1])).to(kind)), dim=1)
         said = exact(self.say, act(self.mix(known))).flatten(2)  # b 3 (h w)
         telling = said[:, 2].softmax(-1)  # b (h w)
@@ -118,15 +113,17 @@ def curves(frame: Tensor, motion: Tensor) -> Tensor:
         ahead = moved / speed
         aslant = torch.stack((-ahead[:, 1], ahead[:, 0]), dim=1)
         counts = _counts(speed)
-        edge = _difference(light, 0 * moved, ahead)
-        again = [_gathered(edge * _difference(light, lag * moved, ahead), counts) for lag in LAGS]
-        energies = [_gathered(_difference(light, 0 * moved, n * way).square(), counts)
-                    for way in (ahead, aslant) for n in APART]  # fmt: skip
+        steps = [n * way for way in (ahead, aslant) for n in APART]
+        halves = torch.stack([ahead] * len(LAGS) + steps, dim=1)  # b n 2 h w
+        away = torch.stack([lag * moved for lag in LAGS] + [0 * moved] * len(steps), dim=1)
+        differences = _seen(light, away + halves) - _seen(light, away - halves)  # b n h w
+        later, near = differences[:, : len(LAGS)], differences[:, len(LAGS) :]
+        again, energies = _gathered(near[:, :1] * later, counts), _gathered(near.square(), counts)  # b paces n
         share = counts.mean(dim=(-2, -1))[..., None]  # b paces 1
-        energy = torch.stack(energies, dim=-1) + NOISE * share + 1e-9  # b paces 6
+        energy = energies + NOISE * share + 1e-9  # b paces 6
         along, across = energy.chunk(2, dim=-1)
         level = (energy / (share + 1e-4)).log() / 4 + 2
-        told = torch.cat((torch.stack(again, dim=-1) / along[..., :1], (along / across).log()), dim=-1)
+        told = torch.cat((again / along[..., :1], (along / across).log()), dim=-1)
         return torch.cat((told * share / (share + SOME), level, share), dim=-1).flatten(1)
 
 
@@ -146,27 +143,23 @@ def _counts(speed: Tensor) -> Tensor:
 
 
 def _gathered(values: Tensor, counts: Tensor) -> Tensor:
-    """Values b 1 h w -> their mean over the frame at each pace, b paces."""
-    return (values * counts).mean(dim=(-2, -1))
-
-
-def _difference(light: Tensor, away: Tensor, half: Tensor) -> Tensor:
-    """Between what lies `half` a way on and back from places that are `away` from those looked at: b 1 H W, b 2 h w
-    twice -> b 1 h w."""
-    return _seen(light, away + half) - _seen(light, away - half)
+    """Values b n h w -> their means over the frame at each pace, b paces n."""
+    return counts.flatten(2) @ values.flatten(2).mT / values[0, 0].numel()
 
 
 def _seen(light: Tensor, shift: Tensor) -> Tensor:
-    """b 1 H W at places in rows and columns, each moved by its shift (b 2 h w) -> b 1 h w."""
+    """b 1 H W at places in rows and columns, each moved by its shifts (b n 2 h w) -> b n h w."""
     height, width = light.shape[-2:]
     step = _every(height, width) // EVERY
     i, j = (torch.arange(n, device=light.device, dtype=light.dtype) for n in shift.shape[-2:])
     # Where one place of several is taken, it is another one from row to row: the blocks of codecs lie in rows, too.
     columns = (j * step + _one_of(i, step)[:, None] + 0.5) * EVERY
     rows = ((i * step)[:, None] + _one_of(j, step) + 0.5) * EVERY
-    u = (columns + shift[:, 0]) * (2 / width) - 1
-    v = (rows + shift[:, 1]) * (2 / height) - 1
-    return F.grid_sample(light, torch.stack((u, v), dim=-1), "bilinear", "border", align_corners=False)
+    u = (columns + shift[:, :, 0]) * (2 / width) - 1
+    v = (rows + shift[:, :, 1]) * (2 / height) - 1
+    grid = torch.stack((u, v), dim=-1).flatten(1, 2)  # b (n h) w 2
+    seen = F.grid_sample(light, grid, "bilinear", "border", align_corners=False)
+    return seen.view(shift[:, :, 0].shape)
 
 
 def _one_of(n: Tensor, count: int) -> Tensor:

@@ -40,6 +40,7 @@ __all__ = [
 MAX_BYTES = 1 << 30  # far above any network of ours
 MAX_HEADER = 1 << 20
 BYTES_OF = {"F16": 2, "BF16": 2, "F32": 4}
+GONE = {"bands": "given"}  # what ALANetPlus no longer asks, and is
 UNKNOWN_BEFORE = {"shutter": False, "along": 0}  # what ALANetPlus was when a config did not name them
 
 
@@ -164,6 +165,8 @@ def build_network(name: str, config: dict[str, Any]) -> ALANet | ALANetPlus:
             known = fields(ALANetPlusConfig)
         case _:
             raise WeightsError("it is of a model or format this version does not know; a newer alanet may")
+    if name == "ALANetPlus":
+        config = {key: value for key, value in config.items() if (key, value) not in GONE.items()}
     if not set(config) <= {field.name for field in known}:
         raise WeightsError("it has a config this version does not know; a newer alanet may")
     if name == "ALANetPlus":
