@@ -37,8 +37,9 @@ import alanet
 from alanet.evaluation.baselines import load_rife
 from alanet.frames.tiles import overhead, plan_tiles, round_up
 from alanet.model.alanet import ALANet, ALANetConfig
-from alanet.model.alanet_plus import FAST, PLUS, ALANetPlus
+from alanet.model.alanet_plus import ALANetPlus
 from alanet.model.cost import count_parameters, stream_cost
+from alanet.model.weights import continuous_models, load_model
 from alanet.notes import Notes
 from alanet.restore import RestoreOptions
 from alanet.runner import Runner
@@ -56,9 +57,9 @@ def speed(options: argparse.Namespace, folder: Path) -> None:
     source = make_video(folder / "in.mp4", width, height, options.frames)
     whole = restorer(options, memory=64 << 30)
     target = RestoreOptions(encode=alanet.EncodeOptions(overwrite=True))
-    model, tensor = whole.model, whole.runner.to_tensor(next(sample(width, height)))
+    tensors = [whole.runner.to_tensor(frame) for frame in islice(sample(width, height), options.frames)]
 
-    times = take_turns([lambda: alone(model, tensor, options.frames),
+    times = take_turns([lambda: alone(whole.runner, tensors),
                         lambda: whole.restore(source, folder / "out.mp4", target)], options.rounds)  # fmt: skip
     rows = [
         (name, *(f"{value / options.frames * 1000:.1f}" for value in medians(part)), f"{ratio(part, times[0]):.3f}",
@@ -70,7 +71,10 @@ def speed(options: argparse.Namespace, folder: Path) -> None:
 
 
 def networks(options: argparse.Namespace, _: Path) -> None:
-    """Networks of every size against the paper's, fp32, nothing compiled; RIFE's where it is given."""
+    """Networks of every size against the paper's, fp32, nothing compiled; RIFE's where it is given.
+
+    Those that work where something moves have their shipped weights, as without these nothing does.
+    """
     width, height = options.size
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -78,16 +82,15 @@ def networks(options: argparse.Namespace, _: Path) -> None:
         "paper": ALANet(),
         "paper, half width": ALANet(ALANetConfig(width=0.5)),
         "paper, quarter width": ALANet(ALANetConfig(width=0.25)),
-        "plus": ALANetPlus(PLUS),
-        "fast": ALANetPlus(FAST),
+        **{name.removeprefix("alanet-"): load_model(name) for name in continuous_models()},
     }
     runners = [Runner(model, torch.device("cpu"), "fp32") for model in models.values()]
-    tensor = runners[0].to_tensor(next(sample(width, height)))
-    calls: list[Callable[[], object]] = [partial(alone, model, tensor, options.frames) for model in models.values()]
+    frames = list(islice(sample(width, height, options.video), options.frames))
+    tensors = [runners[0].to_tensor(frame) for frame in frames]
+    calls: list[Callable[[], object]] = [partial(alone, runner, tensors, all_frames=True) for runner in runners]
     if options.rife_module:
         rife = load_rife(options.rife_module, options.rife_weights)
-        pair = list(islice(sample(width, height), 2))
-        calls.append(lambda: rife.restore(pair, [Fraction(1, 4), Fraction(1, 2), Fraction(3, 4)]))
+        calls.append(lambda: rife.restore(frames[:2], [Fraction(1, 4), Fraction(1, 2), Fraction(3, 4)]))
     times = take_turns(calls, options.rounds)
     outputs = [2 * options.frames - 1] * len(models) + [3] * (len(calls) - len(models))
     costs = [stream_cost(model, height, width)["output"] for model in models.values()]
@@ -100,7 +103,8 @@ def networks(options: argparse.Namespace, _: Path) -> None:
              ("", "")],
             times, outputs, strict=False)
     ]  # fmt: skip
-    print(f"{width}x{height}, {options.frames} frames in, x2, fp32, {torch.get_num_threads()} threads\n")
+    what = options.video.name if options.video else "the bundled sample"
+    print(f"{what}, {width}x{height}, {options.frames} frames in, x2, fp32, {torch.get_num_threads()} threads\n")
     table(("network", "parameters", "GMACs an output frame", "ms an output frame", "times as fast"), *rows)
 
 
@@ -222,6 +226,7 @@ def main() -> None:
             sub.add_argument("--frames", type=int, default=96, help="input frames of a run")
         if verb is networks:
             sub.add_argument("--frames", type=int, default=5, help="input frames of a run")
+            sub.add_argument("--video", type=Path, help="whose frames; by default the bundled sample's")
             sub.add_argument("--rife-module", type=Path, help="the Python file of RIFE's IFNet")
             sub.add_argument("--rife-weights", type=Path, help="flownet.pkl")
         if verb is training:

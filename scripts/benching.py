@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import resource
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib import resources
 from itertools import chain, cycle, islice
 from pathlib import Path
@@ -18,6 +18,7 @@ import torch
 
 import alanet
 from alanet.restore import Restorer
+from alanet.runner import Runner
 from alanet.video.decode import decode
 from alanet.video.probe import probe
 
@@ -25,9 +26,9 @@ MIB = 2**20
 RATE = 25
 
 
-def sample(width: int, height: int) -> Iterator[np.ndarray]:
-    """Frames of the bundled sample without end, forwards and backwards, mirrored or cut to size."""
-    path = next(iter(sorted(Path(str(resources.files("alanet"))).glob("sample/*.mp4"))))
+def sample(width: int, height: int, path: Path | None = None) -> Iterator[np.ndarray]:
+    """Frames of the bundled sample (or another video) without end, forwards and backwards, mirrored or cut to size."""
+    path = path or next(iter(sorted(Path(str(resources.files("alanet"))).glob("sample/*.mp4"))))
     frames = [frame.pixels for frame in islice(decode(probe(path)), 25)]
     for frame in cycle(chain(frames, frames[-2:0:-1])):
         grown = np.pad(
@@ -48,20 +49,26 @@ def make_video(path: Path, width: int, height: int, frames: int) -> Path:
     return path
 
 
-def alone(model: alanet.ALANet | alanet.ALANetPlus, tensor: torch.Tensor, frames: int) -> None:
-    """What a stream asks of a network for `frames` inputs at x2, on a tensor that is ready, and nothing else."""
+def alone(runner: Runner, tensors: Sequence[torch.Tensor], *, all_frames: bool = False) -> None:
+    """What a stream asks of a network for these inputs at x2, on tensors that are ready, and nothing else.
+
+    all_frames: what is judged sharp is restored, too.
+    """
+    model, last = runner.model, len(tensors) - 1
     ring: dict[int, Any] = {}
     pairs: dict[int, Any] = {}
     with torch.inference_mode():
-        for i in range(frames):
+        for i, tensor in enumerate(tensors):
             ring[i] = model.encode(tensor)
             if i and isinstance(model, alanet.ALANetPlus):
                 pairs[i - 1] = model.relate(ring[i - 1], ring[i])
             ring.pop(i - 3, None)
             pairs.pop(i - 3, None)
-            for at in (i - 1.0, i - 0.5) if i else ():
-                generate(model, ring, at, pairs)
-        generate(model, ring, frames - 1.0, pairs)  # it is shown twice, and made once
+            for at in (i - 1, i) if i == last else (i - 1,):  # the last one is shown twice, and made once
+                if at >= 0 and (all_frames or (judged := runner.judge(ring, at, pairs)) is None or not judged.sharp):
+                    generate(model, ring, at, pairs)
+            if i:
+                generate(model, ring, i - 0.5, pairs)
 
 
 def generate(model: alanet.ALANet | alanet.ALANetPlus, ring: dict[int, Any], at: float, pairs: dict[int, Any]) -> None:

@@ -336,6 +336,7 @@ def test_sizes_keep_their_budgets(config, gmacs, parameters):
     assert 0.75 * gmacs < cost["encoder"] + cost["motion"] + 2 * cost["generator"] <= gmacs
     assert cost["output"] == pytest.approx((cost["encoder"] + cost["motion"]) / 2 + cost["generator"])
     assert count_parameters(model) <= parameters
+    assert stream_cost(ALANetPlus(replace(config, along=0)))["output"] < 0.99 * cost["output"]
 
 
 def test_weights_rebuild_the_model(tmp_path):

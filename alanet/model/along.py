@@ -3,8 +3,8 @@
 A smear of n pixels in any direction is the same thing once it is looked at along its own way, in its own length: each
 place is the mean of what lies within half a smear of it. So a restored frame is read again at the same few parts of a
 smear to both sides of each place, `TAPS`; what is found there, against what is found at the place itself, is weighed
-and added. One and the same set of weights then serves short and long smears in all directions, and where nothing was
-smeared all taps fall on the place itself and nothing is added.
+and added. One and the same set of weights then serves short and long smears in all directions. Where hardly anything
+was smeared nothing is added, and as no place asks for another one's weights, what rests costs nothing.
 
 Axes: b batch, c channels, h w height and width of a frame; a *smear* is b 2 h/4 w/4, (x, y): by how many pixels, and
 which way, the content of a place moved while the shutter was open; its sign says nothing.
@@ -23,8 +23,12 @@ __all__ = ["REACH", "AlongSmear", "shortened"]
 TAPS = (-1.25, -0.9, -0.6, -0.4, -0.2, 0.2, 0.4, 0.6, 0.9, 1.25)  # parts of a smear from a place
 LONGEST = 32.0  # pixels: what was smeared farther is treated as if it were by so much
 REACH = int(TAPS[-1] * LONGEST)  # pixels to each side that a place depends on
+LEAST, SURE = 0.5, 1.0  # pixels: the smear from which on something is added, and all of it
+MOST = 0.6  # share of a strip that moves from which on it is worked on as a whole: picking places takes its time, too
 STRIP = 64  # rows worked on at a time, a multiple of the stem: what lies in a cache is quick to come by
 LOUD = 4.0  # times differences of light, so that they are of the size of features
+
+Places = tuple[Tensor, Tensor]  # rows and columns; together they broadcast to h w
 
 
 class AlongSmear(nn.Module):
@@ -42,13 +46,25 @@ class AlongSmear(nn.Module):
         """blurred, restored: b 3 h w, what a correction was made to, and with it; smear; x: features b c h/stem w/stem
         -> b 3 h w, to be added to `restored`."""
         ways, context = resized(smear, CELL, 1), self.context(x)
-        height = restored.shape[-2]
-        if self.training or height <= STRIP:
-            return self._added(blurred, restored, ways, resized(context, self.stem, 1), 0)
-        strips = range(0, height, STRIP)  # all that is held at full size, of a strip only
-        return torch.cat([self._added(blurred, restored[..., top : top + STRIP, :], ways[..., top : top + STRIP, :],
-                                      self._finer(context, top, min(top + STRIP, height)), top)
-                          for top in strips], dim=-2)  # fmt: skip
+        height, width = restored.shape[-2:]
+        rows, columns = (torch.arange(n, device=ways.device) for n in (height, width))
+        if self.training or len(ways) > 1:
+            finer = resized(context, self.stem, 1)
+            return self._added(blurred, (rows[:, None], columns), blurred, restored, ways, finer)
+        added = torch.zeros_like(restored)
+        for top in range(0, height, STRIP):  # all that is held at full size, of a strip only
+            bottom = min(top + STRIP, height)
+            strip = [x[..., top:bottom, :] for x in (blurred, restored, ways)]
+            moved = (_length(strip[-1]) > LEAST).flatten().nonzero()[:, 0]
+            if len(moved):
+                strip.append(self._finer(context, top, bottom))
+            if len(moved) > MOST * (bottom - top) * width:
+                added[..., top:bottom, :] = self._added(blurred, (rows[top:bottom, None], columns), *strip)
+            elif len(moved):
+                some = [x.flatten(-2)[..., None, moved] for x in strip]  # b c 1 n
+                at = top + moved[None].div(width, rounding_mode="floor"), moved[None] % width
+                added.flatten(-2)[..., top * width + moved] = self._added(blurred, at, *some)[..., 0, :]
+        return added
 
     def _finer(self, context: Tensor, top: int, bottom: int) -> Tensor:
         """Rows of the context at full size: made from those rows, and one more on each side where there is one."""
@@ -57,16 +73,18 @@ class AlongSmear(nn.Module):
         finer = resized(context[..., first - above : end + below, :], self.stem, 1)
         return finer[..., above * self.stem : finer.shape[-2] - below * self.stem, :]
 
-    def _added(self, blurred: Tensor, restored: Tensor, ways: Tensor, context: Tensor, top: int) -> Tensor:
-        """The correction of the rows from `top` on that `restored`, `ways` and `context` are of."""
-        here = blurred[..., top : top + restored.shape[-2], :]
-        seen = _seen(blurred, ways, top)
+    def _added(
+        self, blurred: Tensor, at: Places, here: Tensor, restored: Tensor, ways: Tensor, context: Tensor
+    ) -> Tensor:
+        """The correction at some places. All but `blurred`, which is the whole frame, are of these only."""
+        seen = _seen(blurred, ways, at)
         light = here.mean(1, keepdim=True)
-        length = (ways.square().sum(1, keepdim=True) + 1e-4).sqrt()
+        length = _length(ways)
         differences = LOUD * (torch.cat((seen.mean(1), restored.mean(1, keepdim=True)), dim=1) - light)
         known = torch.cat((differences, length / (length + 2), 1 / (1 + length), light - 0.5), dim=1)
         hidden = act(context + self.first(known.to(context.dtype)))
         weights = exact(self.to_weights, act(self.second(hidden)))
+        weights = weights * ((length - LEAST) / (SURE - LEAST)).clamp(0, 1)
         # What is weighed are differences from `here`, which stands once for all of them.
         added = weights[:, -1:] * restored - weights.sum(1, keepdim=True) * here
         for k in range(len(TAPS)):
@@ -74,14 +92,16 @@ class AlongSmear(nn.Module):
         return added
 
 
-def _seen(frame: Tensor, ways: Tensor, top: int) -> Tensor:
-    """A frame (b c H w) at every tap of the rows from `top` on, whose ways (b 2 h w) these are: b c taps h w."""
-    height, width = frame.shape[-2:]
+def _length(ways: Tensor) -> Tensor:
+    return (ways.square().sum(1, keepdim=True) + 1e-4).sqrt()
+
+
+def _seen(frame: Tensor, ways: Tensor, at: Places) -> Tensor:
+    """A frame (b c H W) at every tap of places whose ways (b 2 h w) these are: b c taps h w."""
+    (height, width), (rows, columns) = frame.shape[-2:], at
     parts = ways.new_tensor(TAPS)[:, None, None]
-    columns = torch.arange(ways.shape[-1], device=frame.device, dtype=ways.dtype) + 0.5
-    rows = torch.arange(ways.shape[-2], device=frame.device, dtype=ways.dtype) + (0.5 + top)
-    u = (columns + ways[:, :1] * parts) * (2 / width) - 1  # b taps h w
-    v = (rows[:, None] + ways[:, 1:] * parts) * (2 / height) - 1
+    u = (columns + 0.5 + ways[:, :1] * parts) * (2 / width) - 1  # b taps h w
+    v = (rows + 0.5 + ways[:, 1:] * parts) * (2 / height) - 1
     grid = torch.stack((u, v), dim=-1).flatten(1, 2)
     seen = F.grid_sample(frame.to(ways.dtype), grid, "bilinear", "border", align_corners=False)
     return seen.reshape(len(frame), -1, len(TAPS), *ways.shape[-2:])

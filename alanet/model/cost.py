@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -64,10 +65,13 @@ def _generator_cost(model: ALANet, frame: Tensor, area: float) -> float:
 
 
 def _aligned_cost(model: ALANetPlus, frame: Tensor, area: float) -> tuple[float, float]:
-    """Of a pair, and of a restored frame."""
+    """Of a pair, and of a restored frame all of which moves: of what rests, no smear is corrected."""
     with torch.inference_mode():
-        x = model.encode(frame)
+        x = replace(model.encode(frame), exposure=frame.new_ones(1))
         pair = model.relate(x, x)
+    if pair is not None:
+        far = torch.full_like(pair.forward, 32.0)
+        pair = replace(pair, forward=far, backward=-far)
     reach = model.config.window // 2 + model.config.around + 1
     window = dict.fromkeys(range(-reach, reach + 1), x)
     pairs = dict.fromkeys(window, pair)
