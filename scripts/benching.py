@@ -15,6 +15,7 @@ from typing import Any
 import av
 import numpy as np
 import torch
+from PIL import Image
 
 import alanet
 from alanet.restore import Restorer
@@ -27,10 +28,14 @@ RATE = 25
 
 
 def sample(width: int, height: int, path: Path | None = None) -> Iterator[np.ndarray]:
-    """Frames of the bundled sample (or another video) without end, forwards and backwards, mirrored or cut to size."""
-    path = path or next(iter(sorted(Path(str(resources.files("alanet"))).glob("sample/*.mp4"))))
-    frames = [frame.pixels for frame in islice(decode(probe(path)), 25)]
+    """Frames without end, forwards and backwards: of the bundled sample, mirrored or cut to size; or of another video,
+    scaled to it."""
+    bundled = next(iter(sorted(Path(str(resources.files("alanet"))).glob("sample/*.mp4"))))
+    frames = [frame.pixels for frame in islice(decode(probe(path or bundled)), 25)]
     for frame in cycle(chain(frames, frames[-2:0:-1])):
+        if path:
+            yield np.asarray(Image.fromarray(frame).resize((width, height), Image.Resampling.BICUBIC))
+            continue
         grown = np.pad(
             frame, [(0, max(0, height - frame.shape[0])), (0, max(0, width - frame.shape[1])), (0, 0)], "reflect"
         )
