@@ -95,8 +95,9 @@ def test_each_clip_of_a_batch_has_its_own_times_and_its_own_result():
     )
 
 
-def test_time_runs_the_same_both_ways():
-    model = make(exposure=False)
+@pytest.mark.parametrize("unaligned", [False, True])
+def test_time_runs_the_same_both_ways(unaligned):
+    model = make(exposure=False, unaligned=unaligned)
     clip = clip_of(4)
     times = torch.arange(13).double()[None] / 4
     torch.testing.assert_close(model(clip.flip(1), times), model(clip, times).flip(1))
@@ -124,7 +125,10 @@ def test_axes_cannot_be_swapped_unnoticed():
 # --- what is added ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("config", [TINY, replace(TINY, stem=2), replace(TINY, stem=1), replace(TINY, align=False)])
+@pytest.mark.parametrize(
+    "config",
+    [TINY, replace(TINY, stem=2), replace(TINY, stem=1), replace(TINY, align=False), replace(TINY, unaligned=True)],
+)
 def test_it_starts_at_the_input_and_the_blend(config):
     model = ALANetPlus(config).eval()
     clip = torch.rand(1, 3, 3, 32, 48)
@@ -132,6 +136,19 @@ def test_it_starts_at_the_input_and_the_blend(config):
     assert torch.equal(out[[0, 2]], clip[0, :2])
     blends = [clip[0, :2].mean(0), 0.75 * clip[0, 1] + 0.25 * clip[0, 2]]
     torch.testing.assert_close(out[[1, 3]], torch.stack(blends), rtol=0, atol=2e-5)  # to the rounding of positions
+
+
+def test_what_both_frames_show_at_a_place_itself_counts_between_them_most_half_way():
+    """Whatever the motion: a network that finds none in features it aligns still sees the other frame."""
+    model, clip = make(unaligned=True), clip_of(2)
+    window, relations = model.look(clip, [0.0, 1.0])
+    made = {time: model.generate(window, time, relations) for time in (0.0, 0.01, 0.5)}
+    for lying in model.generator.lying:
+        torch.nn.init.zeros_(lying.weight)
+        torch.nn.init.zeros_(lying.bias)
+    changed = {time: (model.generate(window, time, relations) - made[time]).abs().max() for time in made}
+    assert changed[0.0] == 0
+    assert changed[0.5] > 10 * changed[0.01] > 0
 
 
 def test_without_the_residual_it_does_not():

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from alanet.errors import DataError, ResourceError, WeightsError
-from alanet.evaluation.baselines import BASELINES, blend, copy, load_rife, minterpolate
+from alanet.evaluation.baselines import BASELINES, blend, copy, load_rife, minterpolate, rife_motion
 from alanet.evaluation.metrics import psnr
 
 HALF = Fraction(1, 2)
@@ -110,6 +110,30 @@ def test_rife_is_padded_cropped_and_asked_for_the_right_time(tmp_path):
         assert made.shape == (50, 70, 3)
         assert np.abs(made.astype(int) - mixed).max() <= 1
     assert len(rife.weights) == 64
+
+
+TEACHER = """
+import torch
+class IFNet(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.gain = torch.nn.Parameter(torch.zeros(1))
+    def forward(self, x, timestep, scale_list):
+        assert x.shape[2] % 128 == 0 and x.shape[3] % 128 == 0 and timestep == 0.5
+        first, last = x[:, :1], x[:, 3:4]
+        return [None, torch.cat((first, 2 * first, last, 2 * last), dim=1)], None, None
+"""
+
+
+def test_rife_teaches_flows_to_the_earlier_and_to_the_later_frame(tmp_path):
+    (tmp_path / "ifnet.py").write_text(TEACHER)
+    torch.save({"module.gain": torch.ones(1)}, tmp_path / "flownet.pkl")
+    teacher = rife_motion(tmp_path / "ifnet.py", tmp_path / "flownet.pkl")
+    a, b = torch.rand(2, 1, 3, 40, 64).unbind()
+    with torch.inference_mode():
+        to_a, to_b = teacher(a, b)
+    torch.testing.assert_close(to_a, torch.cat((a[:, :1], 2 * a[:, :1]), dim=1))
+    torch.testing.assert_close(to_b, torch.cat((b[:, :1], 2 * b[:, :1]), dim=1))
 
 
 def test_rife_files_that_do_not_fit_are_refused(tmp_path):

@@ -1,4 +1,4 @@
-"""`alanet data`: the three verbs as a person runs them, and the poor video against eq. 7."""
+"""`alanet data`: its verbs as a person runs them, and the poor video against eq. 7."""
 
 from __future__ import annotations
 
@@ -275,6 +275,45 @@ def test_scenes_are_rendered_into_a_bank_with_a_sheet(tmp_path, capsys):
     assert np.load(tmp_path / "bank/sharp-0000.npy").shape == (3, 9, 32, 32, 3)
     assert np.asarray(Image.open(tmp_path / "bank/sheet.png")).std() > 10
     assert json.loads(tell(capsys, *words, "--scenes", "4")[1])["scenes"] == 4
+
+
+RIFE = """
+import torch
+class IFNet(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.still = torch.nn.Parameter(torch.zeros(1))
+    def forward(self, x, timestep, scale_list):
+        flow = torch.zeros_like(x[:, :4])
+        flow[:, 0], flow[:, 2] = 4.0, -4.0
+        return [None, flow], None, None
+"""
+
+
+def test_the_motion_of_a_set_is_estimated_once(tmp_path, capsys):
+    import torch
+
+    (tmp_path / "ifnet.py").write_text(RIFE)
+    torch.save({"still": torch.zeros(1)}, tmp_path / "flownet.pkl")
+    (tmp_path / "in").mkdir()
+    sharp_video(tmp_path / "in/a.mkv", pan(40))
+    assert (
+        tell(capsys, "data", "build", tmp_path / "in", "-o", tmp_path / "set", "--size", "64x32", "--test", 0)[0] == 0
+    )
+    words = ["--rife-module", tmp_path / "ifnet.py", "--rife-weights", tmp_path / "flownet.pkl"]
+    code, _, err = tell(capsys, "data", "motion", tmp_path / "set", *words)
+    assert code == 0
+    assert "8 pairs" in err
+    (file,) = (tmp_path / "set/motion").iterdir()
+    flows = np.load(file)
+    assert flows.shape == (8, 2, 2, 8, 16)
+    assert set(flows[:, 0, 0].ravel()) == {4.0}
+    before = file.stat().st_mtime_ns
+    assert json.loads(tell(capsys, "data", "motion", tmp_path / "set", *words, "--json")[1])["pairs"] == 8
+    assert file.stat().st_mtime_ns == before, "what is done is not done again"
+    code, _, err = tell(capsys, "data", "motion", tmp_path / "set", *words, "--period", 16, "-q")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "motion of another teacher or period" in err
 
 
 def test_the_group_shows_its_verbs_and_is_instant():

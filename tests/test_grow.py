@@ -32,6 +32,8 @@ def trained(config: ALANetPlusConfig) -> ALANetPlus:
         (replace(SMALL, shutter=False, along=0), LARGE),
         (replace(SMALL, gates="paper", matching=False), replace(LARGE, gates="paper", matching=False)),
         (replace(SMALL, stem=2, around=1), replace(LARGE, stem=2, around=1)),
+        (SMALL, replace(LARGE, unaligned=True)),
+        (replace(SMALL, unaligned=True), replace(LARGE, unaligned=True)),
         (replace(SMALL, align=False), replace(LARGE, align=False)),
     ],
 )

@@ -20,6 +20,7 @@ BARE = (  # run on a machine that has torch and numpy and little else
     "data/scenes.py",
     "data/clips.py",
     "data/sets.py",
+    "data/midway.py",
     "data/augment.py",
     "data/smear.py",
     "training/loss.py",

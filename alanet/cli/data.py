@@ -1,4 +1,5 @@
-"""`alanet data`: real high-rate videos into a training set, a poor video with its truth to show, scenes from stills."""
+"""`alanet data`: real high-rate videos into a training set, and their motion; a poor video with its truth to show;
+scenes from stills."""
 
 from __future__ import annotations
 
@@ -236,6 +237,36 @@ def blur(
             "poor": str(report.poor), "truth": str(report.truth), "list": str(report.list), "frames": report.frames,
             "blurred": report.blurred, "truth_frames": report.truth_frames, "warnings": notes.warnings,
         }))  # fmt: skip
+    return 0
+
+
+@data.command
+def motion(
+    folder: Annotated[Path, Parameter(name="SET", help="A set that alanet data build made.")],
+    /,
+    *,
+    rife_module: Annotated[Path, Parameter(metavar="FILE", help="RIFE's ifnet.py, which is run: trust it.")],
+    rife_weights: Annotated[Path, Parameter(metavar="FILE", help="Its flownet.pkl.")],
+    period: Annotated[int, Parameter(metavar="N", help="Sharp frames from one input frame to the next.")] = 8,
+    device: Annotated[str, Parameter(metavar="NAME", help="What RIFE works on.")] = "cpu",
+    telling: Telling = Telling(),
+) -> int:
+    """Estimate how a set's videos move, by RIFE, so that ALANetPlus can learn from it. Run again, it goes on."""
+    from alanet.data.midway import estimate_motion
+    from alanet.evaluation.baselines import rife_motion
+
+    began, screen = time.monotonic(), Screen(quiet=telling.quiet)
+    teacher = rife_motion(rife_module, rife_weights, device=device)
+    screen.heading(f"{folder}")
+    with resumable(), working(screen, "estimating") as show:
+        pairs = estimate_motion(
+            folder, teacher, "RIFE 4.25", period=period, on_progress=lambda done, total: show(done, total, "pairs")
+        )
+    seconds = time.monotonic() - began
+    result = folder / "motion"
+    screen.rows([("done", f"{count(pairs, 'pair')} in {duration(seconds)}"), ("result", str(result.absolute()))])
+    if telling.json:
+        print(json.dumps({"folder": str(result), "pairs": pairs, "seconds": seconds}))
     return 0
 
 

@@ -12,6 +12,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,13 +34,13 @@ from alanet.data.scenes import SceneOptions, draw_scene
 from alanet.errors import DataError, OptionError
 from alanet.frames.exposure import Exposure, average, draw_blurred, expose, to_eight_bits
 
-__all__ = ["BankClips", "Batch", "ClipOptions", "SceneClips", "validation_batches"]
+__all__ = ["BankClips", "Batch", "ClipOptions", "MixedClips", "SceneClips", "cells", "validation_batches"]
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What the trainer gets. `flow` and `sweep` as `render.py` describes them, None where they are not asked for or
-    known."""
+    """What the trainer gets. `flow` and `sweep` as `render.py` describes them, `midway` as `midway.py` does; None where
+    they are not asked for or known."""
 
     clip: Tensor  # b t c h w
     times: Tensor  # b n, the same for every clip of the batch
@@ -47,6 +48,7 @@ class Batch:
     exposure: Tensor  # b t, in sharp frames; 1 is a sharp frame
     flow: Tensor | None = None  # b t-1 2 2 h/4 w/4, pixels
     sweep: Tensor | None = None  # b t 2 h/4 w/4, pixels a period
+    midway: Tensor | None = None  # b t-1 2 2 h/4 w/4, pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +138,9 @@ class BankClips:
         sharp = bank.sharp(scene)[first : first + bank.exposure.needed(options.t)]
         sample, turn, (rows, columns) = cut_clip(rng, sharp, bank.exposure, times, crop, options)
         if options.motion:
-            cells = (..., _cells(rows), _cells(columns))
+            there = (..., cells(rows), cells(columns))
             flow, sweep = bank.flow(scene)[start : start + options.t - 1], bank.sweep(scene)[start : start + options.t]
-            sample["flow"], sample["sweep"] = turn_motion(flow[cells].float(), sweep[cells].float(), turn)
+            sample["flow"], sample["sweep"] = turn_motion(flow[there].float(), sweep[there].float(), turn)
         return sample
 
     def _scene(self, index: int, position: int) -> int:
@@ -196,6 +198,21 @@ class SceneClips:
         return sample
 
 
+class MixedClips:
+    """Batches of two sources; a batch is of one of them, of the second with the chance `share`."""
+
+    def __init__(self, first: BankClips | SceneClips, second: Any, share: float, *, seed: int = 0) -> None:
+        if not 0 < share < 1:
+            raise OptionError(f"a share of {share} of the batches; allowed: above 0 and below 1")
+        self.first, self.second, self.share, self.seed = first, second, share, seed
+
+    def batch(self, index: int, *, size: int, crop: int) -> Batch:
+        """Batch `index`, as its source makes it."""
+        chosen = self.second if rng_of(self.seed, index, 4).random() < self.share else self.first
+        made: Batch = chosen.batch(index, size=size, crop=crop)
+        return made
+
+
 def validation_batches(
     bank: Bank,
     exposure: Exposure | None = None,
@@ -242,12 +259,14 @@ def cut_clip(
     times: tuple[Fraction, ...],
     crop: int,
     options: ClipOptions,
+    where: tuple[slice, slice] | None = None,
 ) -> tuple[dict[str, Tensor], Turn, tuple[slice, slice]]:
     """One clip out of the sharp frames it needs (f h w c, uint8): cropped, blurred and turned at random.
 
+    where: the rows and columns of the crop; None: anywhere.
     -> clip (t c h w), truth (n c h w) at `times` and exposure (t); the turn; and the rows and columns of the crop.
     """
-    rows, columns = place(rng, sharp.shape[1], crop), place(rng, sharp.shape[2], crop)
+    rows, columns = where or (place(rng, sharp.shape[1], crop), place(rng, sharp.shape[2], crop))
     turn = draw_turn(rng) if options.turns else Turn()
     if rows.stop - rows.start != columns.stop - columns.start:
         turn = replace(turn, transpose=False)
@@ -269,7 +288,8 @@ def place(rng: np.random.Generator, length: int, crop: int) -> slice:
     return slice(start, start + crop)
 
 
-def _cells(pixels: slice) -> slice:
+def cells(pixels: slice) -> slice:
+    """The cells of a stretch of pixels."""
     return slice(pixels.start // CELL, pixels.stop // CELL)
 
 

@@ -13,20 +13,27 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from alanet.data.augment import Degradation, ExposureMix
-from alanet.data.clips import Batch, ClipOptions, collate, cut_clip, draw_times, rng_of
+from alanet.data.augment import Degradation, ExposureMix, turn_motion
+from alanet.data.clips import Batch, ClipOptions, cells, collate, cut_clip, draw_times, place, rng_of
 from alanet.data.manifest import Run, read_manifest
+from alanet.data.render import CELL
 from alanet.errors import DataError, OptionError
 from alanet.frames.exposure import Exposure, draw_blurred, expose
+
+if TYPE_CHECKING:
+    from alanet.data.midway import Midway
 
 __all__ = ["Cell", "VideoClips", "VideoSet", "held_out_batches", "paper_clips"]
 
 STRETCH = 29  # sharp frames that one clip of an epoch is drawn from (section 5.2)
+PLACES = 3  # for a crop, of which the one is taken in which most moves
+FAST = 16.0  # pixels a period: faster counts no more
 
 
 def paper_clips(t: int = 5, *, exposure: int = 11) -> ClipOptions:
@@ -105,11 +112,15 @@ class VideoClips:
         exposure: Exposure = Exposure(11, 8),
         stretch: int = STRETCH,
         seed: int = 0,
+        midway: Midway | None = None,
     ) -> None:
-        if options.motion or options.growth:
+        if options.growth or (options.motion and midway is None):
             raise OptionError(
-                "the motion of real video is not known; train on scenes for that, or leave motion and growth out"
+                "the motion of real video is not known; let alanet data motion estimate it, train on scenes, or leave "
+                "motion and growth out"
             )
+        if midway is not None and midway.period != exposure.period:
+            raise OptionError(f"motion over {midway.period} sharp frames for a period of {exposure.period}; give equal")
         if exposure.period % options.factor:
             raise OptionError(
                 f"factor {options.factor} with a period of {exposure.period} frames; allowed: its divisors"
@@ -122,7 +133,9 @@ class VideoClips:
         if stretch < 1:
             raise OptionError(f"one clip from every {stretch} frames; allowed: 1 or more, such as {STRETCH}")
         self.videos, self.options, self.exposure, self.seed = videos, options, exposure, seed
-        self.cells = cells_of(videos.runs, exposure.needed(options.t), stretch)
+        self.midway = midway if options.motion else None
+        room = self.midway.every - 1 if self.midway else 0  # to move a clip to where the teacher was asked
+        self.cells = cells_of(videos.runs, exposure.needed(options.t) + room, stretch)
         if not self.cells:
             longest = max(run.frames for run in videos.runs)
             raise DataError(
@@ -160,8 +173,36 @@ class VideoClips:
         self, rng: np.random.Generator, cell: Cell, crop: int, times: tuple[Fraction, ...]
     ) -> dict[str, Tensor]:
         start = cell.starts[int(rng.integers(len(cell.starts)))]
-        sharp = self.videos.sharp(cell.run)[start : start + self.exposure.needed(self.options.t)]
-        return cut_clip(rng, sharp, self.exposure, times, crop, self.options)[0]
+        if self.midway is not None:
+            return self._told(rng, cell.run, start, crop, times, self.midway)
+        return cut_clip(rng, self._sharp(cell.run, start), self.exposure, times, crop, self.options)[0]
+
+    def _sharp(self, run: int, start: int) -> Tensor:
+        return self.videos.sharp(run)[start : start + self.exposure.needed(self.options.t)]
+
+    def _told(
+        self, rng: np.random.Generator, run: int, start: int, crop: int, times: tuple[Fraction, ...], midway: Midway
+    ) -> dict[str, Tensor]:
+        """A clip with its motion: its centres are frames that the teacher was asked about, its crop one that moves."""
+        start -= (start + self.exposure.centre(0)) % midway.every
+        start += midway.every if start < 0 else 0
+        flows = midway.between(run, start + self.exposure.centre(0), self.options.t - 1).float()
+        where = _moving_place(rng, flows, crop)
+        sample, turn, _ = cut_clip(rng, self._sharp(run, start), self.exposure, times, crop, self.options, where)
+        flows = flows[..., cells(where[0]), cells(where[1])]
+        passed = flows[:, 1] - flows[:, 0]  # t-1 2 h w: how far what is seen half-way moves in its period
+        sweep = torch.cat((passed[:1], (passed[1:] + passed[:-1]) / 2, passed[-1:]))  # of the inputs: about that
+        sample["midway"], sample["sweep"] = turn_motion(flows, sweep, turn)
+        return sample
+
+
+def _moving_place(rng: np.random.Generator, flows: Tensor, crop: int) -> tuple[slice, slice]:
+    """The rows and columns of a crop: of `PLACES` random ones that in which most moves. A still camera's pictures are
+    mostly background. flows: n 2 2 h/4 w/4."""
+    height, width = (CELL * n for n in flows.shape[-2:])
+    places = [(place(rng, height, crop), place(rng, width, crop)) for _ in range(PLACES)]
+    passed = (flows[:, 1] - flows[:, 0]).square().sum(1).sqrt().clamp(max=FAST).mean(0)  # h/4 w/4
+    return max(places, key=lambda at: float(passed[cells(at[0]), cells(at[1])].mean()))
 
 
 def held_out_batches(

