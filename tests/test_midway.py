@@ -23,6 +23,7 @@ from alanet.errors import DataError, OptionError
 from alanet.frames.exposure import Exposure
 from alanet.model.motion import CELL, Motion, resized, warp
 from alanet.training.command import main
+from alanet.training.log import summarize
 from alanet.training.supervise import midway_loss
 
 RIGHT, DOWN = 1.0, 0.5  # pixels a sharp frame, in the left half; the right half stands still
@@ -171,6 +172,7 @@ def test_scenes_and_real_video_train_one_network(folder, tmp_path, capsys):
     words += ["--set", f"beside={folder}", "--set", "beside_share=0.5", "--set", "plus.motion=8"]
     assert main([*words, "--out", str(tmp_path / "run")]) == 0
     lines = (tmp_path / "run/metrics.jsonl").read_text().splitlines()
+    assert summarize(tmp_path / "run").data == "bank, set"
     told = [kind for line in lines for kind in ("motion", "midway") if f'"{kind}"' in line]
     assert len(told) == 6
     assert set(told) == {"motion", "midway"}

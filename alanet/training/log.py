@@ -51,7 +51,7 @@ def summarize(folder: Path, *, skip: int = 0) -> RunSummary:
     return RunSummary(
         folder.name,
         _network(config),
-        Path(config["data"] or config["bank"] or config["stills"]).name,
+        _data(config),
         minutes=steps[-1]["minutes"],
         steps=steps[-1]["step"],
         clips=steps[-1]["samples"],
@@ -60,6 +60,12 @@ def summarize(folder: Path, *, skip: int = 0) -> RunSummary:
         deblurred=best.get("validation/deblurred gain"),
         interpolated=best.get("validation/interpolated gain"),
     )
+
+
+def _data(config: Mapping[str, Any]) -> str:
+    """ "bank", or "bank, filmed" with real video beside it."""
+    sources = (config["data"] or config["bank"] or config["stills"], config.get("beside"))
+    return ", ".join(Path(source).name for source in sources if source)
 
 
 def runs_table(runs: Sequence[RunSummary]) -> str:
