@@ -28,7 +28,7 @@ from alanet.video.decode import decode
 from alanet.video.encode import EncodeOptions
 from alanet.video.probe import probe
 
-TINY = ALANetPlusConfig((8, 8, 12), (1, 1, 1), (1, 1, 1), motion=8, stem=4)
+TINY = ALANetPlusConfig((8, 8, 12), (1, 1, 1), (1, 1, 1), motion=8, stem=4, unaligned=True)
 
 
 @pytest.fixture(scope="module")
