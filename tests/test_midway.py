@@ -157,6 +157,8 @@ def test_what_is_missing_or_does_not_fit_is_one_line(folder, tmp_path):
     np.save(file, np.load(file)[1:])
     with pytest.raises(DataError, match="motion of another set"):
         Midway(videos)
+    assert estimate_motion(copy, teacher, "truth") == 13  # as the line says: what does not fit is made again
+    assert Midway(videos).between(0, 0, 2).shape == (2, 2, 2, HEIGHT // CELL, WIDTH // CELL)
     file.unlink()
     with pytest.raises(DataError, match="run alanet data motion on it"):
         Midway(videos)

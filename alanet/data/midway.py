@@ -86,15 +86,15 @@ def estimate_motion(
     total, done = sum(_answers(run.frames, period) for run in videos.runs), 0
     for number, run in enumerate(videos.runs):
         path, answers = _file(folder, run.file), _answers(run.frames, period)
-        if not path.exists():
-            flows = []
+        width, height = videos.sizes[number]
+        shape = (answers, 2, 2, height // CELL, width // CELL)
+        if not _is_whole(path, shape):
+            flows = np.empty(shape, np.float16)
             for k in range(answers):
-                flows.append(_asked(teacher, videos.sharp(number), EVERY * k, period))
+                flows[k] = _asked(teacher, videos.sharp(number), EVERY * k, period)
                 if on_progress:
                     on_progress(done + k + 1, total)
-            width, height = videos.sizes[number]
-            shape = (0, 2, 2, height // CELL, width // CELL)
-            _write(path, np.stack(flows) if flows else np.zeros(shape, np.float16))
+            _write(path, flows)
         done += answers
     return total
 
@@ -113,6 +113,13 @@ def _answers(frames: int, period: int) -> int:
 
 def _file(folder: Path, run: str) -> Path:
     return folder / "motion" / Path(run).name
+
+
+def _is_whole(path: Path, shape: tuple[int, ...]) -> bool:
+    try:
+        return bool(np.load(path, mmap_mode="r").shape == shape)
+    except (OSError, ValueError, EOFError):
+        return False
 
 
 def _write(path: Path, flows: Any) -> None:
