@@ -5,25 +5,13 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
+from made_rife import IFNET, write_rife
 
 from alanet.errors import DataError, ResourceError, WeightsError
 from alanet.evaluation.baselines import BASELINES, blend, copy, load_rife, minterpolate, rife_motion
 from alanet.evaluation.metrics import psnr
 
 HALF = Fraction(1, 2)
-
-IFNET = """
-import torch
-class IFNet(torch.nn.Module):
-    def __init__(self, device):
-        super().__init__()
-        self.gain = torch.nn.Parameter(torch.zeros(1, device=device))
-    def forward(self, x, timestep=0.5, scale_list=(8, 4, 2, 1)):
-        assert x.shape[2] % 128 == 0 and x.shape[3] % 128 == 0 and len(scale_list) == 5
-        merged = [None] * 5
-        merged[4] = ((1 - timestep) * x[:, :3] + timestep * x[:, 3:]) * self.gain
-        return [], None, merged
-"""
 
 
 def flat(value, size=(64, 96)):
@@ -100,9 +88,7 @@ def test_an_ffmpeg_without_the_filter_is_named(monkeypatch):
 
 
 def test_rife_is_padded_cropped_and_asked_for_the_right_time(tmp_path):
-    (tmp_path / "ifnet.py").write_text(IFNET)
-    torch.save({"module.gain": torch.ones(1), "module.teacher": torch.ones(3)}, tmp_path / "flownet.pkl")
-    rife = load_rife(tmp_path / "ifnet.py", tmp_path / "flownet.pkl")
+    rife = load_rife(*write_rife(tmp_path))
     at, count = moving(3, size=(50, 70))
     inputs = [at(i) for i in range(count)]
     times = [Fraction(k, 4) for k in range(9)]
@@ -112,23 +98,8 @@ def test_rife_is_padded_cropped_and_asked_for_the_right_time(tmp_path):
     assert len(rife.weights) == 64
 
 
-TEACHER = """
-import torch
-class IFNet(torch.nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.gain = torch.nn.Parameter(torch.zeros(1))
-    def forward(self, x, timestep, scale_list):
-        assert x.shape[2] % 128 == 0 and x.shape[3] % 128 == 0 and timestep == 0.5
-        first, last = x[:, :1], x[:, 3:4]
-        return [None, torch.cat((first, 2 * first, last, 2 * last), dim=1)], None, None
-"""
-
-
 def test_rife_teaches_flows_to_the_earlier_and_to_the_later_frame(tmp_path):
-    (tmp_path / "ifnet.py").write_text(TEACHER)
-    torch.save({"module.gain": torch.ones(1)}, tmp_path / "flownet.pkl")
-    teacher = rife_motion(tmp_path / "ifnet.py", tmp_path / "flownet.pkl")
+    teacher = rife_motion(*write_rife(tmp_path))
     a, b = torch.rand(2, 1, 3, 40, 64).unbind()
     with torch.inference_mode():
         to_a, to_b = teacher(a, b)
@@ -137,8 +108,7 @@ def test_rife_teaches_flows_to_the_earlier_and_to_the_later_frame(tmp_path):
 
 
 def test_rife_files_that_do_not_fit_are_refused(tmp_path):
-    network, weights = tmp_path / "ifnet.py", tmp_path / "flownet.pkl"
-    network.write_text(IFNET)
+    network, weights = write_rife(tmp_path)
     torch.save({"other": torch.ones(1)}, weights)
     with pytest.raises(WeightsError, match=r"no weights for the IFNet of .*Missing|Error"):
         load_rife(network, weights)

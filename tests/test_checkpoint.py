@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from alanet.errors import AlanetError, OutputError, WeightsError
+from alanet.files import write_whole
 from alanet.model.alanet import ALANet, ALANetConfig
 from alanet.model.weights import load_model
 from alanet.training.checkpoint import (
@@ -25,7 +26,6 @@ from alanet.training.checkpoint import (
     read_checkpoint,
     restore_random_state,
     write_checkpoint,
-    write_whole,
 )
 from alanet.training.ship import ship
 from alanet.training.trainer import describe_model

@@ -13,7 +13,12 @@ import alanet
 
 ROOT = Path(alanet.__file__).parent
 ORDER = ("ground", "frames", "video", "model", "data", "restore", "evaluation", "training", "web", "cli")
-TOP = {"errors": "ground", "notes": "ground", "__main__": "cli"}  # other modules that lie in no folder: "restore"
+TOP = {
+    "errors": "ground",
+    "files": "ground",
+    "notes": "ground",
+    "__main__": "cli",
+}  # other modules that lie in no folder: "restore"
 BARE = (  # run on a machine that has torch and numpy and little else
     "model",
     "frames/exposure.py",

@@ -30,6 +30,7 @@ from torch import Tensor
 from alanet.data.render import Stills, find_stills, render, scene_motion
 from alanet.data.scenes import SceneOptions, draw_scene
 from alanet.errors import DataError, OptionError
+from alanet.files import write_whole
 from alanet.frames.exposure import Exposure
 
 __all__ = ["Bank", "render_bank"]
@@ -138,7 +139,7 @@ def render_bank(
     for done, _ in enumerate(_each(work, shards, workers), 1):
         if on_progress:
             on_progress(min(done * SHARD, scenes))
-    _write_text(folder / "bank.json", json.dumps({**about, "scenes": scenes}, indent=1))
+    write_whole(folder / "bank.json", (json.dumps({**about, "scenes": scenes}, indent=1) + "\n").encode())
     return Bank(folder)
 
 
@@ -146,7 +147,7 @@ def _check_same(folder: Path, about: dict[str, Any]) -> None:
     """Note what is being rendered, or compare it with what already is."""
     file = folder / "bank.json"
     if not file.exists():
-        _write_text(file, json.dumps(about, indent=1))
+        write_whole(file, (json.dumps(about, indent=1) + "\n").encode())
         return
     there = json.loads(file.read_text())
     there.pop("scenes", None)
@@ -218,12 +219,6 @@ def _length(path: Path) -> int:
         return len(np.load(path, mmap_mode="r"))
     except (OSError, ValueError):
         return 0
-
-
-def _write_text(path: Path, text: str) -> None:
-    unfinished = path.with_suffix(".part")
-    unfinished.write_text(text + "\n")
-    unfinished.replace(path)
 
 
 def _main() -> None:

@@ -10,12 +10,12 @@ It holds no dates and no absolute paths: the same videos and options give the sa
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from alanet.errors import DataError
+from alanet.files import write_whole
 
 __all__ = ["MANIFEST", "Manifest", "Run", "Skipped", "Video", "has_manifest", "read_manifest", "write_manifest"]
 
@@ -105,9 +105,4 @@ def _video(values: dict[str, Any]) -> Video:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Whole or not at all."""
-    unfinished = folder / f"{MANIFEST}.part"
-    with unfinished.open("w", encoding="utf-8") as file:
-        file.write(json.dumps({"format": FORMAT, **asdict(manifest)}, indent=1) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(folder / MANIFEST)
+    write_whole(folder / MANIFEST, (json.dumps({"format": FORMAT, **asdict(manifest)}, indent=1) + "\n").encode())

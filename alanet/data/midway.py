@@ -25,6 +25,7 @@ from torch import Tensor
 from alanet.data.render import CELL
 from alanet.data.sets import VideoSet
 from alanet.errors import DataError, OptionError
+from alanet.files import write_whole
 
 __all__ = ["EVERY", "Midway", "Teacher", "estimate_motion"]
 
@@ -82,7 +83,7 @@ def estimate_motion(
     if file.exists() and json.loads(file.read_text()) != about:
         raise DataError(f"{folder}: holds motion of another teacher or period; remove {file} and {folder / 'motion'}")
     (folder / "motion").mkdir(exist_ok=True)
-    _write_text(file, json.dumps(about, indent=1) + "\n")
+    write_whole(file, (json.dumps(about, indent=1) + "\n").encode())
     total, done = sum(_answers(run.frames, period) for run in videos.runs), 0
     for number, run in enumerate(videos.runs):
         path, answers = _file(folder, run.file), _answers(run.frames, period)
@@ -126,10 +127,4 @@ def _write(path: Path, flows: Any) -> None:
     unfinished = path.with_suffix(".part")
     with unfinished.open("wb") as file:
         np.save(file, flows)
-    unfinished.replace(path)
-
-
-def _write_text(path: Path, text: str) -> None:
-    unfinished = path.with_suffix(".part")
-    unfinished.write_text(text)
     unfinished.replace(path)

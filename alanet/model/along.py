@@ -87,8 +87,9 @@ class AlongSmear(nn.Module):
         weights = weights * ((length - LEAST) / (SURE - LEAST)).clamp(0, 1)
         # What is weighed are differences from `here`, which stands once for all of them.
         added = weights[:, -1:] * restored - weights.sum(1, keepdim=True) * here
-        for k in range(len(TAPS)):
-            added = torch.addcmul(added, weights[:, k : k + 1], seen[:, :, k])
+        # Taken apart at once: the gradient of each slice by itself would be as large as all of them.
+        for weight, tap in zip(weights.unbind(1), seen.unbind(2), strict=False):
+            added = torch.addcmul(added, weight[:, None], tap)
         return added
 
 

@@ -151,8 +151,10 @@ def warp(x: Tensor, flow: Tensor, cell: int, corner: tuple[int, int] = (0, 0)) -
     rows = torch.arange(flow.shape[-2], device=x.device, dtype=kind) + (0.5 + corner[0] / cell)
     u = (columns + flow[:, 0].to(kind) / cell) * (2 / width) - 1  # b h w, in [-1, 1]
     v = (rows[:, None] + flow[:, 1].to(kind) / cell) * (2 / height) - 1
-    moved = F.grid_sample(x.to(kind), torch.stack((u, v), -1), "bilinear", "border", align_corners=False)
-    return moved.to(x.dtype)
+    moved = F.grid_sample(x.to(kind), torch.stack((u, v), -1), "bilinear", "border", align_corners=False).to(x.dtype)
+    if x.shape[1] > 3 and x.is_contiguous(memory_format=torch.channels_last):
+        return moved.contiguous(memory_format=torch.channels_last)  # as convolutions want it: else each copies it again
+    return moved
 
 
 def resized(x: Tensor, cell: int, wanted: int) -> Tensor:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,7 +23,8 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from alanet.errors import AlanetError, OutputError, WeightsError
+from alanet.errors import AlanetError, WeightsError
+from alanet.files import write_whole
 
 __all__ = [
     "Checkpoint",
@@ -35,7 +35,6 @@ __all__ = [
     "refuse_not_finite",
     "restore_random_state",
     "write_checkpoint",
-    "write_whole",
 ]
 
 log = logging.getLogger("alanet")
@@ -75,39 +74,6 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int = 3) -> 
     for old in checkpoints(folder)[:-keep]:
         old.unlink(missing_ok=True)
     return path
-
-
-def write_whole(path: Path, *parts: bytes) -> None:
-    """Write the bytes to `path` so that a reader (or a crash) sees the old file or the new one, never a piece.
-
-    Raises OutputError; the old file is then still there.
-    """
-    part = path.with_name(path.name + ".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(part, "wb") as file:
-            for piece in parts:
-                file.write(piece)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise OutputError(
-            f"{path} could not be written ({error.strerror or error}); what was saved before is untouched: "
-            "make room or choose another folder, then start again to go on from there"
-        ) from error
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the rename itself durable, where folders can be opened (not on Windows)."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def refuse_not_finite(tensors: Mapping[str, Tensor]) -> None:

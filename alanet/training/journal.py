@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from alanet.errors import OutputError
-from alanet.training.checkpoint import write_whole
+from alanet.files import write_whole
 
 __all__ = ["Journal"]
 

@@ -30,13 +30,14 @@ from alanet.data.scenes import SceneOptions
 from alanet.data.sets import VideoClips, VideoSet, held_out_batches, paper_clips
 from alanet.errors import OptionError
 from alanet.evaluation.perceptual import load_stack
+from alanet.files import write_whole
 from alanet.frames.exposure import Exposure
 from alanet.model.alanet import ALANet, ALANetConfig
 from alanet.model.alanet_plus import FAST, PLUS, ALANetPlus, ALANetPlusConfig
 from alanet.model.weights import load_model
 from alanet.runner import pick_device
 from alanet.training import parallel
-from alanet.training.checkpoint import checkpoints, write_whole
+from alanet.training.checkpoint import checkpoints
 from alanet.training.config import Stage, TrainConfig, preset, softening, steps_of
 from alanet.training.feed import Sampler
 from alanet.training.grow import grow
