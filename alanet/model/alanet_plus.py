@@ -430,7 +430,7 @@ class Generator(nn.Module):
             aligned = [_aligned(k.features.scales[level], flow, cell, within)
                        for k, flow in zip(seen, flows, strict=True)]  # fmt: skip
             if x is not None:
-                x = self.up[level](resized(x, 2 * cell, cell))
+                x = resized(self.up[level](x), 2 * cell, cell)  # a 1x1 convolution: the same before and after
             z, keys = self.fusions[level](seen, aligned, x)
             x = z if x is None else act(self.join[level](torch.cat((x, z), dim=1)))
             if len(anchors) > 1 and self.config.unaligned:
@@ -520,7 +520,7 @@ class Fusion(nn.Module):
         keys = [self.key(a) for a in aligned] if self.align or self.level == 0 else []
         if not self.align:
             return torch.stack(gated).mean(0), keys
-        shared = _sum((k.share * a).to(a.dtype) for k, a in zip(seen, aligned, strict=True) if _counts(k.share))
+        shared = _shared(seen, aligned)
         query = self.query(shared if x is None else torch.cat((shared, x), dim=1))
         weights = torch.stack([self.score(query, key, k) for key, k in zip(keys, seen, strict=True)]).softmax(0)
         z = gated[0] * weights[0].to(gated[0].dtype)
@@ -591,8 +591,7 @@ class Modulation(nn.Module):
 
     def forward(self, x: Tensor, code: Tensor) -> Tensor:
         scale, shift = self.last(act(self.first(code.to(x.dtype)))).chunk(2, dim=1)
-        changed: Tensor = x * (1 + scale) + shift
-        return changed
+        return torch.addcmul(x, x, scale).add_(shift)
 
 
 class Block(nn.Module):
@@ -604,7 +603,7 @@ class Block(nn.Module):
         self.second = conv(channels, channels, 3, gain=0.2)
 
     def forward(self, x: Tensor) -> Tensor:
-        changed: Tensor = x + self.second(act(self.first(x)))
+        changed: Tensor = self.second(act(self.first(x))).add_(x)
         return changed
 
 
@@ -658,8 +657,10 @@ def _sum(parts: Iterable[Tensor]) -> Tensor:
     return functools.reduce(torch.add, parts)
 
 
-def _counts(share: Tensor | float) -> bool:
-    return isinstance(share, Tensor) or share != 0
+def _shared(seen: Sequence[Candidate], aligned: Sequence[Tensor]) -> Tensor:
+    """The aligned features by their frames' shares in the blend: of a deblurred frame its own, as they are."""
+    counting = [(k.share, a) for k, a in zip(seen, aligned, strict=True) if isinstance(k.share, Tensor) or k.share]
+    return _sum(a if not isinstance(share, Tensor) and share == 1 else (share * a).to(a.dtype) for share, a in counting)
 
 
 def _onward(flow: Tensor | None, following: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ LONGEST = 32.0  # pixels: what was smeared farther is treated as if it were by s
 REACH = int(TAPS[-1] * LONGEST)  # pixels to each side that a place depends on
 LEAST, SURE = 0.5, 1.0  # pixels: the smear from which on something is added, and all of it
 MOST = 0.6  # share of a strip that moves from which on it is worked on as a whole: picking places takes its time, too
-STRIP = 64  # rows worked on at a time, a multiple of the stem: what lies in a cache is quick to come by
+STRIP = 16  # rows worked on at a time, a multiple of the stem: what lies in a cache is quick to come by
 LOUD = 4.0  # times differences of light, so that they are of the size of features
 
 Places = tuple[Tensor, Tensor]  # rows and columns; together they broadcast to h w
@@ -82,7 +82,7 @@ class AlongSmear(nn.Module):
         length = _length(ways)
         differences = LOUD * (torch.cat((seen.mean(1), restored.mean(1, keepdim=True)), dim=1) - light)
         known = torch.cat((differences, length / (length + 2), 1 / (1 + length), light - 0.5), dim=1)
-        hidden = act(context + self.first(known.to(context.dtype)))
+        hidden = act(self.first(known.to(context.dtype)).add_(context))
         weights = exact(self.to_weights, act(self.second(hidden)))
         weights = weights * ((length - LEAST) / (SURE - LEAST)).clamp(0, 1)
         # What is weighed are differences from `here`, which stands once for all of them.

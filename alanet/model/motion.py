@@ -219,7 +219,8 @@ def zeroed(layer: nn.Conv2d) -> nn.Conv2d:
 
 
 def act(x: Tensor) -> Tensor:
-    return F.leaky_relu(x, 0.1)
+    """Of what a layer has just said, in its place: nobody else may need x."""
+    return F.leaky_relu(x, 0.1, inplace=True)
 
 
 def _comparable(keys: Tensor) -> Tensor:
