@@ -24,6 +24,7 @@ from alanet.frames.exposure import Exposure
 from alanet.model.motion import CELL, Motion, resized, warp
 from alanet.training.command import main
 from alanet.training.log import summarize
+from alanet.training.run import prepare, read_config, run_config
 from alanet.training.supervise import midway_loss
 
 RIGHT, DOWN = 1.0, 0.5  # pixels a sharp frame, in the left half; the right half stands still
@@ -178,5 +179,9 @@ def test_scenes_and_real_video_train_one_network(folder, tmp_path, capsys):
     told = [kind for line in lines for kind in ("motion", "midway") if f'"{kind}"' in line]
     assert len(told) == 6
     assert set(told) == {"motion", "midway"}
+    run = prepare(run_config({**read_config(tmp_path / "run/config.json"), "beside_deblurred": 0}))
+    batches = [run.sampler.batch(k, size=1, crop=32) for k in range(12)]
+    whole = {batch.flow is None: float((batch.times % 1 == 0).sum()) for batch in batches}  # of real video or not
+    assert whole == {True: 0.0, False: 1.0}, "of real video only in-between frames"
     assert main(["--data", str(folder), "--set", f"beside={folder}", "--out", str(tmp_path / "other")]) == 2
     assert "goes with scenes (bank, stills), not with data; leave one out" in capsys.readouterr().err

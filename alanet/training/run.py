@@ -66,6 +66,8 @@ class RunConfig:
     stills: Path | None = None  # photographs: scenes are rendered as training goes
     beside: Path | None = None  # beside scenes: a set of real videos whose motion was estimated (`alanet data motion`)
     beside_share: float = 0.3  # of the batches
+    beside_deblurred: int | None = None  # frames of its clips that are deblurred; None: as many as of a scene. Of video
+    #                                      that is blurry itself, as most of 30 fps is, better none
     held_out: Path | None = None  # a bank, or a set with a split "val"; by default that split of `data`
     held_out_clips: int = 24  # of it
     init: str | None = None  # weights to start from, by name or path; they bring their own network unless `plus` asks
@@ -279,7 +281,9 @@ def _beside(config: RunConfig, scenes: BankClips | SceneClips, exposure: Exposur
         return scenes
     videos, seed = VideoSet(config.beside), config.train.seed
     midway = Midway(videos) if config.clips.motion else None
-    clips = VideoClips(videos, replace(config.clips, growth=0), exposure=exposure, seed=seed, midway=midway)
+    deblurred = config.clips.deblurred if config.beside_deblurred is None else config.beside_deblurred
+    options = replace(config.clips, growth=0, deblurred=deblurred)
+    clips = VideoClips(videos, options, exposure=exposure, seed=seed, midway=midway)
     return MixedClips(scenes, clips, config.beside_share, seed=seed)
 
 
