@@ -183,5 +183,8 @@ def test_scenes_and_real_video_train_one_network(folder, tmp_path, capsys):
     batches = [run.sampler.batch(k, size=1, crop=32) for k in range(12)]
     whole = {batch.flow is None: float((batch.times % 1 == 0).sum()) for batch in batches}  # of real video or not
     assert whole == {True: 0.0, False: 1.0}, "of real video only in-between frames"
+    for batch in batches:
+        terms = run.hooks.objective(run.model.train(), batch, 0.5)[1]
+        assert ("exposure" in terms) == (batch.flow is not None), "and no exposures"
     assert main(["--data", str(folder), "--set", f"beside={folder}", "--out", str(tmp_path / "other")]) == 2
     assert "goes with scenes (bank, stills), not with data; leave one out" in capsys.readouterr().err

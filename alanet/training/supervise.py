@@ -31,8 +31,9 @@ def plus_objective(loss: Loss, *, motion: float = 0.01, exposure: float = 0.01, 
     """`loss` of restored frames against the truth, and `motion` and `exposure` times what was told of those.
 
     The batch needs `flow` and `sweep` (ClipOptions.motion) for what their weights are not 0; of real video, `midway`
-    and `sweep`. For the share `motion_first` of the run no frame is restored and only what was told is learned, at a
-    fraction of a step's cost.
+    and `sweep`. Real video of which nothing is deblurred is blurry itself: its exposures are longer than those that
+    were made, and are not learned. For the share `motion_first` of the run no frame is restored and only what was told
+    is learned, at a fraction of a step's cost.
     """
 
     def objective(model: nn.Module, batch: Any, fraction: float) -> tuple[Tensor, LossTerms]:
@@ -49,7 +50,8 @@ def plus_objective(loss: Loss, *, motion: float = 0.01, exposure: float = 0.01, 
         if motion and batch.midway is not None and relations and network.config.align:
             terms["midway"] = midway_loss(relations, batch.midway)
             total = total + motion * terms["midway"]
-        if exposure and network.config.exposure:
+        blur_known = batch.midway is None or any(time % 1 == 0 for time in times)
+        if exposure and network.config.exposure and blur_known:
             told = exposure_loss(window, batch.exposure, batch.sweep)
             if network.judges_again:
                 again = exposure_loss(network.informed(window, relations), batch.exposure, batch.sweep)
