@@ -83,7 +83,8 @@ def test_the_committed_config_is_what_the_shipped_weights_were_trained_with():
 @pytest.mark.parametrize("path", sorted(QUARTER.parent.glob("*.toml")), ids=lambda path: path.stem)
 def test_every_committed_config_is_one(path):
     config = run_config(read_config(path))
-    assert (config.bank, config.held_out) == (Path("bank"), Path("held-out"))
+    assert config.bank in (Path("bank"), Path("bank-far"))
+    assert config.held_out == Path("held-out")
     assert config.train.minutes
 
 
