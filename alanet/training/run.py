@@ -66,10 +66,8 @@ class RunConfig:
     stills: Path | None = None  # photographs: scenes are rendered as training goes
     beside: Path | None = None  # beside scenes: a set of real videos whose motion was estimated (`alanet data motion`)
     beside_share: float = 0.3  # of the batches
-    beside_deblurred: int | None = (
-        None  # frames of its clips that are deblurred; None: as many as of a scene. 0 for video
-    )
-    #                                      that is blurry itself, as most of 30 fps is: nor are its exposures learned
+    beside_deblurred: int | None = None  # frames of its clips that are deblurred; None: as many as of a scene
+    #                                      0 for video that is blurry itself, as most of 30 fps: nor exposures learned
     held_out: Path | None = None  # a bank, or a set with a split "val"; by default that split of `data`
     held_out_clips: int = 24  # of it
     init: str | None = None  # weights to start from, by name or path; they bring their own network unless `plus` asks
