@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
+from typing import Any
 
 from alanet.errors import OutputError
 
-__all__ = ["write_whole"]
+__all__ = ["write_json", "write_whole"]
 
 
 def write_whole(path: Path, *parts: bytes) -> None:
@@ -31,6 +33,11 @@ def write_whole(path: Path, *parts: bytes) -> None:
             f"{path} could not be written ({error.strerror or error}); what was saved before is untouched: "
             "make room or choose another folder, then start again to go on from there"
         ) from error
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as JSON that people can read, as `write_whole` does."""
+    write_whole(path, (json.dumps(value, indent=1) + "\n").encode())
 
 
 def _sync_folder(folder: Path) -> None:

@@ -30,7 +30,7 @@ from torch import Tensor
 from alanet.data.render import Stills, find_stills, render, scene_motion
 from alanet.data.scenes import SceneOptions, draw_scene
 from alanet.errors import DataError, OptionError
-from alanet.files import write_whole
+from alanet.files import write_json
 from alanet.frames.exposure import Exposure
 
 __all__ = ["Bank", "render_bank"]
@@ -139,7 +139,7 @@ def render_bank(
     for done, _ in enumerate(_each(work, shards, workers), 1):
         if on_progress:
             on_progress(min(done * SHARD, scenes))
-    write_whole(folder / "bank.json", (json.dumps({**about, "scenes": scenes}, indent=1) + "\n").encode())
+    write_json(folder / "bank.json", {**about, "scenes": scenes})
     return Bank(folder)
 
 
@@ -147,7 +147,7 @@ def _check_same(folder: Path, about: dict[str, Any]) -> None:
     """Note what is being rendered, or compare it with what already is."""
     file = folder / "bank.json"
     if not file.exists():
-        write_whole(file, (json.dumps(about, indent=1) + "\n").encode())
+        write_json(file, about)
         return
     there = json.loads(file.read_text())
     there.pop("scenes", None)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from alanet.errors import DataError
-from alanet.files import write_whole
+from alanet.files import write_json
 
 __all__ = ["MANIFEST", "Manifest", "Run", "Skipped", "Video", "has_manifest", "read_manifest", "write_manifest"]
 
@@ -105,4 +105,4 @@ def _video(values: dict[str, Any]) -> Video:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Whole or not at all."""
-    write_whole(folder / MANIFEST, (json.dumps({"format": FORMAT, **asdict(manifest)}, indent=1) + "\n").encode())
+    write_json(folder / MANIFEST, {"format": FORMAT, **asdict(manifest)})

@@ -25,7 +25,7 @@ from torch import Tensor
 from alanet.data.render import CELL
 from alanet.data.sets import VideoSet
 from alanet.errors import DataError, OptionError
-from alanet.files import write_whole
+from alanet.files import write_json
 
 __all__ = ["EVERY", "Midway", "Teacher", "estimate_motion"]
 
@@ -83,7 +83,7 @@ def estimate_motion(
     if file.exists() and json.loads(file.read_text()) != about:
         raise DataError(f"{folder}: holds motion of another teacher or period; remove {file} and {folder / 'motion'}")
     (folder / "motion").mkdir(exist_ok=True)
-    write_whole(file, (json.dumps(about, indent=1) + "\n").encode())
+    write_json(file, about)
     total, done = sum(_answers(run.frames, period) for run in videos.runs), 0
     for number, run in enumerate(videos.runs):
         path, answers = _file(folder, run.file), _answers(run.frames, period)

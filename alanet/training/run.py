@@ -30,7 +30,7 @@ from alanet.data.scenes import SceneOptions
 from alanet.data.sets import VideoClips, VideoSet, held_out_batches, paper_clips
 from alanet.errors import OptionError
 from alanet.evaluation.perceptual import load_stack
-from alanet.files import write_whole
+from alanet.files import write_json
 from alanet.frames.exposure import Exposure
 from alanet.model.alanet import ALANet, ALANetConfig
 from alanet.model.alanet_plus import FAST, PLUS, ALANetPlus, ALANetPlusConfig
@@ -198,7 +198,7 @@ class Run:
             before = {**read_config(path), "train": plain["train"]}  # `train` itself tells what of that has changed
             if changed := _changes(before, plain):
                 log.warning("going on with other settings than before: %s", ", ".join(changed))
-        write_whole(path, (json.dumps(plain, indent=1) + "\n").encode())
+        write_json(path, plain)
 
 
 def _changes(before: Mapping[str, Any], now: Mapping[str, Any], place: str = "") -> list[str]:
