@@ -107,8 +107,8 @@ def _aligned_bytes(model: ALANetPlus, value: int) -> tuple[float, float]:
     features: float = 3 * 4 + value * sum(c / cell**2 for c, cell in zip(config.channels, config.cells, strict=True))
     finest = config.channels[0] / config.stem**2
     aligned = (2 * value + 8) * finest + 4 * (3 + 3 + 2 + 2 + 2)  # features; a frame and its part, flow, grid, shares
-    along = 4 * (2 + 3 + 3 + 3) + value * config.along / config.stem**2 if config.knows_smear and config.along else 0
-    return (held + 1) * features, held * aligned + 9 * value * finest + along
+    along = 4 * (4 + 3 + 3 + 3) + value * config.along / config.stem**2 if config.knows_smear and config.along else 0
+    return (held + 1) * features, max(config.window + 1, 2) * aligned + 9 * value * finest + along
 
 
 def _whole_bytes(model: ALANetPlus, precision: str) -> float:

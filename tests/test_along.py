@@ -8,8 +8,9 @@ import pytest
 import torch
 from textures import moving, smeared, textures
 
+from alanet.model import along
 from alanet.model.alanet_plus import FAST, ALANetPlus
-from alanet.model.along import LEAST, LONGEST, REACH, STRIP, SURE, TAPS, AlongSmear, shortened
+from alanet.model.along import BENT, LEAST, LONGEST, REACH, STRIP, SURE, AlongSmear, shortened
 
 
 def trained(minutes_of_steps: int, axis: int, seed: int = 0) -> AlongSmear:
@@ -47,10 +48,32 @@ def test_it_is_the_same_in_every_direction():
     stage = AlongSmear(4, 2, 16).double()
     torch.nn.init.normal_(stage.to_weights.weight)
     frame, x = torch.rand(2, 3, 48, 48).double(), torch.rand(2, 4, 24, 24).double()
-    smear = 6 * torch.randn(2, 2, 12, 12).double()
-    out = stage(frame, 0.9 * frame, smear, x)
-    turned = stage(frame.mT, 0.9 * frame.mT, smear.flip(1).mT, x.mT)
-    torch.testing.assert_close(turned.mT, out)
+    smear, bend = 6 * torch.randn(2, 2, 2, 12, 12).double()
+    for way, turned in (
+        (smear, smear.flip(1)),
+        *[(torch.cat((smear, bend), 1), torch.cat((smear.flip(1), bend.flip(1)), 1))],
+    ):
+        out = stage(frame, 0.9 * frame, way, x)
+        torch.testing.assert_close(stage(frame.mT, 0.9 * frame.mT, turned.mT, x.mT).mT, out)
+
+
+def test_a_bent_way_goes_where_what_passed_here_is_in_the_middle(monkeypatch):
+    """A picture that speeds up, smeared: each place is the mean of the sharp one along its way."""
+    monkeypatch.setattr(along, "TAPS", tuple((k + 0.5) / 64 - 0.5 for k in range(64)))
+    wide = torch.nn.functional.interpolate(textures(1, 0).double(), scale_factor=2.0, mode="bicubic")
+    sharp, size = wide[..., :64, :64], wide.shape[-1]
+    ways = torch.tensor([9.0, -4.0, 3.0, 5.0]).double()[None, :, None, None].expand(1, 4, 64, 64)
+    places = torch.arange(64).double()
+    at = (places[:, None], places)
+    away = (-along._seen(sharp, ways[:, :2], at), -along._seen(sharp, ways, at))
+    passed = []
+    for s in along.TAPS:
+        u, v = (((places + 0.5 - s * ways[0, k, 0, 0] - s * s * ways[0, 2 + k, 0, 0]) * 2 / size - 1) for k in (0, 1))
+        grid = torch.stack(torch.broadcast_tensors(u, v[:, None]), -1)[None]
+        passed.append(torch.nn.functional.grid_sample(wide, grid, align_corners=False))
+    smear = torch.stack(passed).mean(0)
+    straight, bent = ((smear + one.mean(2))[..., 12:-12, 12:-12].abs().max() for one in away)
+    assert bent < 1e-9 < 0.01 < straight
 
 
 def test_what_is_learned_along_rows_serves_along_columns():
@@ -66,13 +89,13 @@ def test_what_is_learned_along_rows_serves_along_columns():
 
 
 @pytest.mark.parametrize("height", [STRIP, STRIP + 32, 3 * STRIP])
-@pytest.mark.parametrize("moving", [0.0, 0.1, 0.9, 1.0])
-def test_strips_and_places_make_what_the_whole_makes(height, moving):
+@pytest.mark.parametrize(("moving", "bent"), [(0.0, False), (0.1, True), (0.9, False), (1.0, True)])
+def test_strips_and_places_make_what_the_whole_makes(height, moving, bent):
     """Whatever share of the places is smeared, and so is worked on."""
     stage = AlongSmear(4, 2, 16).double().eval()
     torch.nn.init.normal_(stage.to_weights.weight)
     frame, x = torch.rand(1, 3, height, 32).double(), torch.rand(1, 4, height // 2, 16).double()
-    smear = 10 * torch.randn(1, 2, height // 4, 8).double() * (torch.rand(1, 1, height // 4, 8) < moving)
+    smear = 10 * torch.randn(1, 4 if bent else 2, height // 4, 8).double() * (torch.rand(1, 1, height // 4, 8) < moving)
     in_strips = stage(frame, 0.9 * frame, smear, x)
     whole = stage.train()(frame, 0.9 * frame, smear, x)
     assert (whole != 0).any() == (moving > 0)
@@ -83,6 +106,11 @@ def test_long_smears_are_shortened_and_keep_their_way():
     smear = torch.tensor([[3.0, 4.0], [30.0, -40.0], [0.0, 0.0]])[..., None, None]
     wanted = torch.tensor([[3.0, 4.0], [LONGEST * 0.6, -LONGEST * 0.8], [0.0, 0.0]])
     torch.testing.assert_close(shortened(smear)[..., 0, 0], wanted, rtol=1e-5, atol=1e-4)
+    bent = shortened(torch.cat((smear, torch.tensor([[1.0, 2.0], [0.0, 5.0], [0.0, 99.0]])[..., None, None]), 1))
+    torch.testing.assert_close(bent[:, :2], shortened(smear))
+    shorter = (LONGEST / 50) ** 2  # as of a shorter exposure
+    bends = torch.tensor([[1.0, 2.0], [0.0, 5.0 * shorter], [0.0, BENT]])
+    torch.testing.assert_close(bent[:, 2:, 0, 0], bends, rtol=1e-5, atol=1e-4)
 
 
 def test_no_place_depends_on_what_is_farther_than_said():
@@ -91,11 +119,11 @@ def test_no_place_depends_on_what_is_farther_than_said():
     frame, x = torch.rand(1, 3, 48, 128), torch.zeros(1, 4, 24, 64)
     other = frame.clone()
     other[..., 64 + REACH + 1 :] = 0.5
-    smear = shortened(moving(1, 500.0, size=48)[..., :1].expand(-1, -1, -1, 32))
+    way = torch.tensor([500.0, 0.0, -999999.0, 0.0])[None, :, None, None].expand(1, 4, 12, 32)
+    smear = shortened(way)
     a, b = (stage(f, f, smear, x) for f in (frame, other))
     assert torch.equal(a[..., :64], b[..., :64])
     assert not torch.equal(a[..., :66], b[..., :66])
-    assert TAPS[-1] * LONGEST - REACH == 0
 
 
 def test_the_network_adds_it_where_motion_and_exposure_are_known():

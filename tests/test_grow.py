@@ -30,8 +30,8 @@ def trained(config: ALANetPlusConfig) -> ALANetPlus:
     [
         (SMALL, LARGE),
         (replace(SMALL, shutter=False, along=0), LARGE),
-        (replace(SMALL, gates="paper", matching=False), replace(LARGE, gates="paper", matching=False)),
-        (replace(SMALL, stem=2, around=1), replace(LARGE, stem=2, around=1)),
+        (replace(SMALL, matching=False), replace(LARGE, matching=False)),
+        (replace(SMALL, stem=2, uneven=False), replace(LARGE, stem=2, uneven=False)),
         (SMALL, replace(LARGE, unaligned=True)),
         (replace(SMALL, unaligned=True), replace(LARGE, unaligned=True)),
         (replace(SMALL, align=False), replace(LARGE, align=False)),
@@ -75,7 +75,7 @@ def test_all_of_the_larger_network_can_learn():
         ({"channels": (8, 12, 16, 16), "encoder": (0, 1, 1, 1), "generator": (1, 1, 1, 1)}, "channels .* cannot grow"),
         ({"stem": 2}, "stem 4 cannot grow into stem 2; allowed: 4"),
         ({"motion": 4}, "motion 8 cannot grow into motion 4; allowed: 8 or more"),
-        ({"gates": "paper"}, "gates pair cannot grow into gates paper"),
+        ({"matching": False}, "matching True cannot grow into matching False"),
         ({"along": 0}, "along 8 cannot grow into along 0"),
     ],
 )

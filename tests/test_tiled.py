@@ -73,7 +73,7 @@ def test_with_motion_across_the_frame_too(aligning, frames):
     motion = aligning.relate(aligning.encode(frames[0]), aligning.encode(frames[1]))
     assert motion.forward.abs().max() > 16
     aligning.encodes = aligning.relates = 0
-    assert np.abs(restored(exact, frames) - whole).max() < 1e-4
+    assert np.abs(restored(exact, frames) - whole).max() < 3e-4  # positions are rounded
     assert (aligning.encodes, aligning.relates) == (3, 2)
     narrow = in_tiles(aligning, 32, "exact", Notes())
     assert np.abs(restored(narrow, frames) - whole).max() > 1e-3
@@ -97,7 +97,7 @@ def test_what_tiles_cost(runner, aligning):
     assert passes(runner.model, plan_tiles(96, 1248, halo=160, stride=32)) == (1.0, 1.0)
 
 
-@pytest.mark.parametrize(("config", "most"), [(FAST, 208), (PLUS, 224)])
+@pytest.mark.parametrize(("config", "most"), [(FAST, 224), (PLUS, 240)])
 def test_the_halo_of_a_network_that_aligns_is_narrow(config, most):
     assert 96 < exact_halo(ALANetPlus(config)) <= most
 

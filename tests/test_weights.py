@@ -44,13 +44,15 @@ def test_half_precision_on_disk_full_in_memory(saved):
 
 
 def test_what_a_config_once_had_is_read_as_what_it_was():
-    """Weights from before ALANetPlus had its later parts, and from when the judge's bands could be learned."""
+    """Weights from before ALANetPlus had its later parts, and from when it had others."""
     old = {"channels": [8, 8, 12], "encoder": [1, 1, 1], "generator": [1, 1, 1], "motion": 8, "stem": 4}
-    network = build_network("ALANetPlus", {**old, "bands": "given"})
+    network = build_network("ALANetPlus", {**old, "bands": "given", "gates": "paper", "around": 0})
     assert (network.config.channels, network.config.shutter, network.config.along) == ((8, 8, 12), False, 0)
+    assert not network.config.uneven
     assert build_network("ALANetPlus", {**old, "shutter": True, "along": 8}).config.along == 8
-    with pytest.raises(WeightsError, match="a newer alanet may"):
-        build_network("ALANetPlus", {**old, "bands": "learned"})
+    for gone in ({"bands": "learned"}, {"gates": "pair"}, {"around": 2}):
+        with pytest.raises(WeightsError, match="a newer alanet may"):
+            build_network("ALANetPlus", {**old, **gone})
 
 
 def test_same_model_same_bytes(saved, tmp_path):

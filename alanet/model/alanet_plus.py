@@ -7,14 +7,15 @@
 What is kept: latents of several frames are weighted by channel gates F, within a frame and between frames, and summed
 (eq. 3 to 6); one generator; no word on which frames are blurry; any clip length; each frame is encoded once.
 What is added: (1) G predicts a correction to the input (deblurred) or to the blend of the aligned neighbours
-(interpolated); (2) a pixel-unshuffle stem; (3) gates at every scale, which see both frames and the time between them;
-(4) motion, once a pair, by which neighbours are aligned before each place attends to them, unless the two frames rather
-say that the place stands still; without motion and with even attention this is eq. 5 and 6 divided by their number of
-frames; (5) any time; (6) each frame's exposure is estimated, and a frame that is judged sharp is given back as it is;
-(7) motion times exposure is how far each place was smeared, and G is told: direction and length of the blur need not be
-found in one frame's pixels; (8) exposure and sharpness are judged once more when the motion is known (`shutter.py`);
-(9) what G restored is corrected once more by what is seen along the smear (`along.py`); (10) between two frames G also
-sees both as they lie, not aligned: long exposures overlap, and what both saw of a moment is found at its own place.
+(interpolated); (2) a pixel-unshuffle stem; (3) motion, once a pair, by which neighbours are aligned at every scale
+before each place attends to them, unless the two frames rather say that the place stands still; without motion and
+with even attention this is eq. 5 and 6 divided by their number of frames; (4) any time; (5) each frame's exposure is
+estimated, and a frame that is judged sharp is given back as it is; (6) motion times exposure is how far each place was
+smeared, and G is told: direction and length of the blur need not be found in one frame's pixels; (7) exposure and
+sharpness are judged once more when the motion is known (`shutter.py`); (8) what G restored is corrected once more by
+what is seen along the smear (`along.py`); (9) between two frames G also sees both as they lie, not aligned: long
+exposures overlap, and what both saw of a moment is found at its own place; (10) what speeds up or turns is found where
+it is by then, and smeared along a bent way: how motion changes is known from the pairs before and after.
 
 Axes: b batch, t frames of a clip, n restored frames, c channels, h w height and width; cells and flows as in
 `motion.py`. Frames are float32 RGB in [0, 1]; h and w are multiples of `stride`. Time counts input periods.
@@ -27,7 +28,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -38,8 +39,21 @@ from alanet.errors import OptionError, TimeError
 from alanet.frames.tiles import Box
 from alanet.frames.windows import window_of
 from alanet.model.along import REACH, AlongSmear, shortened
-from alanet.model.attention import ChannelAttention, attend, describe, gated
-from alanet.model.motion import CELL, Motion, MotionEstimator, act, conv, exact, moving, resized, towards, warp, zeroed
+from alanet.model.attention import ChannelAttention, attend, describe
+from alanet.model.motion import (
+    CELL,
+    Motion,
+    MotionEstimator,
+    acceleration,
+    act,
+    conv,
+    exact,
+    moving,
+    resized,
+    towards,
+    warp,
+    zeroed,
+)
 from alanet.model.shutter import Judge, Shutter, curves
 
 __all__ = ["FAST", "PLUS", "ALANetPlus", "ALANetPlusConfig", "PlusFeatures"]
@@ -58,11 +72,10 @@ class ALANetPlusConfig:
     motion: int = 32  # channels of the motion estimator
     matching: bool = True  # its comparisons say by themselves where a place has gone
     still: bool = True  # False: a place between two frames is not asked whether it has rather stood still
+    uneven: bool = True  # False: motion is taken as even, whatever it was in the periods before and after
     window: int = 2  # W of eq. 5, in frames
-    around: int = 0  # further frames on each side of an interpolated frame's two
     stem: int = 2  # pixel-unshuffle; 1: 7x7 convolutions at full size, as the paper
     residual: bool = True  # False: G predicts the frame itself
-    gates: Literal["pair", "paper"] = "pair"  # paper: at the deepest scale only, each seeing one frame
     align: bool = True  # False: neighbours as they lie, evenly attended
     exposure: bool = True  # False: not estimated, no frame passes through
     smear: bool = True  # False: G is not told how far each place was smeared; needs align and exposure
@@ -81,10 +94,8 @@ class ALANetPlusConfig:
             raise OptionError(f"channels {self.channels}, motion {self.motion}; allowed: 4 to 1024")
         if not all(0 <= n <= 16 for n in (*self.encoder, *self.generator)):
             raise OptionError(f"blocks {self.encoder} and {self.generator}; allowed: 0 to 16")
-        if self.window < 0 or self.window % 2 or self.around < 0:
-            raise OptionError(f"window {self.window}, around {self.around}; allowed: even, and 0 or more")
-        if self.gates not in ("pair", "paper"):
-            raise OptionError(f"gates {self.gates!r} is not one of pair, paper")
+        if self.window < 0 or self.window % 2:
+            raise OptionError(f"window {self.window}; allowed: even, 0 or more")
         if not (self.along == 0 or 4 <= self.along <= 256):
             raise OptionError(f"along {self.along}; allowed: 0, or 4 to 256 channels")
         if not 0 < self.sharp_above < 1:
@@ -99,6 +110,11 @@ class ALANetPlusConfig:
     def knows_smear(self) -> bool:
         """Whether motion and exposure are both estimated."""
         return self.align and self.exposure
+
+    @property
+    def around(self) -> int:
+        """How many more frames on each side of an interpolated frame's two tell how these moved."""
+        return int(self.align and self.uneven)
 
     @property
     def motion_levels(self) -> tuple[int, ...]:
@@ -116,7 +132,7 @@ class PlusFeatures:
 
     frame: Tensor  # b 3 h w, the input
     scales: tuple[Tensor, ...]  # b c h/s w/s for s = stem, 2 stem ...; the last is the latent
-    descriptors: tuple[Tensor, ...]  # b c each: their means over the frame; local ones b c h/s w/s
+    descriptor: Tensor  # b c, the latent's mean over the frame; a local one b c h/s w/s
     exposure: Tensor  # b, estimated, in periods
     sharp: Tensor  # b, logit of the probability that the frame is sharp
 
@@ -130,6 +146,8 @@ class Candidate:
     share: Tensor | float  # its part in the blend
     distance: Tensor | float  # from it to the restored frame, in periods
     anchor: bool  # the deblurred frame itself, or one of an interpolated frame's two
+    lag: Tensor | None = None  # b 2 h/4 w/4, where the flow is None: from what was in the middle of the frame's
+    #                            exposure to where its smear lies in the mean; None: there
 
 
 class ALANetPlus(nn.Module):
@@ -216,14 +234,12 @@ class ALANetPlus(nn.Module):
     def encode(self, frame: Tensor) -> PlusFeatures:
         """E of eq. 2: `b 3 h w` -> what the window needs of it."""
         scales = self.encoder(frame)
-        descriptors = tuple(
-            describe(x, self.pooling // cell) for x, cell in zip(scales, self.config.cells, strict=True)
-        )
+        descriptor = describe(scales[-1], self.pooling // self.stride)
         if self.config.exposure:
             exposure, sharp = self.judge(frame, scales)
         else:
-            exposure = sharp = descriptors[0].new_zeros(len(frame))
-        return PlusFeatures(frame, tuple(scales), descriptors, exposure, sharp)
+            exposure = sharp = descriptor.new_zeros(len(frame))
+        return PlusFeatures(frame, tuple(scales), descriptor, exposure, sharp)
 
     def relate(self, a: PlusFeatures, b: PlusFeatures) -> Motion | None:
         """The motion from frame a to the next one b, once a pair; None for a network that does not align."""
@@ -278,7 +294,7 @@ class ALANetPlus(nn.Module):
         window = self.informed({j: window[j] for j in seen if j in window}, relations)
         if time == i:
             return self._deblurred(window, i, relations, within)
-        return self._interpolated(window, i, window[i].descriptors[0].new_tensor(time - i), relations, within)
+        return self._interpolated(window, i, window[i].descriptor.new_tensor(time - i), relations, within)
 
     def _deblurred(
         self,
@@ -289,7 +305,9 @@ class ALANetPlus(nn.Module):
     ) -> Tensor:
         """Frame i from itself and its neighbours within W / 2 (eq. 5); as it is where it is judged sharp."""
         flows = self._chained({i: None}, window, relations)
-        seen = [Candidate(window[j], flow, float(j == i), abs(j - i), j == i) for j, flow in sorted(flows.items())]
+        lag = self._lag_of(window, i, relations)
+        seen = [Candidate(window[j], flow, float(j == i), abs(j - i), j == i, lag if j == i else None)
+                for j, flow in sorted(flows.items())]  # fmt: skip
         restored: Tensor = self.generator(seen, self._smear_of(window, i, relations), within)
         if self.training or not self.config.exposure:  # in training the network sees all it would do to sharp frames
             return restored
@@ -304,37 +322,49 @@ class ALANetPlus(nn.Module):
         relations: Mapping[int, Motion | None],
         within: Box | None,
     ) -> Tensor:
-        """The frame at i + phase from frames i and i + 1 (eq. 6), and `around` more on each side."""
-        flows: dict[int, Tensor | None] = {i: None, i + 1: None}
-        if self.config.align:
-            motion = relations[i]
-            assert motion is not None
-            to_a, to_b = towards(motion, phase)
-            moved = moving(window[i].frame, window[i + 1].frame, to_a, to_b) if self.config.still else 1.0
-            flows[i], flows[i + 1] = moved * to_a, moved * to_b
-        flows = self._chained(flows, window, relations)
-        shares: dict[int, Tensor | float] = {i: 1 - phase, i + 1: phase}
-        seen = [Candidate(window[j], flow, shares.get(j, 0.0), (i + phase - j).abs(), j in shares)
-                for j, flow in sorted(flows.items())]  # fmt: skip
-        smear: Tensor | None = None
-        if self.config.knows_smear:
-            a, b = flows[i], flows[i + 1]
-            assert a is not None
-            assert b is not None
-            smear = _smear(b - a, (window[i].exposure + window[i + 1].exposure) / 2)
+        """The frame at i + phase from frames i and i + 1 (eq. 6)."""
+        a, b, motion = window[i], window[i + 1], relations[i]
+        exposure = (a.exposure + b.exposure) / 2
+        to_a = to_b = smear = None
+        if motion is not None:
+            around = (relations.get(i - 1), relations.get(i + 1)) if self.config.uneven else (None, None)
+            changing = acceleration(around[0], motion, around[1], phase)
+            to_a, to_b = towards(motion, phase, changing)
+            now = to_b - to_a if changing is None else to_b - to_a + changing * (phase - 0.5)
+            if changing is not None and self.config.exposure:
+                to_a, to_b = to_a + _lag(changing, a.exposure), to_b + _lag(changing, b.exposure)
+            moved = moving(a.frame, b.frame, to_a, to_b) if self.config.still else 1.0
+            to_a, to_b = moved * to_a, moved * to_b
+            if self.config.knows_smear:
+                smear = _bent(moved * now, None if changing is None else moved * changing, exposure)
+        seen = [Candidate(a, to_a, 1 - phase, phase, True), Candidate(b, to_b, phase, 1 - phase, True)]
         restored: Tensor = self.generator(seen, smear, within)
         return restored
 
     def _smear_of(
         self, window: Mapping[int, PlusFeatures], i: int, relations: Mapping[int, Motion | None]
     ) -> Tensor | None:
-        """The smear of input i from its motion to both neighbours; None where that is not known."""
+        """The smear of input i from its motion to both neighbours; None where neither is known."""
         after, before = relations.get(i), relations.get(i - 1)
         moved = [] if after is None else [after.forward]
         moved += [] if before is None else [-before.backward]
         if not moved or not self.config.exposure:
             return None
-        return _smear(torch.stack(moved).mean(0), window[i].exposure)
+        return _bent(torch.stack(moved).mean(0), self._change_at(i, relations), window[i].exposure)
+
+    def _lag_of(
+        self, window: Mapping[int, PlusFeatures], i: int, relations: Mapping[int, Motion | None]
+    ) -> Tensor | None:
+        """How far what input i shows lies from where it was in the middle; None where that is not known."""
+        changing = self._change_at(i, relations) if self.config.exposure else None
+        return None if changing is None else _lag(changing, window[i].exposure)
+
+    def _change_at(self, i: int, relations: Mapping[int, Motion | None]) -> Tensor | None:
+        """By how much motion grows from the period before frame i to the one after it; None where that is not known."""
+        after, before = relations.get(i), relations.get(i - 1)
+        if after is None or before is None or not self.config.uneven:
+            return None
+        return after.forward + before.backward
 
     def _chained(
         self,
@@ -416,10 +446,11 @@ class Generator(nn.Module):
 
     def forward(self, seen: Sequence[Candidate], smear: Tensor | None = None, within: Box | None = None) -> Tensor:
         """The restored frame, or the part `within` of it, from the frames it looks at, and its smear (b 2 h/4 w/4,
-        pixels): b 3 h w. Flows and smear are the whole frame's."""
-        seen = [replace(k, flow=None if k.flow is None else _part(k.flow, CELL, within)) for k in seen]
+        pixels; b 4 where it is bent): b 3 h w. Flows and smear are the whole frame's."""
+        flows_of = [(None if x is None else _part(x, CELL, within) for x in (k.flow, k.lag)) for k in seen]
+        seen = [replace(k, flow=flow, lag=lag) for k, (flow, lag) in zip(seen, flows_of, strict=True)]
         smear = None if smear is None else _part(smear, CELL, within)
-        code = smear_code(smear) if smear is not None and self.config.smear else None
+        code = smear_code(smear[:, :2]) if smear is not None and self.config.smear else None
         anchors = [k for k in seen if k.anchor]
         x: Tensor | None = None
         changes: list[Tensor | None] = [None] * len(seen)  # of the flows, in cells of the scale before
@@ -487,22 +518,22 @@ class Generator(nn.Module):
         asked = self.ask(x)
         said = [SMALL * F.pixel_shuffle(exact(self.to_shares, act(asked + key)), self.config.stem) for key in keys]
         mean = torch.stack(said).mean(0)  # so that shares sum to 1 whatever is said
-        flows = [_flow_at(k.flow, change, 1) for k, change in zip(seen, changes, strict=True)]
+        flows = [_flow_at(k.lag if k.flow is None else k.flow, change, 1)
+                 for k, change in zip(seen, changes, strict=True)]  # fmt: skip
         frames = [_aligned(k.features.frame, flow, 1, within) for k, flow in zip(seen, flows, strict=True)]
         return _sum((k.share + s - mean) * f for k, s, f in zip(seen, said, frames, strict=True))
 
 
 class Fusion(nn.Module):
-    """z of eq. 5 and 6 at one scale: gates F weigh the channels of each aligned frame, attention weighs its places."""
+    """z of eq. 5 and 6 at one scale: attention weighs the places of each aligned frame; at the deepest, gates F weigh
+    its channels."""
 
     def __init__(self, config: ALANetPlusConfig, level: int) -> None:
         super().__init__()
         c, deepest = config.channels[level], level == len(config.channels) - 1
-        self.level, self.gates, self.align = level, config.gates, config.align
-        if config.gates == "pair":
-            self.f_self, self.f_cross = PairGate(c), PairGate(c)
-        elif deepest:
-            self.f_self, self.f_cross = ChannelAttention(c), ChannelAttention(c)  # type: ignore[assignment]
+        self.level, self.gated, self.align = level, deepest, config.align
+        if deepest:
+            self.f_self, self.f_cross = ChannelAttention(c), ChannelAttention(c)
         if config.align or level == 0:
             self.key = conv(c, KEYS, 1)
         if config.align:
@@ -515,8 +546,7 @@ class Fusion(nn.Module):
         self, seen: Sequence[Candidate], aligned: Sequence[Tensor], x: Tensor | None
     ) -> tuple[Tensor, list[Tensor]]:
         """Features aligned (b c h w each) and what comes from the scale below -> z, and each frame's keys."""
-        gated = [a if (gate := self.gate(k, seen)) is None else attend(a, gate)
-                 for k, a in zip(seen, aligned, strict=True)]  # fmt: skip
+        gated = [attend(a, self.gate(k, seen)) if self.gated else a for k, a in zip(seen, aligned, strict=True)]
         keys = [self.key(a) for a in aligned] if self.align or self.level == 0 else []
         if not self.align:
             return torch.stack(gated).mean(0), keys
@@ -535,36 +565,11 @@ class Fusion(nn.Module):
         prior = rearrange(exact(self.prior, about), "b 1 -> b 1 1 1")
         return (query.to(kind) * key.to(kind)).sum(1, keepdim=True) / math.sqrt(KEYS) + prior
 
-    def gate(self, k: Candidate, seen: Sequence[Candidate]) -> Tensor | None:
+    def gate(self, k: Candidate, seen: Sequence[Candidate]) -> Tensor:
         """The weights of a frame's channels: M_S of an anchor, and M_C given each other anchor; b c."""
-        if self.gates == "paper" and not hasattr(self, "f_self"):
-            return None
-        terms: list[Tensor] = []
-        for anchor in (other for other in seen if other.anchor):
-            f = self.f_self if anchor is k else self.f_cross
-            of, given = k.features.descriptors[self.level], anchor.features.descriptors[self.level]
-            terms.append(f(given) if self.gates == "paper" else f(of, given, k, anchor))
+        anchors = [other for other in seen if other.anchor]
+        terms = [(self.f_self if other is k else self.f_cross)(other.features.descriptor) for other in anchors]
         return torch.stack(terms).sum(0)
-
-
-class PairGate(nn.Module):
-    """F that sees both frames' descriptors and exposures, and the time from the frame to the restored one."""
-
-    def __init__(self, channels: int, reduction: int = 8) -> None:
-        super().__init__()
-        hidden = max(4, channels // reduction)
-        self.squeeze = nn.Linear(2 * channels + 3, hidden)
-        self.excite = nn.Linear(hidden, channels)
-
-    def forward(self, of: Tensor, given: Tensor, k: Candidate, anchor: Candidate) -> Tensor:
-        """Descriptors b c of both -> b c, each weight in (0, 1); local ones b c h w -> b c h w."""
-        exposures = (k.features.exposure, anchor.features.exposure)
-        distance = torch.zeros_like(exposures[0]) + k.distance
-        about = torch.stack((*exposures, distance), dim=-1)  # b 3
-        if of.dim() > 2:
-            about = rearrange(about, "b n -> b n 1 1").expand(-1, -1, *of.shape[-2:])
-        known = torch.cat((of, given, about), dim=1)
-        return gated(lambda x: self.excite(act(self.squeeze(x))).sigmoid(), known)
 
 
 class Refinement(nn.Module):
@@ -626,6 +631,17 @@ def _smear(motion: Tensor, exposure: Tensor) -> Tensor:
     return motion.detach().to(kind) * rearrange(exposure.detach().to(kind), "b -> b 1 1 1")
 
 
+def _bent(motion: Tensor, changing: Tensor | None, exposure: Tensor) -> Tensor:
+    """The smear of what moves by `motion`, and a period later by `motion + changing`: b 2 h w, or 4 with its bend."""
+    smear = _smear(motion, exposure)
+    return smear if changing is None else torch.cat((smear, _smear(changing / 2, exposure.square())), dim=1)
+
+
+def _lag(changing: Tensor, exposure: Tensor) -> Tensor:
+    """How far the smear of what speeds up by `changing` a period lies, in the mean, from its middle: c e^2 / 24."""
+    return _smear(changing, exposure.square()) / 24
+
+
 def _blocks(channels: int, count: int) -> nn.Sequential:
     return nn.Sequential(*(Block(channels) for _ in range(count)))
 
@@ -674,6 +690,5 @@ def _split(features: PlusFeatures, t: int) -> list[PlusFeatures]:
         return rearrange(x, "(b t) ... -> b t ...", t=t).unbind(1)
 
     scales = zip(*(frames(x) for x in features.scales), strict=True)
-    descriptors = zip(*(frames(x) for x in features.descriptors), strict=True)
-    return [PlusFeatures(*part) for part in zip(frames(features.frame), scales, descriptors,
+    return [PlusFeatures(*part) for part in zip(frames(features.frame), scales, frames(features.descriptor),
             frames(features.exposure), frames(features.sharp), strict=True)]  # fmt: skip

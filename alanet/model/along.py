@@ -7,10 +7,14 @@ and added. One and the same set of weights then serves short and long smears in 
 was smeared nothing is added, and as no place asks for another one's weights, what rests costs nothing.
 
 Axes: b batch, c channels, h w height and width of a frame; a *smear* is b 2 h/4 w/4, (x, y): by how many pixels, and
-which way, the content of a place moved while the shutter was open; its sign says nothing.
+which way, the content of a place moved while the shutter was open. Where the motion before is not that after, the way
+is bent: b 4 h/4 w/4, the last two its *bend*. At part s of the exposure, from -1/2 to 1/2, what is here in the middle
+of it is at s smear + s^2 bend; so what passed here then is, in the middle, at -s smear - s^2 bend.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 import torch.nn.functional as F
@@ -22,7 +26,8 @@ __all__ = ["REACH", "AlongSmear", "shortened"]
 
 TAPS = (-1.25, -0.9, -0.6, -0.4, -0.2, 0.2, 0.4, 0.6, 0.9, 1.25)  # parts of a smear from a place
 LONGEST = 32.0  # pixels: what was smeared farther is treated as if it were by so much
-REACH = int(TAPS[-1] * LONGEST)  # pixels to each side that a place depends on
+BENT = LONGEST / 4  # pixels: the longest bend
+REACH = math.ceil(TAPS[-1] * LONGEST + TAPS[-1] ** 2 * BENT)  # pixels to each side that a place depends on
 LEAST, SURE = 0.5, 1.0  # pixels: the smear from which on something is added, and all of it
 MOST = 0.6  # share of a strip that moves from which on it is worked on as a whole: picking places takes its time, too
 STRIP = 16  # rows worked on at a time, a multiple of the stem: what lies in a cache is quick to come by
@@ -94,21 +99,33 @@ class AlongSmear(nn.Module):
 
 
 def _length(ways: Tensor) -> Tensor:
-    return (ways.square().sum(1, keepdim=True) + 1e-4).sqrt()
+    return (ways[:, :2].square().sum(1, keepdim=True) + 1e-4).sqrt()
 
 
 def _seen(frame: Tensor, ways: Tensor, at: Places) -> Tensor:
-    """A frame (b c H W) at every tap of places whose ways (b 2 h w) these are: b c taps h w."""
+    """A frame (b c H W) at every tap of places whose ways (b 2 h w, or 4) these are: b c taps h w."""
     (height, width), (rows, columns) = frame.shape[-2:], at
     parts = ways.new_tensor(TAPS)[:, None, None]
-    u = (columns + 0.5 + ways[:, :1] * parts) * (2 / width) - 1  # b taps h w
-    v = (rows + 0.5 + ways[:, 1:] * parts) * (2 / height) - 1
+    right, down = ways[:, :1] * parts, ways[:, 1:2] * parts  # b taps h w
+    if ways.shape[1] > 2:
+        right = torch.addcmul(right, ways[:, 2:3], -parts.square())
+        down = torch.addcmul(down, ways[:, 3:], -parts.square())
+    u = (columns + 0.5 + right) * (2 / width) - 1
+    v = (rows + 0.5 + down) * (2 / height) - 1
     grid = torch.stack((u, v), dim=-1).flatten(1, 2)
     seen = F.grid_sample(frame.to(ways.dtype), grid, "bilinear", "border", align_corners=False)
     return seen.reshape(len(frame), -1, len(TAPS), *ways.shape[-2:])
 
 
 def shortened(smear: Tensor) -> Tensor:
-    """No smear longer than LONGEST; the way it goes is kept."""
-    length = (smear.square().sum(1, keepdim=True) + 1e-6).sqrt()
-    return smear * (LONGEST / length).clamp(max=1.0)
+    """No smear longer than LONGEST, as of a shorter exposure, and no bend longer than BENT; the way it goes is kept."""
+    part = _within(smear[:, :2], LONGEST)
+    if smear.shape[1] == 2:
+        return smear * part
+    bend = smear[:, 2:] * part.square()
+    return torch.cat((smear[:, :2] * part, bend * _within(bend, BENT)), dim=1)
+
+
+def _within(x: Tensor, longest: float) -> Tensor:
+    """By what vectors (b 2 h w) are multiplied so that none is longer: b 1 h w."""
+    return (longest / (x.square().sum(1, keepdim=True) + 1e-6).sqrt()).clamp(max=1.0)

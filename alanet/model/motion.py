@@ -28,6 +28,7 @@ __all__ = [
     "KEYS",
     "Motion",
     "MotionEstimator",
+    "acceleration",
     "act",
     "conv",
     "correlate",
@@ -166,15 +167,35 @@ def resized(x: Tensor, cell: int, wanted: int) -> Tensor:
     return x
 
 
-def towards(motion: Motion, time: Tensor) -> tuple[Tensor, Tensor]:
+def towards(motion: Motion, time: Tensor, changing: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Flows from `time` in [0, 1] between a and b to a, and to b.
 
     What moves evenly has gone `time` of its way. Seen from between, its flow is read at the place itself, from a and
-    from b, the nearer one counting more (Jiang et al. 2018, eq. 5).
+    from b, the nearer one counting more (Jiang et al. 2018, eq. 5). What speeds up lags behind (Xu et al. 2019, eq. 4).
+    changing: b 2 h/4 w/4, by how much the motion grows in a period; None: not at all.
     """
     forward, backward = motion.forward, motion.backward
     left = 1 - time
-    return time * (time * backward - left * forward), left * (left * forward - time * backward)
+    to_a, to_b = time * (time * backward - left * forward), left * (left * forward - time * backward)
+    if changing is None:
+        return to_a, to_b
+    lag = time * left / 2 * changing
+    return to_a + lag, to_b + lag
+
+
+def acceleration(before: Motion | None, motion: Motion, after: Motion | None, time: Tensor) -> Tensor | None:
+    """By how much the motion of a place at `time` between a and b grows in a period, in pixels: b 2 h/4 w/4.
+
+    before, after: the motion of the pair before, and of the one after, where they are known; None where neither is.
+    What has gone v + c / 2 in one period, v the motion in the middle of both, had gone v - c / 2 in the one before. It
+    is read at the place itself, of both pairs of periods, the nearer one counting more; one that is not known counts as
+    even, as motion that is shaken changes otherwise every time.
+    """
+    earlier = None if before is None else (1 - time) * (motion.forward + before.backward)
+    later = None if after is None else time * (motion.backward + after.forward)
+    if earlier is None or later is None:
+        return earlier if later is None else later
+    return earlier + later
 
 
 def moving(a: Tensor, b: Tensor, to_a: Tensor, to_b: Tensor) -> Tensor:

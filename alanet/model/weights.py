@@ -40,8 +40,8 @@ __all__ = [
 MAX_BYTES = 1 << 30  # far above any network of ours
 MAX_HEADER = 1 << 20
 BYTES_OF = {"F16": 2, "BF16": 2, "F32": 4}
-GONE = {"bands": "given"}  # what ALANetPlus no longer asks, and is
-UNKNOWN_BEFORE = {"shutter": False, "along": 0}  # what ALANetPlus was when a config did not name them
+GONE = {"bands": "given", "gates": "paper", "around": 0}  # what ALANetPlus no longer asks, and is
+UNKNOWN_BEFORE = {"shutter": False, "along": 0, "uneven": False}  # what ALANetPlus was when a config did not name them
 
 
 @dataclass(frozen=True)

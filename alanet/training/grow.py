@@ -21,13 +21,12 @@ __all__ = ["grow"]
 
 MAY_GROW = ("channels", "encoder", "generator", "motion", "along")
 MAY_COME = ("shutter", "along", "unaligned")  # parts that say nothing at first
-OF_NO_WEIGHT = ("still", "window", "around", "sharp_above")
+OF_NO_WEIGHT = ("still", "uneven", "window", "sharp_above")
 # Axes made of several things, one after the other: how many grow alike, and the length of what follows and does not.
 OUTPUTS = {r"generator\.smear\.\d\.last": (2, 0)}  # scale, shift
 INPUTS = {
     r"generator\.join\.\d": (2, 0),  # from below, z
     r"generator\.lying\.\d": (2, 0),  # both frames
-    r"generator\.fusions\.\d\.f_(self|cross)\.squeeze": (2, 3),  # two descriptors; exposures and distance
     r"generator\.fusions\.\d\.query": (2, 0),  # what is shared, from below; at the deepest scale the first alone
     r"generator\.refine\.\d\.first": (1, KEYS + 2),  # features; key, flow
 }
@@ -38,14 +37,12 @@ def grow(small: ALANetPlus, config: ALANetPlusConfig) -> ALANetPlus:
     _check(small.config, config)
     large = ALANetPlus(config)
     before = small.state_dict()
-    single = {f"generator.fusions.{len(config.channels) - 1}.query"}
-    if config.gates == "paper":  # its gates look at one descriptor
-        single |= {f"generator.fusions.{len(config.channels) - 1}.f_{which}.squeeze" for which in ("self", "cross")}
+    single = f"generator.fusions.{len(config.channels) - 1}.query"
     with torch.no_grad():
         for name, weight in large.state_dict().items():
             layer = name.rpartition(".")[0]
             if name in before:
-                _put(before[name], weight, "" if layer in single else layer)
+                _put(before[name], weight, "" if layer == single else layer)
             elif ".blocks." in name and ".second." in name:
                 weight.zero_()  # a further block: it adds nothing to what comes in
     return large
