@@ -362,9 +362,9 @@ class ALANetPlus(nn.Module):
     def _change_at(self, i: int, relations: Mapping[int, Motion | None]) -> Tensor | None:
         """By how much motion grows from the period before frame i to the one after it; None where that is not known."""
         after, before = relations.get(i), relations.get(i - 1)
-        if after is None or before is None or not self.config.uneven:
+        if after is None or not self.config.uneven:
             return None
-        return after.forward + before.backward
+        return acceleration(before, after, None, after.forward.new_zeros(()))
 
     def _chained(
         self,
