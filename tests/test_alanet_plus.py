@@ -145,7 +145,7 @@ def test_what_both_frames_show_at_a_place_itself_counts_between_them_most_half_w
     for lying in model.generator.lying:
         torch.nn.init.zeros_(lying.weight)
         torch.nn.init.zeros_(lying.bias)
-    changed = {time: (model.generate(window, time, relations) - made[time]).abs().max() for time in made}
+    changed = {time: (model.generate(window, time, relations) - made[time]).abs().mean() for time in made}
     assert changed[0.0] == 0
     assert changed[0.5] > 10 * changed[0.01] > 0
 
@@ -169,8 +169,8 @@ def test_time_is_continuous():
     model = make()
     clip = clip_of(2)
     out = model(clip, torch.tensor([[0.25, 0.2501, 0.75]]))[0]
-    assert 0 < (out[1] - out[0]).abs().max() < 1e-2
-    assert (out[2] - out[0]).abs().max() > 1e-2
+    assert 0 < (out[1] - out[0]).abs().mean() < 1e-2
+    assert (out[2] - out[0]).abs().mean() > 1e-2
     assert model.can_restore(Fraction(1, 7)) and ALANetPlus.continuous_time  # noqa: PT018
 
 

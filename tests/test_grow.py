@@ -55,7 +55,7 @@ def test_all_of_the_larger_network_can_learn():
     """No new channel is left without a say: after a step of training, each has been heard."""
     grown = grow(trained(SMALL).float().requires_grad_(True), LARGE).train()
     before = {name: weight.detach().clone() for name, weight in grown.named_parameters()}
-    optimizer = torch.optim.SGD(grown.parameters(), 0.5)
+    optimizer = torch.optim.SGD(grown.parameters(), 0.1)
     for _ in range(3):
         out = grown(torch.rand(1, 3, 3, 32, 32), torch.tensor([[0.0, 0.5, 1.0]]))
         optimizer.zero_grad()

@@ -15,7 +15,8 @@ smeared, and G is told: direction and length of the blur need not be found in on
 sharpness are judged once more when the motion is known (`shutter.py`); (8) what G restored is corrected once more by
 what is seen along the smear (`along.py`); (9) between two frames G also sees both as they lie, not aligned: long
 exposures overlap, and what both saw of a moment is found at its own place; (10) what speeds up or turns is found where
-it is by then, and smeared along a bent way: how motion changes is known from the pairs before and after.
+it is by then, and smeared along a bent way: how motion changes is known from the pairs before and after; (11) smeared
+again, the restored frame has to look like what was seen (data consistency), and is corrected by what differs.
 
 Axes: b batch, t frames of a clip, n restored frames, c channels, h w height and width; cells and flows as in
 `motion.py`. Frames are float32 RGB in [0, 1]; h and w are multiples of `stride`. Time counts input periods.
@@ -38,7 +39,7 @@ from torch import Tensor, nn
 from alanet.errors import OptionError, TimeError
 from alanet.frames.tiles import Box
 from alanet.frames.windows import window_of
-from alanet.model.along import REACH, AlongSmear, shortened
+from alanet.model.along import REACH, REACH_BACK, AlongSmear, Consistency, Smeared, shortened
 from alanet.model.attention import ChannelAttention, attend, describe
 from alanet.model.motion import (
     CELL,
@@ -81,6 +82,7 @@ class ALANetPlusConfig:
     smear: bool = True  # False: G is not told how far each place was smeared; needs align and exposure
     shutter: bool = True  # False: exposure is not judged again by the motion; needs align and exposure
     along: int = 24  # channels of what corrects along the smear; 0: nothing does; needs align and exposure
+    consistent: bool = True  # False: nor is what was restored smeared again and compared; needs along
     unaligned: bool = False  # between two frames G also sees both as they lie
     sharp_above: float = 0.9  # probability from which a frame counts as sharp
 
@@ -110,6 +112,11 @@ class ALANetPlusConfig:
     def knows_smear(self) -> bool:
         """Whether motion and exposure are both estimated."""
         return self.align and self.exposure
+
+    @property
+    def smears_again(self) -> bool:
+        """Whether what is restored is compared, smeared again, with what was seen."""
+        return self.knows_smear and self.along > 0 and self.consistent
 
     @property
     def around(self) -> int:
@@ -199,6 +206,7 @@ class ALANetPlus(nn.Module):
             radius += 2 * self.config.generator[level] * cell
             radius += 2 * cell if level in self.config.motion_levels else 0  # a flow looked at again
         reach = REACH if self.config.knows_smear and self.config.along else 0
+        reach += REACH_BACK if self.config.smears_again else 0
         return radius + CELL + self.config.stem + reach  # the finest change of a flow at full size; to_rgb
 
     def can_restore(self, phase: Fraction) -> bool:
@@ -435,7 +443,9 @@ class Generator(nn.Module):
         if config.smear and config.knows_smear:
             self.smear = nn.ModuleList(Modulation(n) for n in c)
         if config.along and config.knows_smear:
-            self.along = AlongSmear(c[0], config.stem, config.along)
+            self.along = AlongSmear(c[0], config.along)
+        if config.smears_again:
+            self.consistent = Consistency(c[0], config.along // 2)
         if config.unaligned:
             self.lying = nn.ModuleList(zeroed(conv(2 * n, n, 1)) for n in c)
         fine = config.motion_levels if config.align else ()
@@ -478,7 +488,10 @@ class Generator(nn.Module):
         blend = self._blend(seen, changes, x, keys, within) if self.config.residual else restored.new_full((), 0.5)
         restored = blend + restored
         if smear is not None and self.config.along and self.config.residual:
-            restored = restored + self.along(blend, restored, shortened(smear), x)
+            smeared = Smeared(shortened(smear), whole=self.training)
+            restored = restored + self.along(blend, restored, smeared, x)
+            if self.config.smears_again:
+                restored = restored + self.consistent(blend, restored, smeared, x)
         return restored
 
     def _lying(self, level: int, anchors: Sequence[Candidate], within: Box | None) -> Tensor:

@@ -41,7 +41,8 @@ MAX_BYTES = 1 << 30  # far above any network of ours
 MAX_HEADER = 1 << 20
 BYTES_OF = {"F16": 2, "BF16": 2, "F32": 4}
 GONE = {"bands": "given", "gates": "paper", "around": 0}  # what ALANetPlus no longer asks, and is
-UNKNOWN_BEFORE = {"shutter": False, "along": 0, "uneven": False}  # what ALANetPlus was when a config did not name them
+# What ALANetPlus was when a config did not name them:
+UNKNOWN_BEFORE = {"shutter": False, "along": 0, "uneven": False, "consistent": False}
 
 
 @dataclass(frozen=True)

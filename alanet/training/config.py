@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from alanet.errors import OptionError
-from alanet.training.loss import PIXELS, Softening
+from alanet.training.loss import FLOOR, PIXELS, Softening
 from alanet.training.plain import build, hint
 
 __all__ = [
@@ -60,6 +60,7 @@ class TrainConfig:
     drops: tuple[float, ...] = ()
 
     pixel: str = "charbonnier"  # "l1" | "charbonnier" | "psnr" (log of each image's squared error)
+    floor: float = FLOOR  # of "psnr": the squared error below which an image counts less; 3e-4 is 35 dB, 2e-5 is 47
     softness: float = 1e-3  # of the charbonnier, at the end of the run
     softness_first: float = 1e-3  # at its start; 0.1 is nearly a squared error
     soften: tuple[float, float] = (0.2, 0.6)  # fractions of the run between which the one becomes the other
@@ -99,6 +100,7 @@ class TrainConfig:
             "steps",
             "epochs",
             "lr",
+            "floor",
             "softness",
             "softness_first",
             "log_steps",

@@ -27,6 +27,8 @@ __all__ = [
     "psnr_loss",
 ]
 
+FLOOR = 3e-4  # squared error at which an image begins to count less to `psnr_loss`; 35 dB
+
 LossTerms = dict[str, Tensor]
 Loss = Callable[[Tensor, Tensor, float], tuple[Tensor, LossTerms]]  # (restored, truth, fraction of the run)
 
@@ -41,12 +43,12 @@ def charbonnier(restored: Tensor, truth: Tensor, softness: float = 1e-3) -> Tens
     return ((restored - truth).square() + softness**2).sqrt().mean() - softness
 
 
-def psnr_loss(restored: Tensor, truth: Tensor, floor: float = 3e-4) -> Tensor:
+def psnr_loss(restored: Tensor, truth: Tensor, floor: float = FLOOR) -> Tensor:
     """Mean over images (..., c, h, w) of log10(mean squared error + floor), which is -PSNR / 10.
 
     An image counts by what is gained on it in dB, whatever its error: in pixel terms the few that move too far for
-    anything to be learned drown those from which deblurring is learned first. `floor` is the error of 35 dB: nearer
-    than that, an image counts less and less. Lower is better; the number is negative. (Chen et al., HINet, 2021.)
+    anything to be learned drown those from which deblurring is learned first. Nearer than the error `floor` (3e-4 is
+    35 dB) an image counts less and less. Lower is better; the number is negative. (Chen et al., HINet, 2021.)
     """
     return ((restored - truth).square().mean(dim=(-3, -2, -1)) + floor).log10().mean()
 
@@ -112,6 +114,7 @@ class RestorationLoss:
     perceptual_weight: float = 0.0
     perceptual: Callable[[Tensor, Tensor], Tensor] | None = None
     soften: Softening | None = None  # of the charbonnier; None: 1e-3 throughout
+    floor: float = FLOOR  # of the psnr
 
     def __post_init__(self) -> None:
         if self.pixel not in PIXELS:
@@ -129,7 +132,7 @@ class RestorationLoss:
         if self.pixel == "charbonnier":
             pixel = charbonnier(restored, truth, softness)
         else:
-            pixel = (l1 if self.pixel == "l1" else psnr_loss)(restored, truth)
+            pixel = l1(restored, truth) if self.pixel == "l1" else psnr_loss(restored, truth, self.floor)
         terms: LossTerms = {self.pixel: pixel}
         total = pixel
         if self.fourier:

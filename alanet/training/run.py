@@ -308,7 +308,7 @@ def _objective(config: RunConfig, device: torch.device) -> Any:
     wanted = config.vgg is not None and training.perceptual > 0
     perceptual = Perceptual(load_stack(config.vgg, "vgg16", stages=2)).to(device) if wanted and config.vgg else None
     loss = RestorationLoss(
-        training.pixel, training.fourier, training.perceptual, perceptual, soften=softening(training)
+        training.pixel, training.fourier, training.perceptual, perceptual, softening(training), training.floor
     )
     if config.plus is not None:
         if config.only == "generator":  # what the others are told changes nothing

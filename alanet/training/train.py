@@ -116,7 +116,7 @@ def train(
         raise OptionError(f"{folder} holds checkpoints; let the run resume from them or choose an empty folder")
     device = parallel.join(torch.device(device))
     objective = hooks.objective or restoration_objective(
-        RestorationLoss(config.pixel, config.fourier, config.perceptual, soften=softening(config))
+        RestorationLoss(config.pixel, config.fourier, config.perceptual, soften=softening(config), floor=config.floor)
     )
     trainer = Trainer(model, config, objective, steps=steps or config.steps, device=device)
     found = latest(folder)
