@@ -175,14 +175,15 @@ def _seen(frame: Tensor, ways: Tensor, at: Places, taps: Sequence[float]) -> Ten
     """A frame (b c H W) at every tap of places whose ways (b 2 h w, or 4) these are: b c taps h w."""
     (height, width), (rows, columns) = frame.shape[-2:], at
     parts = ways.new_tensor(taps)[:, None, None]
-    right, down = ways[:, :1] * parts, ways[:, 1:2] * parts  # b taps h w
-    if ways.shape[1] > 2:
-        right = torch.addcmul(right, ways[:, 2:3], -parts.square())
-        down = torch.addcmul(down, ways[:, 3:], -parts.square())
-    u = (columns + 0.5 + right) * (2 / width) - 1
-    v = (rows + 0.5 + down) * (2 / height) - 1
-    grid = torch.stack((u, v), dim=-1).flatten(1, 2)
-    seen = F.grid_sample(frame.to(ways.dtype), grid, "bilinear", "border", align_corners=False)
+    grid: list[Tensor] = []
+    for axis, places, size in ((0, columns, width), (1, rows, height)):  # from -1 to 1
+        go = ways[:, axis::2] * (2 / size)  # b 1 h w, or 2 with the bend
+        here = (places.to(ways.dtype) + 0.5) * (2 / size) - 1
+        there = torch.addcmul(here, go[:, :1], parts)  # b taps h w
+        grid.append(there.addcmul_(go[:, 1:], -parts.square()) if ways.shape[1] > 2 else there)
+    seen = F.grid_sample(
+        frame.to(ways.dtype), torch.stack(grid, dim=-1).flatten(1, 2), "bilinear", "border", align_corners=False
+    )
     return seen.reshape(len(frame), -1, len(taps), *ways.shape[-2:])
 
 
