@@ -18,6 +18,7 @@ from alanet.data.augment import (
     Degradation,
     ExposureMix,
     Turn,
+    defocus,
     degrade,
     draw_lengths,
     draw_turn,
@@ -200,6 +201,31 @@ def test_faults_touch_the_inputs_as_often_as_asked() -> None:
     assert float((faulty - clip).abs().max()) < 0.15
     assert torch.equal((faulty * 255).round(), (faulty * 255).round().clamp(0, 255))
     assert torch.equal(faulty, degrade(clip, np.random.default_rng(0), Degradation(noise=0.5, jpeg=0)))
+
+
+def test_out_of_focus_are_input_and_truth_alike(bank: Bank) -> None:
+    """As often as asked, by no more than asked, in all frames of a clip; a point becomes a Gaussian of that width."""
+    point = torch.zeros(64, 2, 3, 33, 33)
+    point[..., 16, 16] = 1
+    faults = Degradation(soft=0.5, soft_most=2.0)
+    clip, truth = defocus(point, point[:, :1], np.random.default_rng(0), faults)
+    soft = (clip != point).flatten(1).any(1)
+    assert 20 < int(soft.sum()) < 44
+    assert torch.equal(clip[:, :1], truth)
+    assert torch.equal(clip[:, 0], clip[:, 1])
+    away = (torch.arange(33) - 16.0).square()
+    width = (clip[:, 0, 0].sum(1) * away).sum(1).sqrt()  # of the clip's columns together
+    assert width[~soft].max() == 0
+    assert 1.8 < width.max() <= 2.0
+    torch.testing.assert_close(clip.sum((-2, -1)), torch.ones(64, 2, 3))
+    plain, turned = (
+        BankClips(bank, dataclasses.replace(SHARP, faults=Degradation(noise=0, jpeg=0, soft=share, soft_most=9))).batch(
+            0, size=4, crop=32
+        )
+        for share in (0.0, 1.0)
+    )
+    variation = [torch.stack([x.diff(dim=-1).abs().mean() for x in (b.clip, b.truth)]) for b in (plain, turned)]
+    assert (variation[1] < 0.95 * variation[0]).all()
 
 
 @pytest.mark.parametrize("quality", [30, 60, 90])

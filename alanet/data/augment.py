@@ -6,6 +6,7 @@ only (b t c h w float in [0, 1]); the truth stays clean.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,7 @@ __all__ = [
     "Degradation",
     "ExposureMix",
     "Turn",
+    "defocus",
     "degrade",
     "draw_lengths",
     "draw_turn",
@@ -101,6 +103,29 @@ class Degradation:
     noise_most: float = 0.02  # standard deviation at white; dark parts have a third of it
     jpeg: float = 0.2
     jpeg_quality: tuple[int, int] = (40, 95)
+    soft: float = 0.0  # out of focus, the truth as well: what is soft in all frames is no blur of motion
+    soft_most: float = 1.2  # standard deviation, pixels
+
+
+def defocus(clip: Tensor, truth: Tensor, rng: np.random.Generator, faults: Degradation) -> tuple[Tensor, Tensor]:
+    """Clips (b t c h w) and what should come of them (b n c h w), some of both a little out of focus."""
+    clip, truth = clip.clone(), truth.clone()
+    for i in range(len(clip)):
+        chance, part = rng.random(2)
+        if chance < faults.soft:
+            deviation = max(0.2, part * faults.soft_most)
+            clip[i], truth[i] = _smoothed(clip[i], deviation), _smoothed(truth[i], deviation)
+    return clip, truth
+
+
+def _smoothed(pictures: Tensor, deviation: float) -> Tensor:
+    """Pictures (n c h w) under a Gaussian of so many pixels."""
+    radius = min(math.ceil(3 * deviation), pictures.shape[-1] - 1, pictures.shape[-2] - 1)
+    away = torch.arange(-radius, radius + 1, device=pictures.device, dtype=pictures.dtype)
+    weights = (-(away / deviation).square() / 2).exp()
+    weights = (weights / weights.sum())[None, None]
+    planes = F.pad(pictures.flatten(0, 1)[:, None], (radius,) * 4, mode="reflect")
+    return F.conv2d(F.conv2d(planes, weights[..., None]), weights[..., None, :]).reshape(pictures.shape)
 
 
 def degrade(clip: Tensor, rng: np.random.Generator, faults: Degradation) -> Tensor:

@@ -22,6 +22,7 @@ from alanet.data.augment import (
     Degradation,
     ExposureMix,
     Turn,
+    defocus,
     degrade,
     draw_lengths,
     draw_turn,
@@ -313,6 +314,9 @@ def collate(
     samples: list[dict[str, Tensor]], times: tuple[Fraction, ...], rng: np.random.Generator, options: ClipOptions
 ) -> Batch:
     parts = {key: torch.stack([sample[key] for sample in samples]).contiguous() for key in samples[0]}
-    clip = degrade(parts.pop("clip"), rng, options.faults)
+    clip, truth = parts.pop("clip"), parts.pop("truth")
+    if options.faults.soft:
+        clip, truth = defocus(clip, truth, rng, options.faults)
+    clip = degrade(clip, rng, options.faults)
     asked = clip.new_tensor([[float(time) for time in times]] * len(samples))
-    return Batch(clip=clip, times=asked, **parts)
+    return Batch(clip=clip, times=asked, truth=truth, **parts)
