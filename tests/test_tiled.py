@@ -73,10 +73,10 @@ def test_with_motion_across_the_frame_too(aligning, frames):
     motion = aligning.relate(aligning.encode(frames[0]), aligning.encode(frames[1]))
     assert motion.forward.abs().max() > 16
     aligning.encodes = aligning.relates = 0
-    assert np.abs(restored(exact, frames) - whole).max() < 3e-4  # positions are rounded
+    assert np.abs(restored(exact, frames) - whole).max() < 1e-3  # rounding, which weights at random magnify
     assert (aligning.encodes, aligning.relates) == (3, 2)
     narrow = in_tiles(aligning, 32, "exact", Notes())
-    assert np.abs(restored(narrow, frames) - whole).max() > 1e-3
+    assert np.abs(restored(narrow, frames) - whole).max() > 1e-1
     assert np.abs(whole[0] - frames[1] / 65535).mean() > 0.01  # it does something
 
 
