@@ -168,8 +168,8 @@ def test_time_is_continuous():
     """Near a time the frame is nearly the same; and each end of an interval is where it should be."""
     model = make()
     clip = clip_of(2)
-    out = model(clip, torch.tensor([[0.25, 0.2501, 0.75]]))[0]
-    assert 0 < (out[1] - out[0]).abs().mean() < 1e-2
+    out = model(clip, torch.tensor([[0.25, 0.250001, 0.75]]))[0]
+    assert 0 < (out[1] - out[0]).abs().max() < 1e-2  # of weights at random, which make much of little
     assert (out[2] - out[0]).abs().mean() > 1e-2
     assert model.can_restore(Fraction(1, 7)) and ALANetPlus.continuous_time  # noqa: PT018
 

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from alanet.errors import OptionError
 from alanet.evaluation.perceptual import Stack
 from alanet.training.loss import Perceptual, RestorationLoss, Softening, charbonnier, fourier_l1, l1, psnr_loss
+from alanet.training.run import loss_of, run_config
 
 
 def frames(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -37,6 +38,18 @@ def test_psnr_loss_is_psnr_of_each_image_and_feels_every_image_alike() -> None:
     close = torch.full((1, 1, 3, 8, 8), 1e-5).requires_grad_()
     psnr_loss(close, torch.zeros_like(close)).backward()
     assert close.grad.abs().sum() < 0.01 * ours.grad[1].abs().sum()  # below the floor nothing is asked for
+
+
+def test_a_run_says_from_which_error_on_an_image_counts_less() -> None:
+    """Of an error of 45 dB; the run's floor reaches the loss it trains by."""
+    truth = torch.zeros(1, 1, 3, 8, 8)
+    ours = truth + 10 ** (-45 / 20)
+    for floor in (3e-4, 2e-5):
+        settings = {"bank": "bank", "train": {"pixel": "psnr", "fourier": 0.0, "floor": floor}}
+        loss = loss_of(run_config(settings), torch.device("cpu"))
+        assert loss(ours, truth)[0].item() == pytest.approx(math.log10(10**-4.5 + floor), abs=1e-5)
+    with pytest.raises(OptionError, match="floor is 0"):
+        run_config({"bank": "bank", "train": {"floor": 0.0}})
 
 
 @pytest.mark.parametrize("term", [l1, charbonnier, fourier_l1])

@@ -145,6 +145,7 @@ class Explode:
 
     def __init__(self, steps: set[int], gradient_only: bool = False) -> None:
         self.steps, self.gradient_only, self.count = steps, gradient_only, 0
+        self.went_back: list[int] = []  # steps of which gradients were asked
 
     def __call__(self, model: nn.Module, batch: Clips, fraction: float) -> tuple[Tensor, dict[str, Tensor]]:
         self.count += 1
@@ -152,6 +153,7 @@ class Explode:
         if self.count in self.steps:
             # sqrt has an infinite slope at 0: the loss is finite, its gradient is not
             apart = (apart - apart.detach()).sqrt() if self.gradient_only else apart * math.nan
+        apart.register_hook(lambda gradient, step=self.count: self.went_back.append(step))
         return apart, {}
 
 
@@ -160,13 +162,14 @@ def test_a_step_that_is_not_finite_changes_nothing(tmp_path, gradient_only: bool
     seen = []
     model = network()
     first = next(model.parameters())
-    hooks = Hooks(
-        objective=Explode({3}, gradient_only), on_progress=lambda progress: seen.append(first.detach().clone())
-    )
+    objective = Explode({3}, gradient_only)
+    hooks = Hooks(objective=objective, on_progress=lambda progress: seen.append(first.detach().clone()))
     report = train(model, settings(), Sharpen(), tmp_path, hooks=hooks)
     assert report.skipped == 1
     assert torch.equal(seen[1], seen[2])
     assert not torch.equal(seen[2], seen[3])
+    assert (3 in objective.went_back) == gradient_only
+    assert 4 in objective.went_back
     assert "step 3 skipped" in caplog.text
     assert all(torch.isfinite(value).all() for value in latest(tmp_path).tensors.values())
 

@@ -49,6 +49,7 @@ def test_what_a_config_once_had_is_read_as_what_it_was():
     network = build_network("ALANetPlus", {**old, "bands": "given", "gates": "paper", "around": 0})
     assert (network.config.channels, network.config.shutter, network.config.along) == ((8, 8, 12), False, 0)
     assert not network.config.uneven
+    assert not network.config.consistent
     assert build_network("ALANetPlus", {**old, "shutter": True, "along": 8}).config.along == 8
     for gone in ({"bands": "learned"}, {"gates": "pair"}, {"around": 2}):
         with pytest.raises(WeightsError, match="a newer alanet may"):

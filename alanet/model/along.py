@@ -105,10 +105,8 @@ class AlongSmear(nn.Module):
         seen = _seen(blurred, ways, at, TAPS)
         light = here.mean(1, keepdim=True)
         differences = LOUD * (torch.cat((seen.mean(1), restored.mean(1, keepdim=True)), dim=1) - light)
-        length = _length(ways)
-        known = torch.cat((differences, length / (length + 2), 1 / (1 + length), light - 0.5), dim=1)
-        hidden = act(self.first(known.to(context.dtype)).add_(context))
-        weights = exact(self.to_weights, act(self.second(hidden))) * _begins(length)
+        hidden = act(self.first(_known(differences, ways, light).to(context.dtype)).add_(context))
+        weights = exact(self.to_weights, act(self.second(hidden))) * _begins(ways)
         # What is weighed are differences from `here`, which stands once for all of them.
         added = weights[:, -1:] * restored - weights.sum(1, keepdim=True) * here
         return _weighed(seen, weights, added)
@@ -133,14 +131,13 @@ class Consistency(nn.Module):
         return smeared.each(partial(self._added, missing), blurred, context=self.context(x))
 
     def _missing(self, restored: Tensor, at: Places, ways: Tensor, here: Tensor) -> Tensor:
-        return (here - _seen(restored, ways, at, OPEN).mean(2)) * _begins(_length(ways))
+        return (here - _seen(restored, ways, at, OPEN).mean(2)) * _begins(ways)
 
     def _added(self, missing: Tensor, at: Places, ways: Tensor, here: Tensor, context: Tensor) -> Tensor:
         seen = _seen(missing, ways, at, BACK)
-        length, light = _length(ways), here.mean(1, keepdim=True)
-        known = torch.cat((LOUD * seen.mean(1), length / (length + 2), 1 / (1 + length), light - 0.5), dim=1)
+        known = _known(LOUD * seen.mean(1), ways, here.mean(1, keepdim=True))
         hidden = act(self.first(known.to(context.dtype)).add_(context))
-        weights = exact(self.to_weights, hidden) * _begins(length)
+        weights = exact(self.to_weights, hidden) * _begins(ways)
         return _weighed(seen, weights, torch.zeros_like(here))
 
 
@@ -154,9 +151,15 @@ def _rows(x: Tensor, top: int, bottom: int, height: int) -> Tensor:
     return finer[..., above * stem : finer.shape[-2] - below * stem, :]
 
 
-def _begins(length: Tensor) -> Tensor:
+def _known(differences: Tensor, ways: Tensor, light: Tensor) -> Tensor:
+    """What weights are made of: differences of light, how long the smear is, and how light the place."""
+    length = _length(ways)
+    return torch.cat((differences, length / (length + 2), 1 / (1 + length), light - 0.5), dim=1)
+
+
+def _begins(ways: Tensor) -> Tensor:
     """What a smear of this length lets be added: from `LEAST` on little by little, from `SURE` on all."""
-    return ((length - LEAST) / (SURE - LEAST)).clamp(0, 1)
+    return ((_length(ways) - LEAST) / (SURE - LEAST)).clamp(0, 1)
 
 
 def _weighed(seen: Tensor, weights: Tensor, added: Tensor) -> Tensor:

@@ -47,7 +47,17 @@ from alanet.training.supervise import judge_objective, plus_objective
 from alanet.training.train import Hooks, Progress, TrainReport, restoration_objective, train
 from alanet.training.validate import Validation, validator
 
-__all__ = ["Run", "RunConfig", "joined", "parse_setting", "parse_stages", "prepare", "read_config", "run_config"]
+__all__ = [
+    "Run",
+    "RunConfig",
+    "joined",
+    "loss_of",
+    "parse_setting",
+    "parse_stages",
+    "prepare",
+    "read_config",
+    "run_config",
+]
 
 log = logging.getLogger("alanet")
 
@@ -298,18 +308,24 @@ def _hold_the_rest(config: RunConfig, model: ALANet | ALANetPlus) -> None:
     (judge if config.only == "judge" else model.generator).requires_grad_(True)
 
 
+def loss_of(config: RunConfig, device: torch.device) -> RestorationLoss:
+    """The distance of restored frames from the truth, as the run has it."""
+    training = config.train
+    wanted = config.vgg is not None and training.perceptual > 0
+    perceptual = Perceptual(load_stack(config.vgg, "vgg16", stages=2)).to(device) if wanted and config.vgg else None
+    return RestorationLoss(
+        training.pixel, training.fourier, training.perceptual, perceptual, softening(training), training.floor
+    )
+
+
 def _objective(config: RunConfig, device: torch.device) -> Any:
     if config.only == "judge":
         return judge_objective()
-    training, first = config.train, config.motion_first
+    first = config.motion_first
     learns = config.plus is not None and config.plus.align and config.clips.motion and config.motion > 0
     if first and not (0 < first < 1 and learns):
         raise OptionError(f"motion_first {first}; allowed: 0 to below 1, of an ALANetPlus that is told scenes' motion")
-    wanted = config.vgg is not None and training.perceptual > 0
-    perceptual = Perceptual(load_stack(config.vgg, "vgg16", stages=2)).to(device) if wanted and config.vgg else None
-    loss = RestorationLoss(
-        training.pixel, training.fourier, training.perceptual, perceptual, softening(training), training.floor
-    )
+    loss = loss_of(config, device)
     if config.plus is not None:
         if config.only == "generator":  # what the others are told changes nothing
             return plus_objective(loss, motion=0, exposure=0)

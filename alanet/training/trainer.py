@@ -100,9 +100,11 @@ class Trainer:
         self.model.zero_grad(set_to_none=True)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
             loss, terms = self.objective(self.model, batch, self.fraction)
-        loss.backward()  # type: ignore[no-untyped-call]
+        value = float(loss.detach())
+        if math.isfinite(value):  # going back through places that are not numbers, grid_sample ends the process
+            loss.backward()  # type: ignore[no-untyped-call]
         weights = [p for p in self.model.parameters() if p.requires_grad]
-        numbers = [float(loss.detach()), float(stop), used if parallel.rank() == 0 else 0.0, float(len(batch.clip))]
+        numbers = [value, float(stop), used if parallel.rank() == 0 else 0.0, float(len(batch.clip))]
         total, stops, self.used, samples = parallel.share_gradients(weights, numbers)
         norm = float(nn.utils.clip_grad_norm_(weights, self.config.clip or math.inf))
         mean = total / parallel.world()
