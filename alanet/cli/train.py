@@ -177,7 +177,7 @@ def run_training(
         parallel.leave()
     if chief:
         _conclude(screen, report, output, telling.json)
-    return 128 + report.interrupted if report.interrupted else 0
+    return parallel.end(128 + report.interrupted if report.interrupted else 0)
 
 
 @train.command

@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
         scores = ", ".join(f"{name} {score:.2f}" for name, score in report.scores.items())
         print(f"{report.step} steps, {report.samples} clips, {report.minutes:.1f} min; {scores or 'not validated'}")
         print(report.weights)
-    return 128 + report.interrupted if report.interrupted else 0
+    return parallel.end(128 + report.interrupted if report.interrupted else 0)
 
 
 def _run(options: argparse.Namespace) -> TrainReport:

@@ -8,13 +8,14 @@ process takes the same decisions.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-__all__ = ["join", "leave", "rank", "share_gradients", "world"]
+__all__ = ["end", "join", "leave", "rank", "share_gradients", "world"]
 
 
 def join(device: torch.device) -> torch.device:
@@ -29,6 +30,18 @@ def leave() -> None:
     """Undo of `join`."""
     if dist.is_initialized():
         dist.destroy_process_group()
+
+
+def end(code: int) -> int:
+    """The exit code of a process whose work is done; one of those that torchrun started ends with it at once.
+
+    Gloo's threads may still be letting go of what was shared when the interpreter goes, and then abort the process.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
 
 
 def world() -> int:
