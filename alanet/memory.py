@@ -108,7 +108,6 @@ def _aligned_bytes(model: ALANetPlus, value: int) -> tuple[float, float]:
     finest = config.channels[0] / config.stem**2
     aligned = (2 * value + 8) * finest + 4 * (3 + 3 + 2 + 2 + 2)  # features; a frame and its part, flow, grid, shares
     along = 4 * (4 + 3 + 3 + 3) + value * config.along / config.stem**2 if config.knows_smear and config.along else 0
-    along += 4 * 3 if config.smears_again else 0  # what is missing
     return (held + 1) * features, max(config.window + 1, 2) * aligned + 9 * value * finest + along
 
 

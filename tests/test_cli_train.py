@@ -234,7 +234,7 @@ def test_weights_of_the_network_beyond_the_paper_go_on_being_told_the_motion(sti
 
 
 def test_weights_to_start_from_grow_into_the_network_asked_for(stills, tmp_path):
-    shape = ALANetPlusConfig((8, 8, 12), (1, 1, 1), (1, 1, 1), motion=8, stem=4, shutter=False, along=0)
+    shape = ALANetPlusConfig((8, 8, 12), (1, 1, 1), (1, 1, 1), motion=8, stem=4, shutter=0, along=0)
     save_weights(ALANetPlus(shape), tmp_path / "init.safetensors")
     wanted = {"channels": [8, 8, 16], "encoder": [1, 1, 1], "generator": [1, 1, 1], "motion": 8, "stem": 4}
     values = {"stills": stills, "init": str(tmp_path / "init.safetensors"), "train": {"steps": 1}}

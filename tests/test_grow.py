@@ -29,9 +29,10 @@ def trained(config: ALANetPlusConfig) -> ALANetPlus:
     ("small", "large"),
     [
         (SMALL, LARGE),
-        (replace(SMALL, shutter=False, along=0), LARGE),
+        (replace(SMALL, shutter=0, along=0), LARGE),
         (replace(SMALL, matching=False), replace(LARGE, matching=False)),
         (replace(SMALL, stem=2, uneven=False), replace(LARGE, stem=2, uneven=False)),
+        (replace(SMALL, shutter=8), replace(LARGE, shutter=12)),
         (SMALL, replace(LARGE, unaligned=True)),
         (replace(SMALL, unaligned=True), replace(LARGE, unaligned=True)),
         (replace(SMALL, align=False), replace(LARGE, align=False)),

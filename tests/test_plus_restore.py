@@ -24,6 +24,7 @@ from alanet.model.weights import load_model, save_weights
 from alanet.restore import RestoreOptions, Restorer
 from alanet.tiled import exact_halo
 from alanet.training.command import main
+from alanet.training.run import prepare, run_config
 from alanet.video.decode import decode
 from alanet.video.encode import EncodeOptions
 from alanet.video.probe import probe
@@ -115,7 +116,7 @@ def test_the_training_command_trains_it(tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("only", "shutter", "learns"),
-    [("judge", True, "shutter."), ("judge", False, "judge."), ("generator", True, "generator.")],
+    [("judge", 64, "shutter."), ("judge", 0, "judge."), ("generator", 64, "generator.")],
 )
 def test_a_part_of_it_can_learn_alone(tmp_path, capsys, only, shutter, learns):
     """After the rest: of the weights it starts from nothing changes but that."""
@@ -136,6 +137,21 @@ def test_a_part_of_it_can_learn_alone(tmp_path, capsys, only, shutter, learns):
     assert f"only {only} is for an ALANetPlus with exposure that has learned the rest; give init" in (
         capsys.readouterr().err
     )
+
+
+def test_a_run_of_two_banks_has_batches_of_both(tmp_path):
+    """Each is one's or the other's: scenes that stand still, and scenes that move."""
+    still, moving = tmp_path / "still", tmp_path / "moving"
+    still.mkdir()
+    moving.mkdir()
+    make_bank(still, max_displacement=4.0, still=1.0)
+    make_bank(moving, max_displacement=4.0, still=0.0)
+    values = {"bank": str(still / "bank"), "bank_too": str(moving / "bank"), "plus": {"size": "fast"}}
+    sampler = prepare(run_config({**values, "train": {"steps": 1}})).sampler
+    moved = [bool(sampler.batch(k, size=1, crop=32).flow.any()) for k in range(30)]
+    assert 8 <= sum(moved) <= 22
+    with pytest.raises(OptionError, match="bank_too x goes with a bank; give both, or bank alone"):
+        run_config({"stills": "stills", "bank_too": "x"})
 
 
 def test_what_learns_alone_is_one_of_few(tmp_path, capsys):

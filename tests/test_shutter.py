@@ -53,7 +53,7 @@ def test_what_does_not_move_tells_nothing_and_all_is_finite():
 
 def test_a_shutter_believes_what_it_was_told_until_it_has_learned():
     exposure, sharp = torch.rand(3), torch.randn(3)
-    again = Shutter()(torch.randn(3, CURVES), exposure, sharp)
+    again = Shutter(64)(torch.randn(3, CURVES), exposure, sharp)
     assert torch.equal(again[0], exposure)
     assert torch.equal(again[1], sharp)
 
@@ -61,7 +61,7 @@ def test_a_shutter_believes_what_it_was_told_until_it_has_learned():
 def test_exposure_is_learned_from_blur_and_motion():
     """Smears of 4 to 12 pixels and motions of 6 to 16, independent: neither alone tells the exposure."""
     torch.manual_seed(0)
-    shutter = Shutter()
+    shutter = Shutter(64)
     optimizer = torch.optim.AdamW(shutter.parameters(), 3e-3)
     generator = torch.Generator().manual_seed(1)
 
@@ -108,7 +108,7 @@ def test_the_network_judges_again_once_it_knows_the_motion():
     together = model.look(clip, [1.0])[1]
     torch.testing.assert_close(together[0].curves, relations[0].curves, rtol=1e-3, atol=1e-3)
 
-    plain = ALANetPlus(replace(FAST, shutter=False)).eval()
+    plain = ALANetPlus(replace(FAST, shutter=0)).eval()
     assert not hasattr(plain, "shutter")
     assert plain.relate(window[0], window[1]).curves == ()
 

@@ -22,7 +22,7 @@ from alanet.training.config import Stage, preset
 from alanet.training.loss import RestorationLoss
 from alanet.training.run import _objective, run_config
 from alanet.training.ship import trained_model
-from alanet.training.supervise import exposure_loss, motion_loss, plus_objective
+from alanet.training.supervise import exposure_loss, judge_objective, motion_loss, plus_objective
 from alanet.training.trainer import Trainer
 
 TINY = ALANetPlusConfig((8, 8, 12), (1, 1, 1), (1, 1, 1), motion=8, stem=4)
@@ -132,6 +132,32 @@ def test_every_part_learns_and_motion_falls():
     assert results[-1].terms["motion"] < 0.7 * results[0].terms["motion"]
     assert results[-1].terms["charbonnier"] < results[0].terms["charbonnier"]
     assert [name for name, value in model.state_dict().items() if torch.equal(value, start[name])] == []
+
+
+def test_what_judges_learns_again_from_frames_of_steps_before():
+    """Each step hears of its own frames and of some before; what they were does not change in the meantime."""
+    torch.manual_seed(0)
+    model = ALANetPlus(replace(TINY, shutter=16)).requires_grad_(False)
+    model.shutter.requires_grad_(True)
+    read: list[torch.Tensor] = []
+    model.shutter.register_forward_pre_hook(lambda layer, given: read.append(torch.column_stack(given)))
+    objective, source = judge_objective(), made(ExposureMix())
+    batches = [source.batch(k, size=2, crop=64) for k in range(3)]
+    for batch in batches:
+        loss, terms = objective(model, batch, 0.0)
+        assert float(loss.detach()) == pytest.approx(float(terms["exposure"] + terms["sharp"]))
+    assert [len(x) for x in read] == [10, 20, 30]  # 2 clips of 5 frames, and as many again as there were before
+    known = read[0]
+    assert all((known == row).all(-1).any() for row in read[1][10:])
+    known = torch.cat((known, read[1][:10]))
+    assert all((known == row).all(-1).any() for row in read[2][10:])
+    model.requires_grad_(False)
+    window = model.encoded(batches[0].clip)
+    window = model.informed(window, model.related(window))
+    exposure, sharp = exposure_loss(window, batches[0].exposure, batches[0].sweep)  # as `alanet restore` judges them
+    _, terms = judge_objective()(model, batches[0], 0.0)  # with nothing before
+    assert float(terms["exposure"]) == pytest.approx(float(exposure), rel=1e-5)
+    assert float(terms["sharp"]) == pytest.approx(float(sharp), rel=1e-5)
 
 
 def test_motion_can_be_learned_first_and_alone(clips):

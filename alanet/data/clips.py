@@ -202,7 +202,7 @@ class SceneClips:
 class MixedClips:
     """Batches of two sources; a batch is of one of them, of the second with the chance `share`."""
 
-    def __init__(self, first: BankClips | SceneClips, second: Any, share: float, *, seed: int = 0) -> None:
+    def __init__(self, first: Any, second: Any, share: float, *, seed: int = 0) -> None:
         if not 0 < share < 1:
             raise OptionError(f"a share of {share} of the batches; allowed: above 0 and below 1")
         self.first, self.second, self.share, self.seed = first, second, share, seed

@@ -15,8 +15,7 @@ smeared, and G is told: direction and length of the blur need not be found in on
 sharpness are judged once more when the motion is known (`shutter.py`); (8) what G restored is corrected once more by
 what is seen along the smear (`along.py`); (9) between two frames G also sees both as they lie, not aligned: long
 exposures overlap, and what both saw of a moment is found at its own place; (10) what speeds up or turns is found where
-it is by then, and smeared along a bent way: how motion changes is known from the pairs before and after; (11) smeared
-again, the restored frame has to look like what was seen (data consistency), and is corrected by what differs.
+it is by then, and smeared along a bent way: how motion changes is known from the pairs before and after.
 
 Axes: b batch, t frames of a clip, n restored frames, c channels, h w height and width; cells and flows as in
 `motion.py`. Frames are float32 RGB in [0, 1]; h and w are multiples of `stride`. Time counts input periods.
@@ -39,7 +38,7 @@ from torch import Tensor, nn
 from alanet.errors import OptionError, TimeError
 from alanet.frames.tiles import Box
 from alanet.frames.windows import window_of
-from alanet.model.along import REACH, REACH_BACK, AlongSmear, Consistency, Smeared, shortened
+from alanet.model.along import REACH, AlongSmear, shortened
 from alanet.model.attention import ChannelAttention, attend, describe
 from alanet.model.motion import (
     CELL,
@@ -57,7 +56,7 @@ from alanet.model.motion import (
 )
 from alanet.model.shutter import Judge, Shutter, curves
 
-__all__ = ["FAST", "PLUS", "ALANetPlus", "ALANetPlusConfig", "PlusFeatures"]
+__all__ = ["FAST", "PLUS", "ALANetPlus", "ALANetPlusConfig", "PlusFeatures", "told_of"]
 
 KEYS = 16  # channels that attention over frames compares
 SMALL = 0.1  # times what the output layers say, so that a step of Adam moves a pixel by less than what it has to learn
@@ -80,9 +79,8 @@ class ALANetPlusConfig:
     align: bool = True  # False: neighbours as they lie, evenly attended
     exposure: bool = True  # False: not estimated, no frame passes through
     smear: bool = True  # False: G is not told how far each place was smeared; needs align and exposure
-    shutter: bool = True  # False: exposure is not judged again by the motion; needs align and exposure
+    shutter: int = 128  # hidden units of what judges exposure again by the motion; 0: nothing does; as `smear`
     along: int = 24  # channels of what corrects along the smear; 0: nothing does; needs align and exposure
-    consistent: bool = True  # False: nor is what was restored smeared again and compared; needs along
     unaligned: bool = False  # between two frames G also sees both as they lie
     sharp_above: float = 0.9  # probability from which a frame counts as sharp
 
@@ -98,8 +96,9 @@ class ALANetPlusConfig:
             raise OptionError(f"blocks {self.encoder} and {self.generator}; allowed: 0 to 16")
         if self.window < 0 or self.window % 2:
             raise OptionError(f"window {self.window}; allowed: even, 0 or more")
-        if not (self.along == 0 or 4 <= self.along <= 256):
-            raise OptionError(f"along {self.along}; allowed: 0, or 4 to 256 channels")
+        for name, most in (("along", 256), ("shutter", 1024)):
+            if not ((width := getattr(self, name)) == 0 or 4 <= width <= most):
+                raise OptionError(f"{name} {width}; allowed: 0, or 4 to {most} channels")
         if not 0 < self.sharp_above < 1:
             raise OptionError(f"sharp_above {self.sharp_above} is not a probability between 0 and 1")
 
@@ -112,11 +111,6 @@ class ALANetPlusConfig:
     def knows_smear(self) -> bool:
         """Whether motion and exposure are both estimated."""
         return self.align and self.exposure
-
-    @property
-    def smears_again(self) -> bool:
-        """Whether what is restored is compared, smeared again, with what was seen."""
-        return self.knows_smear and self.along > 0 and self.consistent
 
     @property
     def around(self) -> int:
@@ -186,12 +180,12 @@ class ALANetPlus(nn.Module):
                 matching=config.matching,
             )
         if self.judges_again:
-            self.shutter = Shutter()
+            self.shutter = Shutter(config.shutter)
 
     @property
     def judges_again(self) -> bool:
         """Whether exposure and sharpness are judged once more when the motion is known."""
-        return self.config.knows_smear and self.config.shutter
+        return self.config.knows_smear and self.config.shutter > 0
 
     @property
     def receptive_radius(self) -> int:
@@ -206,7 +200,6 @@ class ALANetPlus(nn.Module):
             radius += 2 * self.config.generator[level] * cell
             radius += 2 * cell if level in self.config.motion_levels else 0  # a flow looked at again
         reach = REACH if self.config.knows_smear and self.config.along else 0
-        reach += REACH_BACK if self.config.smears_again else 0
         return radius + CELL + self.config.stem + reach  # the finest change of a flow at full size; to_rgb
 
     def can_restore(self, phase: Fraction) -> bool:
@@ -268,10 +261,7 @@ class ALANetPlus(nn.Module):
         """The window with exposure and sharpness of each frame judged again by its motion, where that is known."""
         known = dict(window)
         for j, features in window.items() if self.judges_again else ():
-            after, before = relations.get(j), relations.get(j - 1)
-            seen = [pair.curves[end] for pair, end in ((after, 0), (before, 1)) if pair is not None and pair.curves]
-            if seen:
-                told = sum(seen[1:], seen[0]) / len(seen)
+            if (told := told_of(j, relations)) is not None:
                 exposure, sharp = self.shutter(told, features.exposure, features.sharp)
                 known[j] = replace(features, exposure=exposure, sharp=sharp)
         return known
@@ -443,9 +433,7 @@ class Generator(nn.Module):
         if config.smear and config.knows_smear:
             self.smear = nn.ModuleList(Modulation(n) for n in c)
         if config.along and config.knows_smear:
-            self.along = AlongSmear(c[0], config.along)
-        if config.smears_again:
-            self.consistent = Consistency(c[0], config.along // 2)
+            self.along = AlongSmear(c[0], config.stem, config.along)
         if config.unaligned:
             self.lying = nn.ModuleList(zeroed(conv(2 * n, n, 1)) for n in c)
         fine = config.motion_levels if config.align else ()
@@ -488,10 +476,7 @@ class Generator(nn.Module):
         blend = self._blend(seen, changes, x, keys, within) if self.config.residual else restored.new_full((), 0.5)
         restored = blend + restored
         if smear is not None and self.config.along and self.config.residual:
-            smeared = Smeared(shortened(smear), whole=self.training)
-            restored = restored + self.along(blend, restored, smeared, x)
-            if self.config.smears_again:
-                restored = restored + self.consistent(blend, restored, smeared, x)
+            restored = restored + self.along(blend, restored, shortened(smear), x)
         return restored
 
     def _lying(self, level: int, anchors: Sequence[Candidate], within: Box | None) -> Tensor:
@@ -623,6 +608,13 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         changed: Tensor = self.second(act(self.first(x))).add_(x)
         return changed
+
+
+def told_of(j: int, relations: Mapping[int, Motion | None]) -> Tensor | None:
+    """What its motion tells of the exposure of frame j, the mean over its neighbours: b k; None without any."""
+    pairs = (relations.get(j), 0), (relations.get(j - 1), 1)
+    told = [pair.curves[end] for pair, end in pairs if pair is not None and pair.curves]
+    return _sum(told) / len(told) if told else None
 
 
 def smear_code(smear: Tensor) -> Tensor:

@@ -82,7 +82,7 @@ class Shutter(nn.Module):
     Before any training it believes what it was told.
     """
 
-    def __init__(self, hidden: int = 64) -> None:
+    def __init__(self, hidden: int) -> None:
         super().__init__()
         self.first = nn.Linear(CURVES + 2, hidden)
         self.second = nn.Linear(hidden, hidden)

@@ -40,9 +40,9 @@ __all__ = [
 MAX_BYTES = 1 << 30  # far above any network of ours
 MAX_HEADER = 1 << 20
 BYTES_OF = {"F16": 2, "BF16": 2, "F32": 4}
-GONE = {"bands": "given", "gates": "paper", "around": 0}  # what ALANetPlus no longer asks, and is
-# What ALANetPlus was when a config did not name them:
-UNKNOWN_BEFORE = {"shutter": False, "along": 0, "uneven": False, "consistent": False}
+GONE = {"bands": "given", "gates": "paper", "around": 0, "consistent": False}  # what ALANetPlus no longer asks, and is
+UNKNOWN_BEFORE = {"shutter": 0, "along": 0, "uneven": False}  # what ALANetPlus was when a config did not name them
+SHUTTER = 64  # its width when a config only said that there is one
 
 
 @dataclass(frozen=True)
@@ -172,6 +172,7 @@ def build_network(name: str, config: dict[str, Any]) -> ALANet | ALANetPlus:
         raise WeightsError("it has a config this version does not know; a newer alanet may")
     if name == "ALANetPlus":
         config = {**UNKNOWN_BEFORE, **config}
+        config["shutter"] = SHUTTER if config["shutter"] is True else int(config["shutter"])
     values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in config.items()}
     return ALANet(ALANetConfig(**values)) if name == "ALANet" else ALANetPlus(ALANetPlusConfig(**values))
 

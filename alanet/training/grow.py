@@ -19,8 +19,8 @@ from alanet.model.alanet_plus import KEYS, ALANetPlus, ALANetPlusConfig
 
 __all__ = ["grow"]
 
-MAY_GROW = ("channels", "encoder", "generator", "motion", "along")
-MAY_COME = ("shutter", "along", "consistent", "unaligned")  # parts that say nothing at first
+MAY_GROW = ("channels", "encoder", "generator", "motion", "along", "shutter")
+MAY_COME = ("shutter", "along", "unaligned")  # parts that say nothing at first
 OF_NO_WEIGHT = ("still", "uneven", "window", "sharp_above")
 # Axes made of several things, one after the other: how many grow alike, and the length of what follows and does not.
 OUTPUTS = {r"generator\.smear\.\d\.last": (2, 0)}  # scale, shift

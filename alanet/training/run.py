@@ -73,6 +73,7 @@ class RunConfig:
     preset: str = "cpu"
     data: Path | None = None  # a set of real videos (`alanet data build`); its split "train"
     bank: Path | None = None  # rendered scenes (`alanet data scenes`)
+    bank_too: Path | None = None  # more of them, of another kind: every second batch or so
     stills: Path | None = None  # photographs: scenes are rendered as training goes
     beside: Path | None = None  # beside scenes: a set of real videos whose motion was estimated (`alanet data motion`)
     beside_share: float = 0.3  # of the batches
@@ -116,6 +117,8 @@ def run_config(values: Mapping[str, Any]) -> RunConfig:
     if sum(getattr(config, source) is not None for source in SOURCES) != 1:
         given = " and ".join(source for source in SOURCES if getattr(config, source) is not None) or "nothing"
         raise OptionError(f"{given} to train on; give one of data (a set), bank, stills")
+    if config.bank_too and not config.bank:
+        raise OptionError(f"bank_too {config.bank_too} goes with a bank; give both, or bank alone")
     if config.beside and config.data:
         raise OptionError(f"beside {config.beside} goes with scenes (bank, stills), not with data; leave one out")
     return config
@@ -267,7 +270,10 @@ def _sampler(config: RunConfig, device: torch.device) -> tuple[Sampler, int]:
     seed = config.train.seed
     if config.bank:
         bank = Bank(config.bank)
-        return _beside(config, BankClips(bank, config.clips, seed=seed), bank.exposure), len(bank)
+        clips: BankClips | MixedClips = BankClips(bank, config.clips, seed=seed)
+        if config.bank_too:
+            clips = MixedClips(clips, BankClips(Bank(config.bank_too), config.clips, seed=seed + 1), 0.5, seed=seed + 1)
+        return _beside(config, clips, bank.exposure), len(bank)
     if config.data:
         exposure = Exposure(config.exposure or 11, config.period)
         videos = VideoClips(VideoSet(config.data), config.clips, exposure=exposure, seed=seed)
@@ -285,7 +291,7 @@ def _sampler(config: RunConfig, device: torch.device) -> tuple[Sampler, int]:
     return _beside(config, scene_clips, exposure), EPOCH
 
 
-def _beside(config: RunConfig, scenes: BankClips | SceneClips, exposure: Exposure) -> Sampler:
+def _beside(config: RunConfig, scenes: BankClips | SceneClips | MixedClips, exposure: Exposure) -> Sampler:
     """The scenes, and real video beside them where that is asked for."""
     if config.beside is None:
         return scenes

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from alanet.data.smear import PERIOD, VISIBLE, smear
-from alanet.model.alanet_plus import ALANetPlus, PlusFeatures
+from alanet.model.alanet_plus import ALANetPlus, PlusFeatures, told_of
 from alanet.model.motion import CELL, Motion, resized, towards
 from alanet.training.loss import Loss, LossTerms
 from alanet.training.trainer import Objective
@@ -25,6 +25,8 @@ from alanet.training.trainer import Objective
 __all__ = ["exposure_loss", "judge_objective", "midway_loss", "motion_loss", "plus_objective"]
 
 COARSER = 0.5  # weight of each coarser step of the motion
+KEPT = 100_000  # frames that a run for what judges remembers
+AGAIN = 512  # of them, learned from once more in each step
 
 
 def plus_objective(loss: Loss, *, motion: float = 0.01, exposure: float = 0.01, motion_first: float = 0.0) -> Objective:
@@ -64,14 +66,26 @@ def plus_objective(loss: Loss, *, motion: float = 0.01, exposure: float = 0.01, 
 
 
 def judge_objective() -> Objective:
-    """Exposure and sharpness of every frame of the clips, as they are said last, and nothing else."""
+    """Exposure and sharpness of every frame of the clips, as they are said last, and nothing else.
+
+    What judges by the motion reads some hundred numbers of a frame, and nearly all of a step is finding them, by parts
+    that do not learn. So they are kept, up to `KEPT` frames, and each step learns from `AGAIN` of them once more. They
+    are not in checkpoints: a run that goes on begins to gather again.
+    """
+    memory = _Memory()
 
     def objective(model: nn.Module, batch: Any, fraction: float) -> tuple[Tensor, LossTerms]:
         network = cast(ALANetPlus, model)
         window = network.encoded(batch.clip)
+        length, smeared = _blur_of(sorted(window), batch.exposure, batch.sweep)
         if network.judges_again:
-            window = network.informed(window, network.related(window))
-        exposure, sharp = exposure_loss(window, batch.exposure, batch.sweep)
+            read = _read(window, network.related(window))
+            rows = torch.cat((read, length[..., None], smeared[..., None]), dim=-1)
+            told, length, smeared = memory.joined(rows)
+            estimated, logit = network.shutter(*told)
+        else:
+            estimated, logit = _said(window)
+        exposure, sharp = _judging_loss(estimated, logit, length, smeared)
         return exposure + sharp, LossTerms(exposure=exposure.detach(), sharp=sharp.detach())
 
     return objective
@@ -116,11 +130,53 @@ def exposure_loss(window: Mapping[int, PlusFeatures], exposure: Tensor, sweep: T
     sharp. A frame smeared by less than VISIBLE is sharp. Its exposure counts only if it is 1: what was exposed
     longer and still shows no blur could have been any.
     """
-    seen = sorted(window)
-    length = exposure[:, seen]
-    smeared = length > 1 if sweep is None else smear(length, sweep[:, seen]) >= VISIBLE  # b t
-    tells = (smeared | (length <= 1)).to(length.dtype)
-    estimated = torch.stack([window[j].exposure for j in seen], dim=1)
-    logit = torch.stack([window[j].sharp for j in seen], dim=1)
-    sharp = F.binary_cross_entropy_with_logits(logit, (~smeared).to(logit.dtype))
+    return _judging_loss(*_said(window), *_blur_of(sorted(window), exposure, sweep))
+
+
+def _judging_loss(estimated: Tensor, logit: Tensor, length: Tensor, smeared: Tensor) -> tuple[Tensor, Tensor]:
+    """Of frames in any number of axes: what is said of them, and what is so (`_blur_of`)."""
+    tells = torch.maximum(smeared, (length <= 1).to(smeared.dtype))
+    sharp = F.binary_cross_entropy_with_logits(logit, 1 - smeared)
     return (tells * (estimated - length / PERIOD).abs()).sum() / tells.sum().clamp(min=1), sharp
+
+
+def _said(window: Mapping[int, PlusFeatures]) -> tuple[Tensor, Tensor]:
+    """Exposure in periods and logit of "sharp" of the frames in order: b t each."""
+    seen = [window[j] for j in sorted(window)]
+    return torch.stack([x.exposure for x in seen], dim=1), torch.stack([x.sharp for x in seen], dim=1)
+
+
+def _blur_of(seen: list[int], exposure: Tensor, sweep: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Exposure in sharp frames of the frames `seen`, and 1 where one is smeared by VISIBLE or more, else 0: b t."""
+    length = exposure[:, seen]
+    smeared = length > 1 if sweep is None else smear(length, sweep[:, seen]) >= VISIBLE
+    return length, smeared.to(length.dtype)
+
+
+def _read(window: Mapping[int, PlusFeatures], relations: Mapping[int, Motion | None]) -> Tensor:
+    """All that `Shutter` reads of each frame, in order: b t k, the last two what the frame alone made believe."""
+    read: list[Tensor] = []
+    for j in sorted(window):
+        told = told_of(j, relations)
+        assert told is not None, "a clip of one frame"
+        read.append(torch.cat((told, window[j].exposure[:, None], window[j].sharp[:, None]), dim=-1))
+    return torch.stack(read, dim=1)
+
+
+class _Memory:
+    """Rows of numbers that were met, the oldest forgotten where they are too many."""
+
+    def __init__(self) -> None:
+        self.rows: Tensor | None = None
+        self.met = 0
+
+    def joined(self, new: Tensor) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor, Tensor]:
+        """New frames (b t k) and as many as `AGAIN` of those before -> what `Shutter` reads, exposure, smeared."""
+        new = new.detach().flatten(0, -2)
+        if self.rows is None:
+            self.rows = new.new_empty(KEPT, new.shape[-1])
+        known = min(self.met, KEPT)
+        rows = torch.cat((new, self.rows[torch.randint(known, (min(AGAIN, known),))])) if known else new
+        self.rows[torch.arange(self.met, self.met + len(new)) % KEPT] = new
+        self.met += len(new)
+        return (rows[:, :-4], rows[:, -4], rows[:, -3]), rows[:, -2], rows[:, -1]
