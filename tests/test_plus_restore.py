@@ -24,6 +24,7 @@ from alanet.model.weights import load_model, save_weights
 from alanet.restore import RestoreOptions, Restorer
 from alanet.tiled import exact_halo
 from alanet.training.command import main
+from alanet.training.log import summarize
 from alanet.training.run import prepare, run_config
 from alanet.video.decode import decode
 from alanet.video.encode import EncodeOptions
@@ -150,6 +151,9 @@ def test_a_run_of_two_banks_has_batches_of_both(tmp_path):
     sampler = prepare(run_config({**values, "train": {"steps": 1}})).sampler
     moved = [bool(sampler.batch(k, size=1, crop=32).flow.any()) for k in range(30)]
     assert 8 <= sum(moved) <= 22
+    words = ["--bank", values["bank"], "--set", f"bank_too={values['bank_too']}", "--steps", "1", "--stages", "0:32:1"]
+    assert main([*words, "--out", str(tmp_path / "run"), "--width", "0.125", "--set", "log_steps=1"]) == 0
+    assert summarize(tmp_path / "run").data == "bank, bank"
     with pytest.raises(OptionError, match="bank_too x goes with a bank; give both, or bank alone"):
         run_config({"stills": "stills", "bank_too": "x"})
 

@@ -63,8 +63,8 @@ def summarize(folder: Path, *, skip: int = 0) -> RunSummary:
 
 
 def _data(config: Mapping[str, Any]) -> str:
-    """ "bank", or "bank, filmed" with real video beside it."""
-    sources = (config["data"] or config["bank"] or config["stills"], config.get("beside"))
+    """ "bank", or "bank, filmed" with real video beside it, or "bank, bank-far" of two banks."""
+    sources = (config["data"] or config["bank"] or config["stills"], config.get("bank_too"), config.get("beside"))
     return ", ".join(Path(source).name for source in sources if source)
 
 
