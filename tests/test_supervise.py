@@ -17,6 +17,7 @@ from alanet.data.smear import smear
 from alanet.errors import OptionError
 from alanet.model.alanet_plus import ALANetPlus, ALANetPlusConfig
 from alanet.model.motion import CELL, Motion, resized, warp
+from alanet.training import supervise
 from alanet.training.checkpoint import Checkpoint
 from alanet.training.config import Stage, preset
 from alanet.training.loss import RestorationLoss
@@ -158,6 +159,19 @@ def test_what_judges_learns_again_from_frames_of_steps_before():
     _, terms = judge_objective()(model, batches[0], 0.0)  # with nothing before
     assert float(terms["exposure"]) == pytest.approx(float(exposure), rel=1e-5)
     assert float(terms["sharp"]) == pytest.approx(float(sharp), rel=1e-5)
+
+
+def test_the_oldest_frames_are_forgotten_and_what_is_not_finite_is_never_kept(monkeypatch):
+    monkeypatch.setattr(supervise, "KEPT", 12)
+    memory = supervise._Memory()
+    for first in (0.0, 10.0, 20.0, 30.0):
+        new = (torch.arange(5.0) + first)[None, :, None].expand(1, 5, 5).clone()
+        new[0, 4] = torch.nan
+        _, length, _ = memory.joined(new)  # rows of alike numbers: each tells which frame it is
+    assert length[:4].tolist() == [30.0, 31.0, 32.0, 33.0]
+    assert set(length[5:].tolist()) <= {first + k for first in (0.0, 10.0, 20.0) for k in range(4)}
+    many = torch.cat([memory.joined(torch.full((1, 1, 5), 40.0))[1][1:] for _ in range(30)])
+    assert not set(many.tolist()) & {0.0, 1.0, 2.0, 3.0}
 
 
 def test_motion_can_be_learned_first_and_alone(clips):

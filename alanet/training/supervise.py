@@ -177,6 +177,7 @@ class _Memory:
             self.rows = new.new_empty(KEPT, new.shape[-1])
         known = min(self.met, KEPT)
         rows = torch.cat((new, self.rows[torch.randint(known, (min(AGAIN, known),))])) if known else new
+        new = new[new.isfinite().all(-1)]  # what is not would be met again in many steps
         self.rows[torch.arange(self.met, self.met + len(new)) % KEPT] = new
         self.met += len(new)
         return (rows[:, :-4], rows[:, -4], rows[:, -3]), rows[:, -2], rows[:, -1]
