@@ -54,9 +54,9 @@ from alanet.model.motion import (
     warp,
     zeroed,
 )
-from alanet.model.shutter import Judge, Shutter, curves
+from alanet.model.shutter import Judge, Shutter, curves, told_of
 
-__all__ = ["FAST", "PLUS", "ALANetPlus", "ALANetPlusConfig", "PlusFeatures", "told_of"]
+__all__ = ["FAST", "PLUS", "ALANetPlus", "ALANetPlusConfig", "PlusFeatures"]
 
 KEYS = 16  # channels that attention over frames compares
 SMALL = 0.1  # times what the output layers say, so that a step of Adam moves a pixel by less than what it has to learn
@@ -608,13 +608,6 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         changed: Tensor = self.second(act(self.first(x))).add_(x)
         return changed
-
-
-def told_of(j: int, relations: Mapping[int, Motion | None]) -> Tensor | None:
-    """What its motion tells of the exposure of frame j, the mean over its neighbours: b k; None without any."""
-    pairs = (relations.get(j), 0), (relations.get(j - 1), 1)
-    told = [pair.curves[end] for pair, end in pairs if pair is not None and pair.curves]
-    return _sum(told) / len(told) if told else None
 
 
 def smear_code(smear: Tensor) -> Tensor:

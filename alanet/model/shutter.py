@@ -11,15 +11,15 @@ frame's content in one period.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from alanet.model.motion import CELL, act, conv, exact, resized
+from alanet.model.motion import CELL, Motion, act, conv, exact, resized
 
-__all__ = ["CURVES", "EVERY", "PLACES", "Judge", "Shutter", "curves", "unevenness"]
+__all__ = ["CURVES", "EVERY", "PLACES", "Judge", "Shutter", "curves", "told_of", "unevenness"]
 
 LAGS = tuple(k / 8 for k in range(1, 17))  # periods: how far along the motion edges are looked for again
 APART = (1.0, 2.0, 4.0)  # pixels each way: differences along the motion and across it
@@ -125,6 +125,16 @@ def curves(frame: Tensor, motion: Tensor) -> Tensor:
         level = (energy / (share + 1e-4)).log() / 4 + 2
         told = torch.cat((again / along[..., :1], (along / across).log()), dim=-1)
         return torch.cat((told * share / (share + SOME), level, share), dim=-1).flatten(1)
+
+
+def told_of(j: int, relations: Mapping[int, Motion | None]) -> Tensor | None:
+    """What its motion tells of the exposure of frame j, the mean over its neighbours: b k; None without any.
+
+    relations[i]: the motion of frames i, i + 1.
+    """
+    pairs = (relations.get(j), 0), (relations.get(j - 1), 1)
+    told = [pair.curves[end] for pair, end in pairs if pair is not None and pair.curves]
+    return torch.stack(told).mean(0) if told else None
 
 
 def _every(height: int, width: int) -> int:

@@ -172,7 +172,8 @@ def build_network(name: str, config: dict[str, Any]) -> ALANet | ALANetPlus:
         raise WeightsError("it has a config this version does not know; a newer alanet may")
     if name == "ALANetPlus":
         config = {**UNKNOWN_BEFORE, **config}
-        config["shutter"] = SHUTTER if config["shutter"] is True else int(config["shutter"])
+        if config["shutter"] is True:
+            config["shutter"] = SHUTTER
     values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in config.items()}
     return ALANet(ALANetConfig(**values)) if name == "ALANet" else ALANetPlus(ALANetPlusConfig(**values))
 

@@ -17,8 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from alanet.data.smear import PERIOD, VISIBLE, smear
-from alanet.model.alanet_plus import ALANetPlus, PlusFeatures, told_of
+from alanet.model.alanet_plus import ALANetPlus, PlusFeatures
 from alanet.model.motion import CELL, Motion, resized, towards
+from alanet.model.shutter import told_of
 from alanet.training.loss import Loss, LossTerms
 from alanet.training.trainer import Objective
 
