@@ -11,7 +11,7 @@ import os
 import platform
 from dataclasses import asdict
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import av
 import torch
@@ -21,17 +21,14 @@ from alanet.frames.tiles import Box, Tile
 from alanet.frames.timing import Factor, Schedule
 from alanet.model.alanet import ALANet
 from alanet.model.alanet_plus import ALANetPlus
+from alanet.plans import SEGMENT, RestoreOptions
 from alanet.video.job import Job, check_same, describe_input, read_job
 from alanet.video.lock import lock_folder, lock_together
 from alanet.video.plan import OutputPlan
 from alanet.video.segments import finished_in, recorded
 from alanet.video.target import STDOUT, work_folder
 
-if TYPE_CHECKING:
-    from alanet.plans import RestoreOptions
-
 __all__ = [
-    "SEGMENT",
     "done_so_far",
     "earlier_job",
     "job_for",
@@ -42,7 +39,6 @@ __all__ = [
     "weights_digest",
 ]
 
-SEGMENT = Fraction(4)  # seconds of the result at most. Encoders place key frames about as far apart by themselves
 WORK = 60.0  # seconds of work: what a kill may cost, and how long Ctrl-C waits
 LEAST, LEAST_FRAMES = Fraction(1, 2), 12  # seconds and frames of a segment: key frames cost the result's size
 

@@ -15,12 +15,13 @@ from alanet.errors import OptionError
 from alanet.frames.frame import VideoInfo
 from alanet.frames.tiles import Tile
 from alanet.frames.timing import Factor, Schedule, Tail, TargetRate
-from alanet.jobs import SEGMENT
 from alanet.notes import Notes
 from alanet.video.job import Job
 from alanet.video.plan import EncodeOptions, OutputPlan
 
-__all__ = ["RestoreOptions", "RestorePlan", "RestoreReport", "nothing_shown", "stated_frames", "suffix_of"]
+__all__ = ["SEGMENT", "RestoreOptions", "RestorePlan", "RestoreReport", "nothing_shown", "stated_frames", "suffix_of"]
+
+SEGMENT = Fraction(4)  # seconds of the result at most. Encoders place key frames about as far apart by themselves
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from media import make_video
 
-from alanet.cli.restore import opening_rows
+from alanet.cli.summary import opening_rows
 from alanet.errors import OutputError
 from alanet.model.alanet import ALANet, ALANetConfig
 from alanet.notes import Notes

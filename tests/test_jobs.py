@@ -11,8 +11,9 @@ import torch
 from media import make_video
 
 from alanet.cli.interrupts import gently
-from alanet.jobs import SEGMENT, segment_length, segment_of
+from alanet.jobs import segment_length, segment_of
 from alanet.model.alanet import ALANet, ALANetConfig
+from alanet.plans import SEGMENT
 from alanet.restore import Progress, RestoreOptions, Restorer
 from alanet.video.encode import EncodeOptions
 from alanet.video.job import read_job

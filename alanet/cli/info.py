@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from rich.text import Text
 
 from alanet.cli.options import Network, Reading, Report, Source, flag, source_path
-from alanet.cli.restore import describe, estimate
 from alanet.cli.screen import Paper, Screen, is_plain, page
 from alanet.cli.show import bars, clock, count, marks, rate, ruler, safe, size
+from alanet.cli.summary import describe, estimate
 
 if TYPE_CHECKING:
     from alanet.frames.cuts import Scores

@@ -102,7 +102,7 @@ def _restore(worker: Worker, task: dict[str, Any], tell: Callable[..., None], sa
     last, finished = 0.0, 0
 
     def on_planned(plan: RestorePlan) -> None:
-        from alanet.cli.restore import opening_rows
+        from alanet.cli.summary import opening_rows
 
         restorer = worker.restorer
         rows = opening_rows(plan, f"{restorer.model_name} on {restorer.device}, {plan.precision}")
