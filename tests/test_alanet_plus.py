@@ -13,7 +13,7 @@ from textures import smeared, textures
 
 from alanet.errors import OptionError, TimeError
 from alanet.frames.timing import Factor, TargetRate
-from alanet.model.alanet_plus import FAST, PLUS, ALANetPlus, ALANetPlusConfig, Candidate, smear_code
+from alanet.model.alanet_plus import FAST, PLUS, ALANetPlus, ALANetPlusConfig, Candidate
 from alanet.model.cost import count_parameters, stream_cost
 from alanet.model.motion import Motion, acceleration, moving, warp
 from alanet.model.shutter import unevenness
@@ -326,14 +326,6 @@ def test_motion_through_two_pairs_adds_up():
     }
 
 
-def test_the_code_of_a_smear_by_hand():
-    pixels = torch.tensor([[6.0, 8.0], [-6.0, -8.0], [2.0, 0.0], [0.0, 2.0], [0.0, 0.0]])[..., None, None]
-    code = smear_code(pixels)[..., 0, 0]
-    m = 10 / 12  # 10 pixels
-    wanted = [[m, m * (9 - 16) / 25, m * 24 / 25]] * 2 + [[0.5, 0.5, 0], [0.5, -0.5, 0], [0, 0, 0]]
-    torch.testing.assert_close(code, torch.tensor(wanted), rtol=0, atol=1e-3)
-
-
 def test_the_smear_is_told_of_the_frame_that_is_restored():
     """Motion to both neighbours, times the frame's own exposure; between two frames, their flows and mean exposure."""
     model = make(untrained=True, still=False)  # plain pictures say nothing of what moves
@@ -355,16 +347,18 @@ def test_the_smear_is_told_of_the_frame_that_is_restored():
     assert told[-1] is None  # alone, nothing is known of its motion
 
 
-def test_what_is_told_of_the_smear_changes_the_frame_and_teaches_motion_nothing():
+def test_the_smear_changes_the_frame_and_teaches_motion_nothing():
     model = make().train()
-    clip, times = clip_of(3), torch.tensor([[1.0]]).double()
-    silent = make(smear=False).train()
-    silent.load_state_dict({k: v for k, v in model.state_dict().items() if ".smear." not in k})
-    assert (model(clip, times) - silent(clip, times)).abs().max() > 1e-6
+    clip = clip_of(3)
+    silent = make(along=0).train()
+    silent.load_state_dict({k: v for k, v in model.state_dict().items() if ".along." not in k})
     window, relations = model.look(clip, [1.0])
-    code = model._smear_of(window, 1, relations)
-    assert code is not None
-    assert not code.requires_grad
+    fast = {j: replace(pair, forward=pair.forward + 8, backward=pair.backward - 8) for j, pair in relations.items()}
+    restored, without = (one.generate(window, 1.0, fast) for one in (model, silent))
+    assert (restored - without).abs().max() > 1e-6
+    smear = model._smear_of(window, 1, relations)
+    assert smear is not None
+    assert not smear.requires_grad
     assert window[1].exposure.requires_grad
 
 

@@ -138,7 +138,7 @@ def test_sizes_halve_down_to_the_least_one():
 
 def test_a_network_that_aligns_gets_smaller_tiles_and_the_same_pictures(monkeypatch):
     """What it takes for G alone becomes less; where a whole frame cannot be encoded the run ends in one line."""
-    torch.manual_seed(0)
+    torch.manual_seed(2)
     model = ALANetPlus(ALANetPlusConfig((8, 8, 12), (1, 1, 1), (1, 1, 1), motion=8, stem=4, sharp_above=0.9999))
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.1) if not parameter.any() else None

@@ -196,7 +196,7 @@ def test_motion_can_be_learned_first_and_alone(clips):
     [
         {},
         {"plus": {}, "clips": {"motion": False}},
-        {"plus": {"align": False, "smear": False}},
+        {"plus": {"align": False}},
     ],
 )
 def test_learning_motion_first_is_refused_where_no_motion_is_told(values):

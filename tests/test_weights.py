@@ -46,14 +46,16 @@ def test_half_precision_on_disk_full_in_memory(saved):
 def test_what_a_config_once_had_is_read_as_what_it_was():
     """Weights from before ALANetPlus had its later parts, and from when it had others."""
     old = {"channels": [8, 8, 12], "encoder": [1, 1, 1], "generator": [1, 1, 1], "motion": 8, "stem": 4}
-    network = build_network("ALANetPlus", {**old, "bands": "given", "gates": "paper", "around": 0, "consistent": False})
+    network = build_network(
+        "ALANetPlus", {**old, "bands": "given", "gates": "paper", "around": 0, "consistent": False, "smear": False}
+    )
     assert (network.config.channels, network.config.shutter, network.config.along) == ((8, 8, 12), 0, 0)
     assert not network.config.uneven
     later = build_network("ALANetPlus", {**old, "shutter": True, "along": 8})
     assert (later.config.along, later.config.shutter, later.shutter.second.out_features) == (8, 64, 64)
     assert build_network("ALANetPlus", {**old, "shutter": False}).config.shutter == 0
-    for gone in ({"bands": "learned"}, {"gates": "pair"}, {"around": 2}, {"consistent": True}):
-        with pytest.raises(WeightsError, match="a newer alanet may"):
+    for gone in ({"bands": "learned"}, {"gates": "pair"}, {"around": 2}, {"consistent": True}, {"smear": True}):
+        with pytest.raises(WeightsError, match="another version of alanet may"):
             build_network("ALANetPlus", {**old, **gone})
 
 

@@ -190,7 +190,7 @@ def _attention(model: ALANet | ALANetPlus, _: object) -> str:
 
 
 def _difference(model: ALANet | ALANetPlus, whole: ALANet | ALANetPlus) -> str:
-    """ "whole", or what differs from it: "smear = False"."""
+    """ "whole", or what differs from it: "still = False"."""
     if type(model) is not type(whole):
         return f"{type(model).__name__}, {', '.join(f'{k} = {v}' for k, v in _unusual(model.config))}".rstrip(", ")
     theirs = asdict(whole.config)

@@ -10,12 +10,12 @@ What is added: (1) G predicts a correction to the input (deblurred) or to the bl
 (interpolated); (2) a pixel-unshuffle stem; (3) motion, once a pair, by which neighbours are aligned at every scale
 before each place attends to them, unless the two frames rather say that the place stands still; without motion and
 with even attention this is eq. 5 and 6 divided by their number of frames; (4) any time; (5) each frame's exposure is
-estimated, and a frame that is judged sharp is given back as it is; (6) motion times exposure is how far each place was
-smeared, and G is told: direction and length of the blur need not be found in one frame's pixels; (7) exposure and
-sharpness are judged once more when the motion is known (`shutter.py`); (8) what G restored is corrected once more by
-what is seen along the smear (`along.py`); (9) between two frames G also sees both as they lie, not aligned: long
-exposures overlap, and what both saw of a moment is found at its own place; (10) what speeds up or turns is found where
-it is by then, and smeared along a bent way: how motion changes is known from the pairs before and after.
+estimated, and a frame that is judged sharp is given back as it is; (6) exposure and sharpness are judged once more when
+the motion is known (`shutter.py`); (7) motion times exposure is how far each place was smeared: what G restored is
+corrected once more by what is seen along the smear (`along.py`); (8) between two frames G also sees both as they lie,
+not aligned: long exposures overlap, and what both saw of a moment is found at its own place; (9) what speeds up or
+turns is found where it is by then, and smeared along a bent way: how motion changes is known from the pairs before and
+after.
 
 Axes: b batch, t frames of a clip, n restored frames, c channels, h w height and width; cells and flows as in
 `motion.py`. Frames are float32 RGB in [0, 1]; h and w are multiples of `stride`. Time counts input periods.
@@ -78,9 +78,8 @@ class ALANetPlusConfig:
     residual: bool = True  # False: G predicts the frame itself
     align: bool = True  # False: neighbours as they lie, evenly attended
     exposure: bool = True  # False: not estimated, no frame passes through
-    smear: bool = True  # False: G is not told how far each place was smeared; needs align and exposure
-    shutter: int = 128  # hidden units of what judges exposure again by the motion; 0: nothing does; as `smear`
-    along: int = 24  # channels of what corrects along the smear; 0: nothing does; needs align and exposure
+    shutter: int = 128  # hidden units of what judges exposure again by the motion; 0: nothing does
+    along: int = 24  # channels of what corrects along the smear; 0: nothing does; both need align and exposure
     unaligned: bool = False  # between two frames G also sees both as they lie
     sharp_above: float = 0.9  # probability from which a frame counts as sharp
 
@@ -195,8 +194,7 @@ class ALANetPlus(nn.Module):
         """
         radius = 0
         for level, cell in reversed(list(enumerate(self.config.cells))):
-            radius += 2 * cell if radius else 0  # the bilinear way up
-            radius += cell  # the convolution that joins, or of the smear's code
+            radius += 3 * cell if level < len(self.config.cells) - 1 else 0  # the bilinear way up; what joins
             radius += 2 * self.config.generator[level] * cell
             radius += 2 * cell if level in self.config.motion_levels else 0  # a flow looked at again
         reach = REACH if self.config.knows_smear and self.config.along else 0
@@ -430,8 +428,6 @@ class Generator(nn.Module):
         self.up = nn.ModuleList(conv(c[level + 1], c[level], 1) for level in levels[:-1])
         self.join = nn.ModuleList(conv(2 * c[level], c[level], 3) for level in levels[:-1])
         self.blocks = nn.ModuleList(_blocks(n, m) for n, m in zip(c, config.generator, strict=True))
-        if config.smear and config.knows_smear:
-            self.smear = nn.ModuleList(Modulation(n) for n in c)
         if config.along and config.knows_smear:
             self.along = AlongSmear(c[0], config.stem, config.along)
         if config.unaligned:
@@ -448,7 +444,6 @@ class Generator(nn.Module):
         flows_of = [(None if x is None else _part(x, CELL, within) for x in (k.flow, k.lag)) for k in seen]
         seen = [replace(k, flow=flow, lag=lag) for k, (flow, lag) in zip(seen, flows_of, strict=True)]
         smear = None if smear is None else _part(smear, CELL, within)
-        code = smear_code(smear[:, :2]) if smear is not None and self.config.smear else None
         anchors = [k for k in seen if k.anchor]
         x: Tensor | None = None
         changes: list[Tensor | None] = [None] * len(seen)  # of the flows, in cells of the scale before
@@ -464,8 +459,6 @@ class Generator(nn.Module):
             x = z if x is None else act(self.join[level](torch.cat((x, z), dim=1)))
             if len(anchors) > 1 and self.config.unaligned:
                 x = x + self._lying(level, anchors, within)
-            if code is not None:
-                x = self.smear[level](x, resized(code, CELL, cell))
             x = self.blocks[level](x)
             if str(level) in self.refine:
                 changes = self._refined(level, x, keys, flows, changes)
@@ -584,19 +577,6 @@ class Refinement(nn.Module):
         return SMALL * exact(self.last, act(self.first(known)))
 
 
-class Modulation(nn.Module):
-    """Features scaled and shifted by the code of the smear at their place; unchanged before any training."""
-
-    def __init__(self, channels: int, hidden: int = 16) -> None:
-        super().__init__()
-        self.first = conv(3, hidden, 3)
-        self.last = zeroed(conv(hidden, 2 * channels, 1))
-
-    def forward(self, x: Tensor, code: Tensor) -> Tensor:
-        scale, shift = self.last(act(self.first(code.to(x.dtype)))).chunk(2, dim=1)
-        return torch.addcmul(x, x, scale).add_(shift)
-
-
 class Block(nn.Module):
     """x + two convolutions of it, which begin small, so that deep stacks begin near the identity."""
 
@@ -608,16 +588,6 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         changed: Tensor = self.second(act(self.first(x))).add_(x)
         return changed
-
-
-def smear_code(smear: Tensor) -> Tensor:
-    """Smear (b 2 h w, pixels) -> b 3 h w in [-1, 1]: its length, and that times cosine and sine of twice its angle, as
-    a smear looks alike both ways. n pixels have length n / (n + 2)."""
-    x, y = smear.unbind(1)
-    square = x * x + y * y
-    length = (square + 1e-6).sqrt()
-    scale = 1 / (length * (length + 2))
-    return torch.stack((square * scale, (x * x - y * y) * scale, 2 * x * y * scale), dim=1)
 
 
 def _smear(motion: Tensor, exposure: Tensor) -> Tensor:

@@ -40,7 +40,8 @@ __all__ = [
 MAX_BYTES = 1 << 30  # far above any network of ours
 MAX_HEADER = 1 << 20
 BYTES_OF = {"F16": 2, "BF16": 2, "F32": 4}
-GONE = {"bands": "given", "gates": "paper", "around": 0, "consistent": False}  # what ALANetPlus no longer asks, and is
+# What ALANetPlus no longer asks, and is:
+GONE = {"bands": "given", "gates": "paper", "around": 0, "consistent": False, "smear": False}
 UNKNOWN_BEFORE = {"shutter": 0, "along": 0, "uneven": False}  # what ALANetPlus was when a config did not name them
 SHUTTER = 64  # its width when a config only said that there is one
 
@@ -165,11 +166,11 @@ def build_network(name: str, config: dict[str, Any]) -> ALANet | ALANetPlus:
         case "ALANetPlus":
             known = fields(ALANetPlusConfig)
         case _:
-            raise WeightsError("it is of a model or format this version does not know; a newer alanet may")
+            raise WeightsError("it is of a model or format this version does not know; another version of alanet may")
     if name == "ALANetPlus":
         config = {key: value for key, value in config.items() if (key, value) not in GONE.items()}
     if not set(config) <= {field.name for field in known}:
-        raise WeightsError("it has a config this version does not know; a newer alanet may")
+        raise WeightsError("it has a config this version does not know; another version of alanet may")
     if name == "ALANetPlus":
         config = {**UNKNOWN_BEFORE, **config}
         if config["shutter"] is True:
@@ -222,10 +223,10 @@ def _build(blob: bytes, header: dict[str, Any], path: Path) -> ALANet | ALANetPl
 
     about = json.loads(header["__metadata__"]["alanet"])
     if not isinstance(about, dict) or about.get("format") != 1:
-        raise WeightsError(f"{path} is of a model or format this version does not know; a newer alanet may")
+        raise WeightsError(f"{path} is of a model or format this version does not know; another version of alanet may")
     config = about.get("config")
     if not isinstance(config, dict):
-        raise WeightsError(f"{path} has a config this version does not know; a newer alanet may")
+        raise WeightsError(f"{path} has a config this version does not know; another version of alanet may")
     try:
         model = build_network(str(about.get("model")), config)
     except WeightsError as error:

@@ -22,8 +22,7 @@ __all__ = ["grow"]
 MAY_GROW = ("channels", "encoder", "generator", "motion", "along", "shutter")
 MAY_COME = ("shutter", "along", "unaligned")  # parts that say nothing at first
 OF_NO_WEIGHT = ("still", "uneven", "window", "sharp_above")
-# Axes made of several things, one after the other: how many grow alike, and the length of what follows and does not.
-OUTPUTS = {r"generator\.smear\.\d\.last": (2, 0)}  # scale, shift
+# Inputs made of several things, one after the other: how many grow alike, and the length of what follows and does not.
 INPUTS = {
     r"generator\.join\.\d": (2, 0),  # from below, z
     r"generator\.lying\.\d": (2, 0),  # both frames
@@ -61,22 +60,17 @@ def _check(small: ALANetPlusConfig, large: ALANetPlusConfig) -> None:
 
 def _put(old: Tensor, new: Tensor, layer: str) -> None:
     """The old weights into their places, nothing from new channels to old ones; the rest of `new` stays."""
-    rows = _places(old.shape[0], new.shape[0], _made_of(OUTPUTS, layer))
     if old.dim() < 2:
-        new[rows] = old
+        new[: len(old)] = old
         return
     widened = new.new_zeros(len(old), *new.shape[1:])
-    widened[:, _places(old.shape[1], new.shape[1], _made_of(INPUTS, layer))] = old
-    new[rows] = widened
+    widened[:, _places(old.shape[1], new.shape[1], layer)] = old
+    new[: len(old)] = widened
 
 
-def _made_of(axes: dict[str, tuple[int, int]], layer: str) -> tuple[int, int]:
-    return next((made for pattern, made in axes.items() if re.fullmatch(pattern, layer)), (1, 0))
-
-
-def _places(old: int, new: int, made_of: tuple[int, int]) -> Tensor:
-    """Where each of the `old` entries of an axis lies among its `new` ones."""
-    count, fixed = made_of
+def _places(old: int, new: int, layer: str) -> Tensor:
+    """Where each of a layer's `old` inputs lies among its `new` ones."""
+    count, fixed = next((made for pattern, made in INPUTS.items() if re.fullmatch(pattern, layer)), (1, 0))
     had, has = (old - fixed) // count, (new - fixed) // count
     parts = [torch.arange(had) + part * has for part in range(count)]
     return torch.cat((*parts, torch.arange(fixed) + count * has))
