@@ -10,7 +10,7 @@ from textures import moving, smeared, textures
 
 from alanet.model import along
 from alanet.model.alanet_plus import FAST, ALANetPlus
-from alanet.model.along import BENT, LEAST, LONGEST, REACH, STRIP, SURE, AlongSmear, shortened
+from alanet.model.along import BENT, LEAST, LONGEST, MULTIPLE, REACH, STRIP, SURE, AlongSmear, shortened
 
 
 def trained(minutes_of_steps: int, axis: int, seed: int = 0) -> AlongSmear:
@@ -100,6 +100,22 @@ def test_strips_and_places_make_what_the_whole_makes(height, moving, bent):
     whole = stage.train()(frame, 0.9 * frame, smear, x)
     assert (whole != 0).any() == (moving > 0)
     torch.testing.assert_close(in_strips, whole, rtol=0, atol=1e-9)
+
+
+def test_sizes_are_few_however_much_moves():
+    """Each new size costs memory that is never given back: kernels made for it are kept."""
+    stage, sizes = AlongSmear(4, 2, 16).eval(), []
+    stage.first.register_forward_pre_hook(lambda _, given: sizes.append(given[0].shape[-2:]))
+    frame, x, places = torch.rand(1, 3, STRIP, 128), torch.rand(1, 4, STRIP // 2, 64), STRIP * 128
+    for cells in range(1, 33):
+        smear = moving(1, 9.0, size=128)[..., : STRIP // 4, :]
+        smear[..., cells:] = 0
+        stage(frame, 0.9 * frame, smear, x)
+    some = [n for rows, n in sizes if rows == 1]
+    assert len(sizes) == 32
+    assert 0 < len(set(some)) <= places // MULTIPLE
+    assert {n % MULTIPLE for n in some} == {0}
+    assert {(rows, n) for rows, n in sizes if rows > 1} == {(STRIP, 128)}
 
 
 def test_long_smears_are_shortened_and_keep_their_way():

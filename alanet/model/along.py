@@ -28,7 +28,7 @@ TAPS = (-1.25, -0.9, -0.6, -0.4, -0.2, 0.2, 0.4, 0.6, 0.9, 1.25)  # parts of a s
 LONGEST = 32.0  # pixels: what was smeared farther is treated as if it were by so much
 BENT = LONGEST / 4  # pixels: the longest bend
 REACH = math.ceil(TAPS[-1] * LONGEST + TAPS[-1] ** 2 * BENT)  # pixels to each side that a place depends on
-ALIKE = 256  # places are looked at in multiples of so many: PyTorch keeps what it builds for every size it meets
+MULTIPLE = 256  # of places looked at together: PyTorch keeps what it builds for each size it meets, so these are few
 LEAST, SURE = 0.5, 1.0  # pixels: the smear from which on something is added, and all of it
 MOST = 0.6  # share of a strip that moves from which on it is worked on as a whole: picking places takes its time, too
 STRIP = 16  # rows worked on at a time, a multiple of the stem: what lies in a cache is quick to come by
@@ -67,7 +67,7 @@ class AlongSmear(nn.Module):
             if len(moved) > MOST * (bottom - top) * width:
                 added[..., top:bottom, :] = self._added(blurred, (rows[top:bottom, None], columns), *strip)
             elif len(moved):
-                moved = torch.cat((moved, moved[-1:].expand(-len(moved) % ALIKE)))
+                moved = torch.cat((moved, moved[-1:].expand(-len(moved) % MULTIPLE)))
                 some = [x.flatten(-2)[..., None, moved] for x in strip]  # b c 1 n
                 at = top + moved[None].div(width, rounding_mode="floor"), moved[None] % width
                 added.flatten(-2)[..., top * width + moved] = self._added(blurred, at, *some)[..., 0, :]
