@@ -16,7 +16,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from alanet.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from alanet.errors import AlanetError as AlanetError
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from alanet.model.weights import available_models as available_models
     from alanet.model.weights import load_model as load_model
     from alanet.model.weights import save_weights as save_weights
-    from alanet.restore import Progress as Progress
-    from alanet.restore import RestoreOptions as RestoreOptions
-    from alanet.restore import Restorer as Restorer
-    from alanet.restore import RestoreReport as RestoreReport
-    from alanet.video.plan import EncodeOptions as EncodeOptions
+    from alanet.restoration.restorer import Progress as Progress
+    from alanet.restoration.restorer import RestoreOptions as RestoreOptions
+    from alanet.restoration.restorer import Restorer as Restorer
+    from alanet.restoration.restorer import RestoreReport as RestoreReport
+    from alanet.video.output.format import EncodeOptions as EncodeOptions
 
 _HOME = {
     "AlanetError": "alanet.errors",
@@ -44,11 +44,11 @@ _HOME = {
     "available_models": "alanet.model.weights",
     "load_model": "alanet.model.weights",
     "save_weights": "alanet.model.weights",
-    "EncodeOptions": "alanet.video.plan",
-    "Progress": "alanet.restore",
-    "RestoreOptions": "alanet.restore",
-    "RestoreReport": "alanet.restore",
-    "Restorer": "alanet.restore",
+    "EncodeOptions": "alanet.video.output.format",
+    "Progress": "alanet.restoration.restorer",
+    "RestoreOptions": "alanet.restoration.restorer",
+    "RestoreReport": "alanet.restoration.restorer",
+    "Restorer": "alanet.restoration.restorer",
 }
 __all__ = ["__version__", *_HOME]
 

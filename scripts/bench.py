@@ -41,14 +41,14 @@ from alanet.model.alanet_plus import ALANetPlus
 from alanet.model.cost import count_parameters, stream_cost
 from alanet.model.weights import continuous_models, load_model
 from alanet.notes import Notes
-from alanet.restore import RestoreOptions
-from alanet.runner import Runner
-from alanet.tiled import AlignedRunner, TiledRunner, exact_halo, tiled
-from alanet.video.codecs import CODECS
-from alanet.video.decode import decode
-from alanet.video.disk import picture_bytes
-from alanet.video.encode import open_writer, plan_output
-from alanet.video.probe import probe
+from alanet.restoration.restorer import RestoreOptions
+from alanet.engine.runner import Runner
+from alanet.engine.tiled import AlignedRunner, TiledRunner, exact_halo, tiled
+from alanet.video.output.codecs import CODECS
+from alanet.video.input.decode import decode
+from alanet.video.output.disk import picture_bytes
+from alanet.restoration.writer import open_writer, plan_output
+from alanet.video.input.probe import probe
 
 
 def speed(options: argparse.Namespace, folder: Path) -> None:

@@ -15,8 +15,8 @@ from benching import RATE, make_video, restorer, table
 
 from alanet.errors import ResourceError
 from alanet.frames.tiles import overhead, round_up
-from alanet.memory import ENCODERS, memory_cost, resident_memory
-from alanet.restore import Progress, RestoreOptions
+from alanet.engine.memory import ENCODERS, memory_cost, resident_memory
+from alanet.restoration.restorer import Progress, RestoreOptions
 
 MIB = 2**20
 AHEAD = 48  # restored frames after which x264 holds all that it will

@@ -14,12 +14,12 @@ import torch
 from benching import sample, table
 from PIL import Image
 
-from alanet.data.bank import render_bank
+from alanet.data.synthetic.bank import render_bank
 from alanet.data.clips import ClipOptions, SceneClips
-from alanet.data.render import Stills, find_stills
-from alanet.data.scenes import SceneOptions
+from alanet.data.synthetic.render import Stills, find_stills
+from alanet.data.synthetic.scenes import SceneOptions
 from alanet.training.log import summarize
-from alanet.training.run import joined, prepare, run_config
+from alanet.training.recipe import joined, prepare, run_config
 
 LONGEST, T, PERIOD = 15, 5, 8
 

@@ -18,10 +18,10 @@ import torch
 from PIL import Image
 
 import alanet
-from alanet.restore import Restorer
-from alanet.runner import Runner
-from alanet.video.decode import decode
-from alanet.video.probe import probe
+from alanet.restoration.restorer import Restorer
+from alanet.engine.runner import Runner
+from alanet.video.input.decode import decode
+from alanet.video.input.probe import probe
 
 MIB = 2**20
 RATE = 25

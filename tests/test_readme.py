@@ -10,9 +10,9 @@ import shlex
 from pathlib import Path
 
 import pytest
-from media import Track, make_video
 
 from alanet.cli import run
+from tests.support.media import Track, make_video
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text("utf-8")

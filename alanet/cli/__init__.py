@@ -20,20 +20,20 @@ from collections.abc import Callable, Sequence
 from cyclopts import App, CycloptsError
 from cyclopts.exceptions import UnusedCliTokensError
 
-from alanet import __version__
 from alanet.cli.data import data
 from alanet.cli.doctor import doctor
 from alanet.cli.evaluate import evaluate
 from alanet.cli.finish import finish
 from alanet.cli.info import info
-from alanet.cli.interrupts import Terminated, raise_signals
 from alanet.cli.models import models
 from alanet.cli.preview import preview
 from alanet.cli.restore import restore
 from alanet.cli.screen import Screen, show_logging
-from alanet.cli.show import safe
 from alanet.cli.train import train
 from alanet.errors import AlanetError, OptionError
+from alanet.signals import Terminated, raise_signals
+from alanet.text import safe
+from alanet.version import __version__
 
 __all__ = ["app", "main", "run"]
 

@@ -14,17 +14,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alanet.batch import Item, Outcome, find_items
-from alanet.cli.interrupts import Terminated, gently
 from alanet.cli.options import Encoding, Network, Reading, Telling, Timing, source_path
 from alanet.cli.screen import Screen, progress_line
-from alanet.cli.show import count, duration, safe
 from alanet.cli.working import Show, working
 from alanet.errors import AlanetError, IncompleteError, InputError, OptionError, OutputError, ResourceError
+from alanet.restoration.batch import Item, Outcome, find_items
+from alanet.signals import Terminated, gently
+from alanet.text import count, duration, safe
 
 if TYPE_CHECKING:
-    from alanet.cli.worker import Setup
-    from alanet.restore import Progress
+    from alanet.restoration.restorer import Progress
+    from alanet.restoration.worker_process import Setup
 
 __all__ = ["restore_many", "table"]
 
@@ -46,7 +46,7 @@ def restore_many(
     workers: int,
 ) -> int:
     """What `restore` does with --recursive or --workers."""
-    from alanet.cli.worker import Setup
+    from alanet.restoration.worker_process import Setup
 
     path = source_path(source)
     _refuse(path, output, encoding, reading, recursive, workers)
@@ -136,7 +136,7 @@ def _refuse(
 
 def _one(item: Item, setup: Setup, screen: Screen, telling: Telling) -> int:
     """One video, by several processes."""
-    from alanet.cli.pool import Pool
+    from alanet.restoration.pool import Pool
 
     began: list[str] = []
 
@@ -165,7 +165,7 @@ def _one(item: Item, setup: Setup, screen: Screen, telling: Telling) -> int:
 
 
 def _together(items: list[Item], setup: Setup, screen: Screen, over: Callable[[Outcome], None]) -> None:
-    from alanet.cli.pool import Pool
+    from alanet.restoration.pool import Pool
 
     with working(screen, "restoring") as show:
         tally = _Tally(show, len(items), lambda said: None)
@@ -174,8 +174,8 @@ def _together(items: list[Item], setup: Setup, screen: Screen, over: Callable[[O
 
 def _alone(items: list[Item], setup: Setup, screen: Screen, over: Callable[[Outcome], None]) -> None:
     """One video after another, in this process."""
-    from alanet.restore import Restorer
-    from alanet.worker import Worker
+    from alanet.restoration.restorer import Restorer
+    from alanet.restoration.worker import Worker
 
     with screen.waiting("loading the network"):
         worker = Worker(Restorer(**setup.network), setup.options)
@@ -217,8 +217,8 @@ class _Tally:
 
 
 def _kept(path: Path) -> str:
-    from alanet.video.segments import finished_in
-    from alanet.video.target import work_folder
+    from alanet.video.output.destination import work_folder
+    from alanet.video.output.segments import finished_in
 
     seconds = sum(float(segment.end - segment.start) for segment in finished_in(work_folder(path)).values())
     return f"{seconds:.1f} s of the result are finished and kept; {_goes_on()}" if seconds else ""

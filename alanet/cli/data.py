@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Group, Parameter
 
-from alanet.cli.interrupts import gently
 from alanet.cli.options import Encoding, Telling, flag
 from alanet.cli.screen import Screen
-from alanet.cli.show import count, duration, rate, size
 from alanet.cli.values import parse_ratio, parse_size
 from alanet.cli.working import resumable, working
+from alanet.signals import gently
+from alanet.text import count, duration, rate, size
 
 if TYPE_CHECKING:
-    from alanet.data.build import BuildPlan, BuildProgress, BuildReport
-    from alanet.data.plan import BuildOptions
-    from alanet.data.videos import SplitOptions
+    from alanet.data.real.build import BuildPlan, BuildProgress, BuildReport
+    from alanet.data.real.find import SplitOptions
+    from alanet.data.real.plan import BuildOptions
 
 __all__ = ["data"]
 
@@ -76,7 +76,7 @@ class Splitting:
     val_list: Annotated[Path | None, Parameter(metavar="FILE", help="Names of the validation videos.")] = None
 
     def options(self) -> SplitOptions:
-        from alanet.data.videos import SplitOptions, read_list
+        from alanet.data.real.find import SplitOptions, read_list
 
         files = {"test": self.test_list, "val": self.val_list}
         lists = {kind: read_list(path) for kind, path in files.items() if path is not None}
@@ -94,7 +94,7 @@ def build(
     telling: Telling = Telling(),
 ) -> int:
     """Turn a folder of high-rate videos into a training set. Run again, it goes on where it was interrupted."""
-    from alanet.data.build import plan_build, run_build
+    from alanet.data.real.build import plan_build, run_build
     from alanet.notes import Notes
 
     options, notes, screen = _build_options(storing, splitting), Notes(), Screen(quiet=telling.quiet)
@@ -116,7 +116,7 @@ def build(
 
 
 def _build_options(storing: Storing, splitting: Splitting) -> BuildOptions:
-    from alanet.data.plan import BuildOptions
+    from alanet.data.real.plan import BuildOptions
 
     return BuildOptions(
         size=parse_size(storing.size),
@@ -252,7 +252,7 @@ def motion(
     telling: Telling = Telling(),
 ) -> int:
     """Estimate how a set's videos move, by RIFE, so that ALANetPlus can learn from it. Run again, it goes on."""
-    from alanet.data.midway import estimate_motion
+    from alanet.data.real.teacher_flow import estimate_motion
     from alanet.evaluation.baselines import rife_motion
 
     began, screen = time.monotonic(), Screen(quiet=telling.quiet)
@@ -296,11 +296,11 @@ def scenes(
     telling: Telling = Telling(),
 ) -> int:
     """Render moving scenes out of photographs into a bank to train from. Run again, it goes on or adds scenes."""
-    from alanet.data.bank import render_bank
     from alanet.data.clips import BankClips, ClipOptions
-    from alanet.data.plan import check_room
-    from alanet.data.scenes import SceneOptions
+    from alanet.data.real.plan import check_room
     from alanet.data.sheet import contact_sheet
+    from alanet.data.synthetic.bank import render_bank
+    from alanet.data.synthetic.scenes import SceneOptions
     from alanet.frames.exposure import Exposure
 
     began, screen = time.monotonic(), Screen(quiet=telling.quiet)

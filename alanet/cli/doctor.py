@@ -16,11 +16,11 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from alanet import __version__
 from alanet.cli.options import Report
 from alanet.cli.screen import Paper
-from alanet.cli.show import count, duration, safe, size
 from alanet.errors import ResourceError
+from alanet.text import count, duration, safe, size
+from alanet.version import __version__
 
 __all__ = ["Finding", "doctor", "examine"]
 
@@ -145,7 +145,7 @@ def _folder() -> list[Finding]:
 
 def _self_test() -> list[Finding]:
     """Self test."""
-    from alanet.restore import Restorer
+    from alanet.restoration.restorer import Restorer
 
     restorer = Restorer()
     with tempfile.TemporaryDirectory(prefix="alanet-") as folder:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import App
 
-from alanet.cli.asked import Asked
+from alanet.cli.evaluation_options import Asked
 from alanet.cli.measure import Videos
 from alanet.cli.options import flag
 from alanet.cli.sharpness import sharpness

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from alanet.cli.options import RESULT, Telling, flag
 from alanet.cli.screen import Screen
-from alanet.cli.show import duration
+from alanet.text import duration
 
 __all__ = ["finish"]
 
@@ -31,7 +31,7 @@ def finish(
 
     The run can go on afterwards: by the command that began it, with --overwrite.
     """
-    from alanet.finish import finish as join
+    from alanet.restoration.finish import finish as join
 
     done = join(output, overwrite=overwrite, discard=discard)
     screen = Screen(quiet=telling.quiet)

@@ -14,14 +14,14 @@ from rich.text import Text
 
 from alanet.cli.options import Network, Reading, Report, Source, flag, source_path
 from alanet.cli.screen import Paper, Screen, is_plain, page
-from alanet.cli.show import bars, clock, count, marks, rate, ruler, safe, size
-from alanet.cli.summary import describe, estimate
+from alanet.restoration.summary import describe, estimate
+from alanet.text import bars, clock, count, marks, rate, ruler, safe, size
 
 if TYPE_CHECKING:
+    from alanet.engine.runner import Runner
+    from alanet.engine.stream import Judged
     from alanet.frames.cuts import Scores
     from alanet.frames.frame import Frame, Pixels, VideoInfo
-    from alanet.runner import Runner
-    from alanet.stream import Judged
 
     Judge = Callable[[Pixels, Pixels | None], Judged | None]
 
@@ -66,7 +66,7 @@ def info(
     report: Report = Report(),
 ) -> int:
     """Show what a video is: rate, colour, streams, cuts, where it is blurry, how long restoring it would take."""
-    from alanet.video.probe import probe
+    from alanet.video.input.probe import probe
 
     path = source_path(source)
     video = probe(path, input_rate=reading.rate)
@@ -123,8 +123,8 @@ def analyse(
 
 def _examined(video: VideoInfo, reading: Reading) -> Iterable[tuple[Frame, Scores, bool]]:
     from alanet.frames.cuts import find_cuts
-    from alanet.video.decode import decode
-    from alanet.video.scores import scored
+    from alanet.video.input.decode import decode
+    from alanet.video.input.scores import scored
 
     examined = find_cuts(scored(decode(video, deinterlace=reading.deinterlace), blur=True))
     return examined if reading.cuts == "auto" else ((frame, scores, False) for frame, scores, _ in examined)
@@ -159,7 +159,7 @@ class _Opinions:
 
 def _estimate(path: Path, reading: Reading, network: Network) -> float | None:
     """Seconds; planned as if the result went to a folder of its own, so that an earlier result is no obstacle."""
-    from alanet.restore import RestoreOptions
+    from alanet.restoration.restorer import RestoreOptions
 
     options = RestoreOptions(deinterlace=reading.deinterlace, cuts=reading.cuts == "auto", input_rate=reading.rate)
     with tempfile.TemporaryDirectory(prefix="alanet-") as folder:

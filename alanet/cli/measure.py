@@ -13,10 +13,10 @@ from cyclopts import Group, Parameter
 
 from alanet.cli.options import flag
 from alanet.cli.screen import Screen
-from alanet.cli.show import count, safe
 from alanet.cli.values import parse_ratio
 from alanet.cli.working import working
 from alanet.errors import DataError, MediaError, OptionError, WeightsError
+from alanet.text import count, safe
 
 if TYPE_CHECKING:
     from alanet.evaluation.baselines import Method
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from alanet.evaluation.protocols import Protocol
     from alanet.evaluation.result import Result
     from alanet.notes import Notes
-    from alanet.restore import Restorer
+    from alanet.restoration.restorer import Restorer
 
 __all__ = ["Material", "Measuring", "Methods", "Videos", "measured", "parse_time", "print_text", "weights_in"]
 
@@ -120,7 +120,7 @@ class Methods:
     def networks(self) -> list[tuple[str, Restorer, str]]:
         """(name, network, SHA-256 of its weights) of every model that is asked for."""
         from alanet.model.weights import available_models, default_model, file_sha256
-        from alanet.restore import Restorer
+        from alanet.restoration.restorer import Restorer
 
         if self.no_model:
             if self.model:
@@ -145,14 +145,14 @@ class Methods:
 
     def machine(self) -> tuple[tuple[str, str], ...]:
         """On what networks run, for the foot of a table."""
-        from alanet.runner import pick_device
+        from alanet.engine.runner import pick_device
 
         return (("device", str(pick_device(self.device))), ("precision", self.precision))
 
     def others(self) -> list[Method]:
         """The baselines, and RIFE where it is given."""
+        from alanet.engine.runner import pick_device
         from alanet.evaluation.baselines import BASELINES, load_rife
-        from alanet.runner import pick_device
 
         chosen = [method for method in BASELINES if method.name not in (self.without or [])]
         if (self.rife_module is None) != (self.rife_weights is None):

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from alanet.cli.options import Report
 from alanet.cli.screen import Paper, page
-from alanet.cli.show import size
+from alanet.text import size
 
 __all__ = ["models"]
 

@@ -18,8 +18,8 @@ from alanet.errors import OptionError
 
 if TYPE_CHECKING:
     from alanet.frames.timing import Schedule
-    from alanet.restore import RestoreOptions, Restorer
-    from alanet.video.encode import EncodeOptions
+    from alanet.restoration.restorer import RestoreOptions, Restorer
+    from alanet.restoration.writer import EncodeOptions
 
 __all__ = ["Encoding", "Network", "Output", "Reading", "Report", "Source", "Telling", "Timing", "flag", "source_path"]
 
@@ -70,7 +70,7 @@ class Encoding:
     overwrite: Annotated[bool, flag(["--overwrite"], "Replace an existing result.")] = False
 
     def options(self, threads: int | None) -> EncodeOptions:
-        from alanet.video.encode import EncodeOptions
+        from alanet.restoration.writer import EncodeOptions
 
         return EncodeOptions(
             codec=self.codec,
@@ -138,7 +138,7 @@ class Timing:
         return slow_motion(self.slow, parse_rate(self.fps or "x1"))
 
     def options(self, reading: Reading, encode: EncodeOptions) -> RestoreOptions:
-        from alanet.restore import RestoreOptions
+        from alanet.restoration.restorer import RestoreOptions
 
         start = None if self.start is None else parse_moment(self.start)
         end = None if self.end is None else parse_moment(self.end)
@@ -190,7 +190,7 @@ class Network:
         }
 
     def restorer(self) -> Restorer:
-        from alanet.restore import Restorer
+        from alanet.restoration.restorer import Restorer
 
         return Restorer(**self.settings())
 

@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 from cyclopts import Parameter
 
-from alanet.cli.interrupts import gently
 from alanet.cli.options import RESULT, Network, Reading, Source, Telling, flag, source_path
 from alanet.cli.screen import Screen
 from alanet.cli.values import parse_moment
 from alanet.errors import OptionError, OutputError
+from alanet.signals import gently
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from alanet.frames.frame import Frame, VideoInfo
-    from alanet.restore import Restorer
+    from alanet.restoration.restorer import Restorer
 
 __all__ = ["Sheet", "pairs_of", "preview"]
 
@@ -68,7 +68,7 @@ def preview(
     telling: Telling = Telling(),
 ) -> int:
     """Write one moment as a picture: before | after | difference; or a short video side by side."""
-    from alanet.video.probe import probe
+    from alanet.video.input.probe import probe
 
     path = source_path(source)
     if str(path) == "-":
@@ -122,8 +122,8 @@ def _check_target(target: Path, source: Path, sheet: Sheet) -> None:
 def _pairs(
     restorer: Restorer, info: VideoInfo, start: Fraction, end: Fraction, reading: Reading
 ) -> Iterator[tuple[Frame, Frame]]:
-    from alanet.restore import RestoreOptions
-    from alanet.video.decode import decode
+    from alanet.restoration.restorer import RestoreOptions
+    from alanet.video.input.decode import decode
 
     begin = start if start > info.start else None
     options = RestoreOptions(
@@ -169,7 +169,7 @@ def _video(
 ) -> list[tuple[str, str]]:
     """Writes some seconds with the input on the left and the result on the right, and their sound."""
     from alanet.notes import Notes
-    from alanet.video.encode import EncodeOptions, open_writer, plan_output
+    from alanet.restoration.writer import EncodeOptions, open_writer, plan_output
 
     end = at + Fraction(sheet.seconds)
     joined = _joined(_pairs(restorer, info, at, end, reading), info)

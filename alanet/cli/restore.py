@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from alanet.cli.interrupts import Terminated, gently
 from alanet.cli.options import (
     NETWORK,
     RESULT,
@@ -26,11 +25,12 @@ from alanet.cli.options import (
     source_path,
 )
 from alanet.cli.screen import Screen
-from alanet.cli.summary import closing_rows, named, opening_rows
 from alanet.errors import OptionError, OutputError, ResourceError
+from alanet.restoration.summary import closing_rows, named, opening_rows
+from alanet.signals import Terminated, gently
 
 if TYPE_CHECKING:
-    from alanet.restore import Progress, RestorePlan, Restorer, RestoreReport
+    from alanet.restoration.restorer import Progress, RestorePlan, Restorer, RestoreReport
 
 __all__ = ["restore"]
 
@@ -134,7 +134,7 @@ def _run(restorer: Restorer, plan: RestorePlan, screen: Screen) -> RestoreReport
 
 def kept_so_far(plan: RestorePlan) -> str:
     """What is finished, and the command that goes on with it; "" where nothing is."""
-    from alanet.jobs import done_so_far
+    from alanet.restoration.resume import done_so_far
 
     seconds = done_so_far(plan.output) if plan.job is not None else 0
     words = [word for word in sys.argv[1:] if word != "--restart"]

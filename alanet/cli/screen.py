@@ -18,10 +18,10 @@ from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 from rich.text import Text
 
-from alanet.cli.show import clock, count, safe
+from alanet.text import SafeFormatter, clock, count, safe
 
 if TYPE_CHECKING:
-    from alanet.restore import Progress
+    from alanet.restoration.restorer import Progress
 
 __all__ = ["Paper", "Screen", "is_plain", "page", "progress_line", "show_logging", "time_left"]
 
@@ -152,11 +152,6 @@ def show_logging(screen: Screen, *, verbose: bool) -> None:
         log.addHandler(logging.NullHandler())
         return
     handler = RichHandler(console=screen.console, show_path=False, markup=False, log_time_format="%X")
-    handler.setFormatter(_SafeFormatter("%(message)s"))
+    handler.setFormatter(SafeFormatter("%(message)s"))
     log.addHandler(handler)
     log.setLevel(logging.DEBUG)
-
-
-class _SafeFormatter(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        return "\n".join(safe(line) for line in super().format(record).splitlines())

@@ -19,9 +19,9 @@ from alanet.cli.working import working
 from alanet.errors import OutputError
 
 if TYPE_CHECKING:
+    from alanet.engine.runner import Runner
     from alanet.evaluation.sharpness import Judgement
     from alanet.notes import Notes
-    from alanet.runner import Runner
 
 __all__ = ["sharpness"]
 
@@ -54,12 +54,12 @@ def sharpness(
     telling: Telling = Telling(),
 ) -> int:
     """Which frames a network judges sharp, by threshold; and choose the lowest that passes few blurry ones."""
+    from alanet.engine.runner import pick_device
     from alanet.evaluation.page import parse_section
     from alanet.evaluation.sharpness import as_markdown, as_plain, judging_runner, lowest_threshold
     from alanet.model.alanet_plus import ALANetPlus
     from alanet.model.weights import available_models, load_model, save_weights
     from alanet.notes import Notes
-    from alanet.runner import pick_device
 
     material.check(videos)
     if write is not None and write.exists() and not overwrite:
@@ -93,7 +93,7 @@ def sharpness(
 
 def _judged(runner: Runner, videos: tuple[Path, ...], material: Material, notes: Notes) -> Iterator[Judgement]:
     """Of scenes first, whose motion is known, then of videos."""
-    from alanet.data.bank import Bank
+    from alanet.data.synthetic.bank import Bank
     from alanet.evaluation.sharpness import judge_footage, judge_scenes
 
     if material.scenes is not None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from alanet.cli.asked import Asked, Overwrite
+from alanet.cli.evaluation_options import Asked, Overwrite
 from alanet.cli.measure import Material, Measuring, Methods, Videos, parse_time
 from alanet.cli.options import Telling
 from alanet.cli.screen import Screen

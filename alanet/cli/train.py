@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Group, Parameter
 
-from alanet.cli.following import following, warnings_on
 from alanet.cli.options import Telling, flag
 from alanet.cli.pages import Into, put_into
 from alanet.cli.screen import Screen
-from alanet.cli.show import count, duration, size
+from alanet.cli.training_progress import following, warnings_on
+from alanet.text import count, duration, size
 
 if TYPE_CHECKING:
-    from alanet.training.run import Run
-    from alanet.training.train import TrainReport
+    from alanet.training.loop import TrainReport
+    from alanet.training.recipe import Run
 
 __all__ = ["train"]
 
@@ -118,7 +118,7 @@ class Training:
     ] = None
 
     def tables(self) -> dict[str, Any]:
-        from alanet.training.run import parse_stages
+        from alanet.training.recipe import parse_stages
 
         table = _given({name: getattr(self, name) for name in ("minutes", "steps", "epochs", "lr", "seed")})
         if self.stages is not None:
@@ -156,8 +156,8 @@ def run_training(
     telling: Telling = Telling(),
 ) -> int:
     """Train a network on real videos, rendered scenes or photographs. The same command goes on with a run."""
-    from alanet.training import parallel
-    from alanet.training.run import joined, parse_setting, prepare, read_config, run_config
+    from alanet.training import distributed
+    from alanet.training.recipe import joined, parse_setting, prepare, read_config, run_config
 
     values = _given(asdict(data)) | training.tables() | {"model": _given(asdict(shape)), "clips": clips.table()}
     for setting in training.set or ():
@@ -174,10 +174,10 @@ def run_training(
             with following(screen) as show:
                 report = run.start(output, show)
     finally:
-        parallel.leave()
+        distributed.leave()
     if chief:
         _conclude(screen, report, output, telling.json)
-    return parallel.end(128 + report.interrupted if report.interrupted else 0)
+    return distributed.end(128 + report.interrupted if report.interrupted else 0)
 
 
 @train.command

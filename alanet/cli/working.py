@@ -10,9 +10,9 @@ from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 from rich.text import Text
 
-from alanet.cli.interrupts import Terminated, gently
 from alanet.cli.screen import SECONDS_A_LINE, Screen
-from alanet.cli.show import clock, safe
+from alanet.signals import Terminated, gently
+from alanet.text import clock, safe
 
 __all__ = ["counting_line", "resumable", "working"]
 

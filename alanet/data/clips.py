@@ -29,9 +29,9 @@ from alanet.data.augment import (
     turn_motion,
     turn_pictures,
 )
-from alanet.data.bank import Bank
-from alanet.data.render import CELL, Stills, render, scene_motion
-from alanet.data.scenes import SceneOptions, draw_scene
+from alanet.data.synthetic.bank import Bank
+from alanet.data.synthetic.render import CELL, Stills, render, scene_motion
+from alanet.data.synthetic.scenes import SceneOptions, draw_scene
 from alanet.errors import DataError, OptionError
 from alanet.frames.exposure import Exposure, average, draw_blurred, expose, to_eight_bits
 

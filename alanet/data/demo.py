@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from alanet.data.reading import LOWEST_RATE
+from alanet.data.real.read import LOWEST_RATE
 from alanet.errors import DataError, OptionError, OutputError
 from alanet.frames.color import linear_to_srgb, srgb_to_linear, to_float, to_integer
 from alanet.frames.cuts import find_cuts
@@ -29,10 +29,10 @@ from alanet.frames.exposure import Exposure, draw_blurred
 from alanet.frames.frame import Frame, Pixels, VideoInfo
 from alanet.frames.timing import Factor
 from alanet.notes import Notes
-from alanet.video.decode import decode
-from alanet.video.encode import EncodeOptions, OutputPlan, VideoWriter, open_writer, plan_output, writing
-from alanet.video.probe import probe
-from alanet.video.scores import scored
+from alanet.restoration.writer import EncodeOptions, OutputPlan, VideoWriter, open_writer, plan_output, writing
+from alanet.video.input.decode import decode
+from alanet.video.input.probe import probe
+from alanet.video.input.scores import scored
 
 __all__ = ["BlurOptions", "BlurPlan", "BlurReport", "blur_video", "plan_blur", "run_blur"]
 
@@ -237,7 +237,7 @@ def _mean(frames: Iterable[Frame], *, linear: bool) -> Pixels:
 
 
 def _about(plan: BlurPlan, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    from alanet import __version__
+    from alanet.version import __version__
 
     options = plan.options
     return {

@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from alanet.data.bank import Bank
 from alanet.data.clips import BankClips, Batch, ClipOptions
+from alanet.data.synthetic.bank import Bank
 
 __all__ = ["contact_sheet"]
 

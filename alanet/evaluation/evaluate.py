@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from alanet.engine.runner import Runner, pick_device
+from alanet.engine.stream import Counts, stream
 from alanet.errors import DataError, InputError, TimeError
 from alanet.evaluation.baselines import Method
 from alanet.evaluation.footage import Footage
@@ -26,12 +28,10 @@ from alanet.frames.frame import Frame
 from alanet.frames.timing import Factor
 from alanet.model.alanet import ALANet
 from alanet.model.alanet_plus import ALANetPlus
-from alanet.runner import Runner, pick_device
-from alanet.stream import Counts, stream
 
 if TYPE_CHECKING:
     from alanet.evaluation.perceptual import Lpips
-    from alanet.restore import Restorer
+    from alanet.restoration.restorer import Restorer
 
 __all__ = ["evaluate", "of_model", "of_restorer"]
 

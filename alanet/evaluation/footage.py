@@ -77,8 +77,8 @@ def load_footage(
     path = Path(path)
     if path.suffix.lower() == ".npy":
         return _load_array(path, limit)
-    from alanet.video.decode import decode  # only here: a machine without PyAV evaluates arrays
-    from alanet.video.probe import probe
+    from alanet.video.input.decode import decode  # only here: a machine without PyAV evaluates arrays
+    from alanet.video.input.probe import probe
 
     folder = path.is_dir()
     info = probe(path, input_rate=(assume_rate or Fraction(240)) if folder else None)
@@ -96,7 +96,7 @@ def load_footage(
 
 def _stated_rate(name: str, rate: Fraction | None, assumed: Fraction | None, notes: Notes | None) -> str | None:
     """What a table says about the rate. Raises DataError for one that is too low."""
-    from alanet.data.reading import LOWEST_RATE
+    from alanet.data.real.read import LOWEST_RATE
 
     if rate is not None and rate >= LOWEST_RATE:
         return str(rate)
@@ -117,7 +117,7 @@ def _stated_rate(name: str, rate: Fraction | None, assumed: Fraction | None, not
 
 def footage_of_set(folder: str | Path, split: str = "test", *, limit: int | None = None) -> Iterator[Footage]:
     """Every run of a split of a built set, its first `limit` frames. Raises DataError."""
-    from alanet.data.sets import VideoSet
+    from alanet.data.real.dataset import VideoSet
 
     videos = VideoSet(folder, split)
     number = 0
@@ -133,7 +133,7 @@ def footage_of_set(folder: str | Path, split: str = "test", *, limit: int | None
 
 def footage_of_scenes(folder: str | Path, *, count: int | None = None, limit: int | None = None) -> Iterator[Footage]:
     """The first `count` scenes of a bank: scene k of a seed is the same everywhere. Raises DataError."""
-    from alanet.data.bank import Bank
+    from alanet.data.synthetic.bank import Bank
 
     bank = Bank(folder)
     for scene in range(len(bank) if count is None else min(count, len(bank))):

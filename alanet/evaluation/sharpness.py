@@ -21,15 +21,15 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from alanet.data.bank import Bank
-from alanet.data.smear import VISIBLE, smear
+from alanet.data.blur_extent import VISIBLE, smear
+from alanet.data.synthetic.bank import Bank
+from alanet.engine.runner import Runner
 from alanet.errors import DataError, OptionError
 from alanet.evaluation.footage import Footage
 from alanet.evaluation.report import as_table
 from alanet.frames.exposure import Exposure, average, to_eight_bits
 from alanet.model.alanet_plus import ALANetPlus, PlusFeatures
-from alanet.model.motion import Motion
-from alanet.runner import Runner
+from alanet.model.flow import Motion
 
 __all__ = [
     "LONG",

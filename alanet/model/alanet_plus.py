@@ -38,9 +38,9 @@ from torch import Tensor, nn
 from alanet.errors import OptionError, TimeError
 from alanet.frames.tiles import Box
 from alanet.frames.windows import window_of
-from alanet.model.along import REACH, AlongSmear, shortened
 from alanet.model.attention import ChannelAttention, attend, describe
-from alanet.model.motion import (
+from alanet.model.exposure_head import Judge, Shutter, curves, told_of
+from alanet.model.flow import (
     CELL,
     Motion,
     MotionEstimator,
@@ -54,7 +54,7 @@ from alanet.model.motion import (
     warp,
     zeroed,
 )
-from alanet.model.shutter import Judge, Shutter, curves, told_of
+from alanet.model.motion_deblur import REACH, AlongSmear, shortened
 
 __all__ = ["FAST", "PLUS", "ALANetPlus", "ALANetPlusConfig", "PlusFeatures"]
 

@@ -16,10 +16,10 @@ from typing import Any
 import torch
 
 from alanet.errors import AlanetError
-from alanet.training import parallel
+from alanet.training import distributed
 from alanet.training.config import PRESETS
-from alanet.training.run import RunConfig, joined, parse_setting, parse_stages, prepare, read_config, run_config
-from alanet.training.train import Progress, TrainReport
+from alanet.training.loop import Progress, TrainReport
+from alanet.training.recipe import RunConfig, joined, parse_setting, parse_stages, prepare, read_config, run_config
 
 __all__ = ["main"]
 
@@ -34,13 +34,13 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     finally:
-        chief = parallel.rank() == 0
-        parallel.leave()
+        chief = distributed.rank() == 0
+        distributed.leave()
     if chief:
         scores = ", ".join(f"{name} {score:.2f}" for name, score in report.scores.items())
         print(f"{report.step} steps, {report.samples} clips, {report.minutes:.1f} min; {scores or 'not validated'}")
         print(report.weights)
-    return parallel.end(128 + report.interrupted if report.interrupted else 0)
+    return distributed.end(128 + report.interrupted if report.interrupted else 0)
 
 
 def _run(options: argparse.Namespace) -> TrainReport:

@@ -13,7 +13,7 @@ from typing import Any
 
 from alanet.errors import OptionError
 from alanet.training.loss import FLOOR, PIXELS, Softening
-from alanet.training.plain import build, hint
+from alanet.training.values import build, hint
 
 __all__ = [
     "PRESETS",

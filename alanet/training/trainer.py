@@ -1,7 +1,7 @@
 """The state of a training run and one step of it: weights, their running mean, optimizer, and how far the run is.
 
 A step whose loss or gradient is not finite changes nothing; too many in a row end the run. All decisions rest on
-numbers that every process holds alike (see `parallel`).
+numbers that every process holds alike (see `distributed`).
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from alanet.errors import AlanetError, OptionError, WeightsError
-from alanet.training import parallel
+from alanet.training import distributed
 from alanet.training.checkpoint import Checkpoint, random_state, restore_random_state
 from alanet.training.config import Stage, TrainConfig, learning_rate, stage_at
 from alanet.training.ema import Ema
 from alanet.training.loss import LossTerms
-from alanet.training.muon import Muon
+from alanet.training.optim import Muon
 
 __all__ = ["Objective", "StepResult", "Trainer", "describe_model", "make_optimizers"]
 
@@ -104,10 +104,10 @@ class Trainer:
         if math.isfinite(value):  # going back through places that are not numbers, grid_sample ends the process
             loss.backward()  # type: ignore[no-untyped-call]
         weights = [p for p in self.model.parameters() if p.requires_grad]
-        numbers = [value, float(stop), used if parallel.rank() == 0 else 0.0, float(len(batch.clip))]
-        total, stops, self.used, samples = parallel.share_gradients(weights, numbers)
+        numbers = [value, float(stop), used if distributed.rank() == 0 else 0.0, float(len(batch.clip))]
+        total, stops, self.used, samples = distributed.share_gradients(weights, numbers)
         norm = float(nn.utils.clip_grad_norm_(weights, self.config.clip or math.inf))
-        mean = total / parallel.world()
+        mean = total / distributed.world()
         taken = math.isfinite(mean) and math.isfinite(norm)
         self.step += 1
         self.samples += round(samples)

@@ -21,7 +21,7 @@ from alanet.errors import MediaError
 from alanet.frames.frame import Color, VideoInfo
 from alanet.notes import Notes
 from alanet.video.convert import depth_of, has_alpha
-from alanet.video.opening import Limits
+from alanet.video.open import Limits
 
 __all__ = [
     "PIXEL_FORMATS",

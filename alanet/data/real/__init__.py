@@ -1,0 +1,1 @@
+"""High-frame-rate video as a dataset."""

@@ -1,0 +1,1 @@
+"""Scenes rendered from photographs, with known motion."""

@@ -1,0 +1,1 @@
+"""Runs a network over a stream of frames: padding, precision, tiles, memory, fallbacks."""

@@ -1,0 +1,1 @@
+"""Restores videos: options, plan, run, resume, batches."""

@@ -1,0 +1,122 @@
+"""A run on its way: how far it is, what an earlier run of the same job has done, and whom to tell."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Protocol
+
+from alanet.engine.stream import Counts
+from alanet.errors import OutputError
+from alanet.frames.frame import Frame
+from alanet.notes import Notes
+from alanet.restoration.writer import VideoWriter
+
+__all__ = ["Going", "Passing", "Progress"]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is, after each input frame."""
+
+    frames_in: int
+    frames_in_total: int | None  # as the file states it
+    frames_out: int
+    seconds: float  # since the run began
+    position: Fraction  # time of the last restored frame, seconds
+    earlier_in: int = 0  # of frames_in: an interrupted run had done them
+    earlier_out: int = 0  # of frames_out
+    finished: int | None = None  # segments that an interruption now would not lose; None: none is in hand
+    wait: float | None = None  # seconds until the one in hand is finished, at the pace so far
+
+
+class Passing(Protocol):
+    """One pass over a video, as it goes: what is counted of it, and which restored frames are not made."""
+
+    counts: Counts
+
+    def passing(self, frames: Iterable[tuple[Frame, bool]]) -> Iterator[tuple[Frame, bool]]:
+        """The frames, seen on their way."""
+
+    def skips(self, time: Fraction) -> bool:
+        """Whether the restored frame at a time is not to be made; asked once for each, in order."""
+
+
+class Going:
+    """A run on its way: what is counted and told of it, and what an earlier one has done already."""
+
+    def __init__(
+        self,
+        frames_in: int | None,
+        segment: Fraction,
+        writer: VideoWriter,
+        notes: Notes,
+        on_progress: Callable[[Progress], None] | None,
+    ) -> None:
+        self._total, self._segment, self._writer, self._on_progress = frames_in, segment, writer, on_progress
+        self.counts = Counts()
+        self.skip = sum(segment.frames for segment in writer.segments)
+        if self.skip:
+            seconds = float(writer.segments[-1].end - writer.segments[0].start)
+            notes.keep(f"earlier run: {self.skip:,} restored frames, {seconds:.1f} s, not made again")
+        self._began, self._reported, self._earlier_in = time.perf_counter(), 0, 0
+        self._first: Fraction | None = None  # position when `_began`
+
+    def passing(self, frames: Iterable[tuple[Frame, bool]]) -> Iterator[tuple[Frame, bool]]:
+        """The frames, told of as long as what they give is there already."""
+        for frame, starts in frames:
+            yield frame, starts
+            if self.counts.frames_out < self.skip:
+                self.tell(frame.time)
+
+    def skips(self, time: Fraction) -> bool:
+        """Whether an earlier run has made the restored frame that comes next."""
+        return self.counts.frames_out < self.skip
+
+    def tell(self, position: Fraction) -> None:
+        """Progress, once an input frame."""
+        counts = self.counts
+        if self._on_progress is None or counts.frames_in <= self._reported:
+            return
+        skipping = counts.frames_out < self.skip
+        if skipping:
+            self._began, self._earlier_in = time.perf_counter(), counts.frames_in
+        if skipping or self._first is None:
+            self._first = position
+        self._reported = counts.frames_in
+        self._on_progress(
+            Progress(
+                counts.frames_in,
+                self._total,
+                counts.frames_out,
+                time.perf_counter() - self._began,
+                position,
+                earlier_in=self._earlier_in,
+                earlier_out=min(self.skip, counts.frames_out),
+                finished=None if skipping or self._writer.job is None else len(self._writer.segments),
+                wait=self._wait(self._first, position),
+            )
+        )
+
+    def _wait(self, first: Fraction, position: Fraction) -> float | None:
+        """Seconds until the segment in hand, or the video, has come to its end."""
+        segments = self._writer.segments
+        if self._writer.job is None or position <= first:
+            return None
+        seconds = time.perf_counter() - self._began
+        begins = segments[-1].end if segments else first
+        wait = seconds * float(max(Fraction(0), begins + self._segment - position) / (position - first))
+        if self._total is None:
+            return wait
+        frames = self.counts.frames_in - self._earlier_in
+        return min(wait, seconds / max(1, frames) * max(0, self._total - self.counts.frames_in))
+
+    def check_reached(self) -> None:
+        """Raises OutputError where the input ended before what is there already: it is another, or read differently."""
+        if self.counts.frames_out < self.skip:
+            raise OutputError(
+                f"{self._writer.path}: {self.skip} restored frames were finished before, and now the input gives only "
+                f"{self.counts.frames_out}; --restart begins anew"
+            )

@@ -1,0 +1,161 @@
+"""One worker: it restores one video after another, alone or with others, and says what became of each.
+
+A video that cannot be restored is an outcome, not an end: the next one is gone on with.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from alanet.engine.stream import Counts
+from alanet.errors import AlanetError, OptionError, OutputError
+from alanet.restoration.batch import Item, Outcome, read_record, write_record
+from alanet.restoration.job import Job, changes
+from alanet.restoration.plan import RestoreOptions, RestorePlan, RestoreReport
+from alanet.restoration.progress import Progress
+from alanet.restoration.restorer import Restorer
+from alanet.restoration.sharing import take_part
+
+__all__ = ["Worker"]
+
+
+class Worker:
+    """A network and how videos are restored with it.
+
+    shared: others may take part in each video (`sharing.py`).
+    """
+
+    def __init__(self, restorer: Restorer, options: RestoreOptions, *, shared: bool = False) -> None:
+        self.restorer, self.options, self.shared = restorer, options, shared
+
+    def restore(
+        self,
+        item: Item,
+        *,
+        helping: bool = False,
+        on_planned: Callable[[RestorePlan], None] | None = None,
+        on_begun: Callable[[], None] | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> Outcome:
+        """Restore a video, unless that is done already. Never raises what is the video's own failure.
+
+        helping: only where others are at work on it. Interruptions are raised.
+        """
+        began = time.perf_counter()
+        try:
+            if not self.options.restart:
+                done = self._done_before(item)
+                if done is not None:
+                    return done
+            plan = self._plan(item, helping=helping)
+            if on_planned is not None:
+                on_planned(plan)
+            report = self._run(item, plan, helping, on_begun, on_progress)
+        except Exception as error:
+            _remove_empty(item)
+            return _failed(item, error, time.perf_counter() - began)
+        if report is None:
+            return Outcome(item.name, "open", str(plan.output.path))
+        notes = {key: getattr(report.notes, key) for key in ("kept", "left_out", "warnings")}
+        return Outcome(
+            item.name,
+            "done",
+            str(report.output),
+            report.frames_in,
+            report.frames_out,
+            time.perf_counter() - began,
+            notes=notes,
+        )
+
+    def _done_before(self, item: Item) -> Outcome | None:
+        """The outcome where a result of the same job is there. Raises OptionError where it is another job's, or of
+        another input, and is not to be replaced."""
+        record = read_record(item)
+        if record is None:
+            return None
+        plan = self._plan(item, look=True)
+        changed = changes(Job(**record["job"]), plan.job) if plan.job is not None else ["it has no job"]
+        if not changed:
+            return Outcome(item.name, "skipped", str(record["result"]), *_pair(record))
+        if not self.options.encode.overwrite:
+            raise OptionError(
+                f"{record['result']}: is there from an earlier run, and since then {'; '.join(changed)}; --overwrite "
+                "replaces it"
+            )
+        return None
+
+    def _plan(self, item: Item, *, helping: bool = False, look: bool = False) -> RestorePlan:
+        """What will be done. look: only to see whether it has been."""
+        options = self.options
+        if look:
+            encode = replace(options.encode, overwrite=True)
+            options = replace(options, encode=encode, restart=True)  # what is kept of other runs does not matter
+        if helping:
+            options = replace(options, restart=False)
+        folder = None if item.folder is None else Path(item.folder)
+        if folder is not None:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise OutputError(
+                    f"{folder}: cannot be made ({error.strerror}); give another folder with -o"
+                ) from error
+        plan = self.restorer.plan(item.source, item.output, options, folder=folder, shared=self.shared)
+        if plan.job is None and (folder is not None or self.shared):
+            raise OptionError(
+                f"{plan.output.path}: is no video file, and only these are made by --recursive and --workers; leave "
+                "them out"
+            )
+        other = plan.info.path.with_name(plan.output.path.name)
+        if folder is not None and other.name != plan.info.path.name and other.exists():
+            raise OptionError(f"{item.name}: its result would be called {other.name}, as that of {other}; rename one")
+        return plan
+
+    def _run(
+        self,
+        item: Item,
+        plan: RestorePlan,
+        helping: bool,
+        on_begun: Callable[[], None] | None,
+        on_progress: Callable[[Progress], None] | None,
+    ) -> RestoreReport | None:
+        began = time.perf_counter()
+
+        def about_to(made: Path, counts: Counts) -> None:
+            assert plan.job is not None, "refused in the plan"
+            frames, seconds = (counts.frames_in, counts.frames_out), time.perf_counter() - began
+            write_record(item, plan.job, plan.output.path, made, frames, seconds)
+
+        if not self.shared:
+            told = None if item.record is None else about_to
+            return self.restorer.run(plan, on_progress=on_progress, about_to=told)
+        return take_part(
+            self.restorer, plan, helping=helping, on_begun=on_begun, on_progress=on_progress, about_to=about_to
+        )
+
+
+def _pair(record: dict[str, Any]) -> tuple[int, int]:
+    """Frames in and out, as recorded."""
+    frames_in, frames_out = record["frames"]
+    return int(frames_in), int(frames_out)
+
+
+def _failed(item: Item, error: Exception, seconds: float) -> Outcome:
+    if isinstance(error, AlanetError):
+        return Outcome(item.name, "failed", seconds=seconds, reason=str(error), code=error.exit_code)
+    text = " ".join(str(error).split())
+    return Outcome(
+        item.name, "failed", seconds=seconds, reason=f"our own mistake, {type(error).__name__}: {text}", code=1
+    )
+
+
+def _remove_empty(item: Item) -> None:
+    """A folder made for a result that did not come to be."""
+    if item.folder is not None:
+        with suppress(OSError):
+            Path(item.folder).rmdir()

@@ -1,0 +1,112 @@
+"""Ctrl-C and SIGTERM. Both unwind as exceptions, so that whoever has something half-written removes it.
+
+An exception that falls into the wrong line would leave it behind after all. So where files are written a first signal
+waits for the next safe place; a second one, or one that has waited for PATIENCE, does not. Where work is kept in parts,
+the next safe place is the end of the part in hand.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from alanet.text import duration
+
+__all__ = ["SafePlace", "Terminated", "gently", "raise_signals"]
+
+PATIENCE = 10.0  # seconds: longer than most frames take; an input that has stalled must not hold a signal off
+
+Handler = Callable[[int, FrameType | None], None]
+
+
+class Terminated(BaseException):
+    """SIGTERM; what KeyboardInterrupt is to Ctrl-C."""
+
+
+KINDS: dict[signal.Signals, type[BaseException]] = {
+    signal.SIGINT: KeyboardInterrupt,
+    signal.SIGTERM: Terminated,
+}
+
+
+def raise_signals() -> None:
+    """From here on SIGTERM raises Terminated wherever the program is, as Ctrl-C raises KeyboardInterrupt."""
+    signal.signal(signal.SIGTERM, _raising(Terminated))
+
+
+class SafePlace:
+    """Called at each safe place; raises the signal that waits there."""
+
+    def __init__(self, tell: Callable[[str], None] | None) -> None:
+        self.waiting: list[type[BaseException]] = []
+        self.at_once = False
+        self._tell, self._told = tell or (lambda text: None), False
+        self._finished: int | None = None
+        self._last, self._longest = time.monotonic(), 0.0
+
+    def __call__(self, finished: int | None = None, wait: float | None = None) -> None:
+        """finished: parts of the work that are safe; a signal waits for one more. None: nothing would be lost here.
+
+        wait: seconds until there is one more, where that is known.
+        """
+        now = time.monotonic()
+        self._last, self._longest = now, max(self._longest, now - self._last)
+        if not self.waiting:
+            self._finished = finished
+            return
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        if self.at_once or finished is None or finished != self._finished:
+            raise self.waiting[0]
+        if not self._told:
+            self._told = True
+            long = "" if wait is None else f" (about {duration(max(1.0, wait))})"
+            self._tell(f"finishing the segment in hand{long}, so that it is kept; once more stops now")
+        signal.setitimer(signal.ITIMER_REAL, self.patience)
+
+    @property
+    def patience(self) -> float:
+        """Seconds without a safe place after which something has stalled."""
+        return max(PATIENCE, 4 * self._longest)
+
+
+@contextmanager
+def gently(tell: Callable[[str], None] | None = None) -> Iterator[SafePlace]:
+    """Inside it, a first signal is raised by the next call of what is yielded, which marks the safe places.
+
+    tell: told in a line where that takes longer, as a part of the work is finished first.
+    """
+    place = SafePlace(tell)
+    if threading.current_thread() is not threading.main_thread():
+        yield place  # signals go to the main thread
+        return
+
+    def hold(kind: type[BaseException]) -> Handler:
+        def handle(number: int, frame: FrameType | None) -> None:
+            if place.waiting:
+                place.at_once = True  # where Python swallows what is raised (in a generator it frees), the next will do
+                raise kind
+            place.waiting.append(kind)
+            signal.signal(signal.SIGALRM, _raising(kind))
+            signal.setitimer(signal.ITIMER_REAL, place.patience)
+
+        return handle
+
+    before = {number: signal.signal(number, hold(kind)) for number, kind in KINDS.items()}
+    alarm = signal.getsignal(signal.SIGALRM)
+    try:
+        yield place
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in {**before, signal.SIGALRM: alarm}.items():
+            signal.signal(number, handler)
+
+
+def _raising(kind: type[BaseException]) -> Handler:
+    def handle(number: int, frame: FrameType | None) -> None:
+        raise kind
+
+    return handle

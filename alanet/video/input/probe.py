@@ -1,0 +1,159 @@
+"""What is in an input, before it is decoded: `probe`, for files, folders of images, animations and standard input.
+
+Containers state sizes, counts, durations and colours before the picture, and often wrongly; so the first frames are
+decoded and the picture's own word is taken: its size, pixel format, colour, rotation, HDR data, first time, and whether
+it is interlaced. Nothing is counted: `frame_count` and `duration` remain what the file states.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from fractions import Fraction
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import av
+
+from alanet.errors import MediaError, OptionError
+from alanet.frames.frame import Color, StreamInfo, VideoInfo
+from alanet.video import y4m
+from alanet.video.convert import depth_of, has_alpha, to_rgb
+from alanet.video.input import animation, images
+from alanet.video.input.decode import decoded_frames
+from alanet.video.input.deinterlace import ALWAYS_PROGRESSIVE, judge, seen_interlaced
+from alanet.video.open import Limits, check_file, codec_name, decoder_for, open_media, picture_of
+from alanet.video.tags import color_of, side_data_of, stated_duration
+from alanet.video.timestamps import FAR
+
+__all__ = ["Limits", "probe"]
+
+FIELD_ORDERS = {1: "progressive", 2: "tff", 3: "bff", 4: "bff", 5: "tff"}  # FFmpeg's numbers, by the order shown
+LEAST = 12  # frames looked at for interlacing, however large they are
+SLOWEST, FASTEST = Fraction(1, 86400), 10_000  # frames a second; a broken clock can look like any
+LOOK_PIXELS = 2**26  # decoded at most while looking for interlacing: 32 frames of 1920x1080
+
+
+def probe(path: str | Path, *, input_rate: Fraction | None = None, limits: Limits | None = None) -> VideoInfo:
+    """What is known of a video file, a folder of images (needs input_rate), a GIF, APNG or WebP, or "-" (y4m on stdin).
+
+    Raises MediaError for what cannot be opened or holds no picture, OptionError for an input_rate missing or misplaced.
+    """
+    limits = limits or Limits()
+    given = Path(path)
+    if str(path) != "-" and os.path.isdir(given):
+        return images.probe_folder(given, input_rate, limits)
+    if input_rate is not None:
+        raise OptionError(
+            f"{path}: --input-rate is for folders of images; this input states its own rate, leave it out"
+        )
+    if str(path) == "-":
+        return y4m.probe_stdin(limits)
+    given = check_file(given)
+    if animation.is_animation(given):
+        return animation.probe_animation(given, limits)
+    with open_media(given, limits.pixels) as container:
+        return _probe_video(container, given, limits)
+
+
+def _probe_video(container: Any, path: Path, limits: Limits) -> VideoInfo:
+    stream = picture_of(container, path)
+    context = decoder_for(stream, path, limits.pixels, threads=0)
+    frames = decoded_frames(container, stream, context)
+    first = next(frames, None)
+    if first is None:
+        raise MediaError(f"{path}: not one picture could be decoded; the file is damaged or its codec unknown")
+    interlaced, order = _interlacing(stream, first, frames, limits)
+    rates = [stream.average_rate, stream.guessed_rate, stream.base_rate, Fraction(25)]
+    if (
+        first.pts is None
+    ):  # a bare stream without a clock: its average is FFmpeg's default, its guess the codec's own word
+        rates[:2] = rates[1::-1]
+    return VideoInfo(
+        path=path,
+        container=container.format.name,
+        codec=codec_name(stream),
+        width=first.width,
+        height=first.height,
+        rate=next(filter(None, map(_believable, rates))),
+        time_base=stream.time_base,
+        start=_start(Fraction(first.pts or 0) * stream.time_base),
+        duration=_duration(container, stream),
+        frame_count=stream.frames or None,
+        pixel_format=first.format.name,
+        depth=depth_of(first.format),
+        color=color_of(first, stream.codec_context),
+        rotation=first.rotation,
+        pixel_aspect=_pixel_aspect(stream),
+        alpha=_has_alpha(first),
+        interlaced=interlaced,
+        field_order=order,
+        bit_rate=stream.bit_rate or container.bit_rate or None,
+        side_data=side_data_of(first),
+        stream_index=stream.index,
+        streams=tuple(_stream_info(other) for other in container.streams if other.index != stream.index),
+        chapters=len(container.chapters()),
+        metadata=dict(container.metadata),
+        pixel_limit=limits.pixels,
+    )
+
+
+def _believable(rate: Fraction | None) -> Fraction | None:
+    """A stated rate that a video can have, its parts small enough for FFmpeg's integers when multiplied."""
+    if not rate or not SLOWEST <= rate <= FASTEST:
+        return None
+    return Fraction(rate).limit_denominator(max(1, int(2**24 / rate)))
+
+
+def _start(time: Fraction) -> Fraction:
+    return time if abs(time) < FAR else Fraction(0)
+
+
+def _has_alpha(frame: Any) -> bool:
+    """A palette can hold alpha and seldom does: it is asked."""
+    if frame.format.has_palette:
+        return bool(to_rgb(frame, Color(range="pc"), depth=8, alpha=True)[..., 3].min() < 255)
+    return has_alpha(frame.format)
+
+
+def _interlacing(stream: Any, first: Any, frames: Iterator[Any], limits: Limits) -> tuple[bool, str | None]:
+    """Looks at the first frames, fewer of large ones; codecs and sizes that are never interlaced are not looked at."""
+    stated = FIELD_ORDERS.get(stream.codec_context.field_order)
+    flagged = bool(first.interlaced_frame) or stated in ("tff", "bff")
+    if codec_name(stream) in ALWAYS_PROGRESSIVE or (first.height > 1200 and not flagged):
+        return False, None
+    look = max(LEAST, min(limits.look, LOOK_PIXELS // (first.width * first.height)))
+    seen = seen_interlaced(islice(chain([first], frames), look), stream.time_base)
+    return judge(stated, seen)
+
+
+def _duration(container: Any, stream: Any) -> Fraction | None:
+    """Seconds the picture's own stream states, else what the container states for everything in it."""
+    own = stated_duration(stream)
+    if own is None and container.duration:
+        return Fraction(container.duration, av.time_base)
+    return own
+
+
+def _pixel_aspect(stream: Any) -> Fraction:
+    aspect = stream.sample_aspect_ratio
+    return Fraction(aspect) if aspect else Fraction(1)
+
+
+def _stream_info(stream: Any) -> StreamInfo:
+    context = stream.codec_context
+    detail = ""
+    if stream.type == "audio" and context is not None:
+        detail = f"{context.sample_rate} Hz {context.layout.name}"
+    elif stream.type == "video" and context is not None:
+        detail = f"{context.width}x{context.height}"
+    elif stream.type == "attachment":
+        detail = stream.metadata.get("filename", "")
+    return StreamInfo(
+        index=stream.index,
+        kind=stream.type,
+        codec=codec_name(stream) if context is not None else None,
+        language=stream.language if stream.language != "und" else None,
+        detail=detail,
+    )

@@ -1,0 +1,276 @@
+"""What will be written and where, decided before any work; everything that can be refused is refused here.
+
+    input's container -> the same where it can hold the codec and the sound, else MKV (MOV for ProRes); one note says so
+    input's depth and chroma -> kept, or one note says what became of them
+    input's times -> a tick in which every restored frame's time is a whole number
+
+A plan is only a description: writing it is `encode.py`, carrying the other streams over is `streams.py`.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from math import gcd
+from pathlib import Path
+from typing import Any, Literal
+
+import av
+
+from alanet.errors import MediaError, OptionError, OutputError
+from alanet.frames.color import assumed_color
+from alanet.frames.frame import Color, VideoInfo
+from alanet.frames.timing import Factor, Schedule, output_rate
+from alanet.notes import Notes
+from alanet.video.open import open_media
+from alanet.video.output.codecs import (
+    CODECS,
+    Y4M,
+    Codec,
+    Container,
+    encoder_options,
+    losses,
+    mastering_words,
+    pixel_format,
+    shape_of,
+)
+from alanet.video.output.destination import STDOUT, beside, check_target, container_for, ending_of
+from alanet.video.output.streams import Carried, carried
+
+__all__ = ["EncodeOptions", "OutputPlan", "plan_output"]
+
+FINEST = 2**31 - 1  # ticks a second that MP4 and the encoders can count
+
+
+@dataclass(frozen=True, slots=True)
+class EncodeOptions:
+    """How the result is written."""
+
+    codec: str = "x264"  # x264, x265, av1, prores, ffv1 or png
+    crf: float | None = None  # quality, smaller is better; None: 18 for x264, 20 for x265, 24 for av1
+    preset: str | None = None  # the encoder's speed; None: medium (8 for av1)
+    compatible: bool = False  # 8-bit 4:2:0, which every player takes
+    threads: int = 0  # of the encoder; 0: as many as it likes
+    overwrite: bool = False  # an existing output is replaced
+
+
+@dataclass(frozen=True, slots=True)
+class OutputPlan:
+    """Everything the writer needs to know."""
+
+    info: VideoInfo
+    path: Path  # absolute; Path("-") for standard output
+    kind: Literal["video", "pictures", "y4m"]
+    container: Container | None  # of a video
+    codec: Codec
+    options: EncodeOptions
+    pixel_format: str
+    size: tuple[int, int]  # width, height as written
+    tick: Fraction  # seconds; every frame's time is a whole number of these
+    rate: Fraction  # nominal frames a second
+    tags: Color  # as written; None stays untagged
+    color: Color  # complete: what the pixels are converted by
+    encoder_options: dict[str, str]
+    slow: int = 1  # times as long as the input: then nothing that has times of its own comes along
+    source_is_media: bool = False  # the input is a file with streams and tags, not pictures or a pipe
+    carried: tuple[Carried, ...] = ()  # the other streams of the input that come along
+
+
+def plan_output(
+    info: VideoInfo,
+    output: str | Path | None,
+    options: EncodeOptions,
+    notes: Notes,
+    *,
+    suffix: str = "_x2",
+    schedule: Schedule = Factor(2),
+    folder: Path | None = None,
+) -> OutputPlan:
+    """Decide what `output` will be; None names it after the input (NAME_x2.EXT), "-" is y4m on standard output.
+
+    folder: where it is to be, under the input's own name (`beside`), absolute.
+
+    An existing folder, or the codec png, makes a folder of PNG pictures. Raises OptionError, OutputError or
+    ResourceError, one line each, for whatever cannot be written.
+    """
+    codec = _codec(options)
+    if output is not None and Path(output) == STDOUT:
+        _note_streams(info, "y4m", notes)
+        return _described(info, STDOUT, "y4m", None, Y4M, options, notes, schedule)
+    given = None if output is None else Path(os.path.abspath(output))
+    if codec.name == "png" or (given is not None and os.path.isdir(given)):
+        path = given or beside(info, suffix, "")
+        plan = _described(info, path, "pictures", None, CODECS["png"], options, notes, schedule)
+    else:
+        plan = _video(info, given, codec, options, notes, suffix, schedule, folder)
+    if plan.kind == "pictures":
+        _note_streams(info, "a folder of pictures", notes)
+    check_target(plan.path, plan.kind, info.path, overwrite=options.overwrite)
+    return plan
+
+
+def _video(
+    info: VideoInfo,
+    given: Path | None,
+    codec: Codec,
+    options: EncodeOptions,
+    notes: Notes,
+    suffix: str,
+    schedule: Schedule,
+    folder: Path | None,
+) -> OutputPlan:
+    source = _open_source(info)
+    streams = [] if source is None else list(source.streams)
+    try:
+        container = container_for(info, given, codec, streams, notes)
+        path = given or beside(info, suffix, ending_of(info, container), folder)
+        plan = _described(info, path, "video", container, codec, options, notes, schedule)
+        kept = carried(streams, info.stream_index, container, notes, timed=plan.slow == 1)
+        if plan.slow > 1 and source is not None and source.chapters():
+            notes.leave_out("chapters: slow motion has none")
+    finally:
+        if source is not None:
+            source.close()
+    _try_encoder(plan)
+    return replace(plan, source_is_media=source is not None, carried=kept)
+
+
+def _open_source(info: VideoInfo) -> Any:
+    """The input's container, or None where it has no streams to carry: pictures, animations, standard input."""
+    if info.path == STDOUT or not info.path.is_file():
+        return None
+    try:
+        return open_media(info.path)
+    except MediaError:  # an animation: already probed, so not a damaged video
+        return None
+
+
+def _codec(options: EncodeOptions) -> Codec:
+    if options.codec not in CODECS:
+        raise OptionError(f"--codec {options.codec} is unknown; choose {', '.join(CODECS)}")
+    codec = CODECS[options.codec]
+    if options.crf is not None and codec.crf is None:
+        raise OptionError(f"--crf goes with x264, x265 and av1; {codec.name} has none, leave it out")
+    if options.crf is not None and not 0 <= options.crf <= codec.worst_crf:
+        usual = f"{codec.crf:g} is usual"
+        raise OptionError(f"--crf {options.crf:g} is out of range; give 0 (best) to {codec.worst_crf} (worst), {usual}")
+    return codec
+
+
+def _described(
+    info: VideoInfo,
+    path: Path,
+    kind: Literal["video", "pictures", "y4m"],
+    container: Container | None,
+    codec: Codec,
+    options: EncodeOptions,
+    notes: Notes,
+    schedule: Schedule,
+) -> OutputPlan:
+    """The plan, with a note for everything of the picture that the codec cannot keep."""
+    size = (info.width, info.height)
+    if options.compatible and kind == "video" and (size[0] % 2 or size[1] % 2):
+        size = (size[0] + size[0] % 2, size[1] + size[1] % 2)
+        notes.warn(f"size: {info.width}x{info.height} became {size[0]}x{size[1]}, as 8-bit 4:2:0 needs even sizes")
+    written = pixel_format(codec, info.pixel_format, size, alpha=info.alpha, compatible=options.compatible)
+    if loss := losses(info.pixel_format, written):
+        notes.leave_out(
+            f"depth and chroma: {loss}, {'as asked' if options.compatible else f'the most of {codec.name}'}"
+        )
+    if info.alpha and not shape_of(written).alpha:
+        notes.leave_out(f"alpha: {codec.name} has none; --codec prores, ffv1 or png keeps it")
+    shape = shape_of(written)
+    if codec.name == "x264" and (shape.depth > 8 or shape.chroma != (1, 1)):
+        notes.warn(f"players: many do not play {shape} H.264; --compatible writes 8-bit 4:2:0")
+    if container is not None and not container.rotation and info.rotation:
+        notes.leave_out(f"rotation: {container.name} has no place for it; a name ending in .mp4 keeps it")
+    if options.compatible and info.color.transfer in ("smpte2084", "arib-std-b67"):
+        notes.warn("colour: HDR is written in 8 bits as asked, and looks banded; without --compatible it does not")
+    tags, color = _colors(info, written)
+    return OutputPlan(
+        info=info,
+        path=path,
+        kind=kind,
+        container=container,
+        codec=codec,
+        options=options,
+        pixel_format=written,
+        size=size,
+        tick=_tick(info, schedule, notes),
+        rate=output_rate(schedule, info.rate),
+        slow=schedule.slow,
+        tags=tags,
+        color=color,
+        encoder_options=encoder_options(
+            codec, crf=options.crf, preset=options.preset, threads=options.threads, hdr=_hdr(info, codec, notes)
+        ),
+    )
+
+
+def _note_streams(info: VideoInfo, what: str, notes: Notes) -> None:
+    """What of the input an output without a container cannot hold."""
+    kinds = sorted({stream.kind for stream in info.streams})
+    if kinds:
+        notes.leave_out(f"{', '.join(kinds)}: {what} holds only the picture")
+    if info.rotation:
+        notes.leave_out(f"rotation: {what} keeps the picture as it is stored; turn it by {info.rotation} degrees")
+
+
+def _colors(info: VideoInfo, written: str) -> tuple[Color, Color]:
+    """(tags, complete colour). RGB that becomes YUV gets the tags of that step, which no player could guess."""
+    color = assumed_color(info.color, info.width, info.height)
+    source, target = shape_of(info.pixel_format), shape_of(written)
+    if info.pixel_format.startswith("yuvj"):
+        color = replace(color, range="pc")
+        return replace(info.color, range="pc"), color
+    if target.rgb or not source.rgb:
+        return info.color, color
+    plain = replace(info.color, matrix=None, range=None)
+    matrix = assumed_color(plain, info.width, info.height).matrix
+    return replace(info.color, matrix=matrix, range="tv"), replace(color, matrix=matrix, range="tv")
+
+
+def _hdr(info: VideoInfo, codec: Codec, notes: Notes) -> str:
+    """The HDR data in x265's words; a note where the encoder has no place for them."""
+    screen, light = info.side_data.get("mastering_display"), info.side_data.get("content_light")
+    for other in info.side_data.get("other", ()):
+        notes.leave_out(f"side data: {other.lower().replace('_', ' ')} is not carried over")
+    if screen is None and light is None:
+        return ""
+    if codec.name not in ("x264", "x265", "av1"):
+        notes.leave_out(f"HDR data (mastering display, MaxCLL): {codec.name} has no place for them; x265 has")
+        return ""
+    return mastering_words(codec, screen, light)
+
+
+def _tick(info: VideoInfo, schedule: Schedule, notes: Notes) -> Fraction:
+    """The coarsest tick that counts the input's times and all between that the schedule asks for."""
+    if isinstance(schedule, Factor):
+        tick = info.time_base / schedule.n
+    else:
+        a, b = info.time_base, 1 / schedule.rate
+        tick = Fraction(gcd(a.numerator * b.denominator, b.numerator * a.denominator), a.denominator * b.denominator)
+    if tick.denominator > FINEST:
+        notes.warn("times: rounded to a microsecond, as no container counts finer than the input does")
+        return Fraction(1, 1_000_000)
+    return Fraction(1, tick.denominator)
+
+
+def _try_encoder(plan: OutputPlan) -> None:
+    """Open the encoder once where its limits are near: very small and very large pictures."""
+    os.environ.setdefault("SVT_LOG", "0")  # SVT-AV1 writes to stderr unless told to keep to what is fatal
+    if min(plan.size) >= 64 and max(plan.size) <= 4096:
+        return
+    try:
+        context: Any = av.CodecContext.create(plan.codec.encoder, "w")
+        context.width, context.height = plan.size
+        context.pix_fmt = plan.pixel_format
+        context.time_base, context.framerate = plan.tick, plan.rate
+        context.options = plan.encoder_options
+        context.open()
+    except av.FFmpegError:
+        size = f"{plan.size[0]}x{plan.size[1]}"
+        raise OutputError(
+            f"{plan.codec.name} cannot encode pictures of {size}; choose another --codec, x264 or png"
+        ) from None

@@ -1,0 +1,221 @@
+"""Packets on their way from the input to the output: cut, moved in time, written in the order of their times.
+
+time of the input   --|------start====================end-----    a cut keeps the packets that meet [start, end)
+time of the output    0 = origin (the first frame of a cut, else the input's own 0)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from fractions import Fraction
+from math import lcm
+from typing import Any
+
+import av
+
+from alanet.notes import Notes
+from alanet.video.output.streams import codec_of, name_of
+from alanet.video.timestamps import FAR, JUMP, LEAP
+
+__all__ = ["Copy", "Cut", "Retext", "interleave"]
+
+SEEK_MARGIN = 30  # seconds before a cut from where its packets are looked for, and after it until where
+
+
+class Copy:
+    """Hands packets on as they are, but for MP4's empty subtitles: its muxer puts them in anew."""
+
+    def __init__(self, stream: Any, source: Any) -> None:
+        self.stream = stream
+        self._no_empty = source.type == "subtitle" and codec_of(source) == "mov_text"
+
+    def packets(self, packet: Any) -> list[Any]:
+        """The packet, as the output stream's."""
+        if self._no_empty and bytes(packet) == b"\0\0":
+            return []
+        packet.stream = self.stream
+        return [packet]
+
+
+class Retext:
+    """Writes text subtitles in another text format, through FFmpeg's own decoder and encoder (italics survive)."""
+
+    def __init__(self, out: Any, source: Any, codec: str) -> None:
+        self._decoder = source.codec_context
+        if not self._decoder.is_open:
+            self._decoder.open(strict=False)
+        self.stream = out.add_stream(codec)
+        self.stream.codec_context.subtitle_header = self._decoder.subtitle_header
+        self.stream.codec_context.time_base = self.stream.time_base = Fraction(1, 1000)
+
+    def packets(self, packet: Any) -> list[Any]:
+        """The same words at the same time, in the other format; nothing for a packet without words."""
+        said = self._decoder.decode2(packet)
+        if said is None or not len(said.rects):
+            return []
+        written = self.stream.codec_context.encode_subtitle(said)
+        written.stream, written.time_base = self.stream, packet.time_base
+        written.pts = written.dts = packet.pts
+        written.duration = packet.duration
+        return [written]
+
+
+class Cut:
+    """Puts packets of the input on the output's time line, or drops them."""
+
+    def __init__(self, origin: Fraction, start: Fraction | None, end: Fraction | None, *, within_packet: bool) -> None:
+        self.origin, self.start, self.end = origin, start, end
+        self._within_packet = within_packet  # the container can begin to play in the middle of a packet
+        self._clocks: dict[int, _Clock] = {}
+
+    def keeps(self, packet: Any) -> bool:
+        """Whether the packet meets the cut; if so, it is moved. Subtitles are shortened to the cut, sound is not."""
+        base = Fraction(packet.time_base)
+        stamp = packet.pts if packet.pts is not None else packet.dts
+        if stamp is None:
+            return True
+        length = (packet.duration or 0) * base
+        length = length if 0 <= length < LEAP else Fraction(0)
+        begin = self._clocks.setdefault(packet.stream_index, _Clock()).steady(stamp * base, length)
+        end = begin + length
+        text = packet.stream.type == "subtitle"
+        if self.start is not None and begin < self.origin and not self._reaches(begin, end, text):
+            return False
+        begin = max(begin, self.origin) if text and self.start is not None else begin
+        if self.end is not None:
+            if begin >= self.end:
+                return False
+            end = min(end, self.end) if text else end
+        end = _stated_end(packet, begin, end)
+        self._place(packet, base, begin, end)
+        return True
+
+    def _reaches(self, begin: Fraction, end: Fraction, text: bool) -> bool:
+        """Whether a packet from before the cut belongs to it. One of sound may end where the cut begins: it warms the
+        decoder up and is not heard."""
+        if text or not self._within_packet:
+            return text and end > self.origin
+        return end + (end - begin) > self.origin
+
+    def past(self, packet: Any) -> bool:
+        """Whether nothing that meets the cut can follow."""
+        stamp = packet.dts if packet.dts is not None else packet.pts
+        return self.end is not None and stamp is not None and stamp * packet.time_base > self.end + SEEK_MARGIN
+
+    def _place(self, packet: Any, base: Fraction, begin: Fraction, end: Fraction) -> None:
+        """New times, in ticks fine enough for the origin."""
+        fine = Fraction(1, lcm(base.denominator, self.origin.denominator))
+        lag = 0 if packet.dts is None or packet.pts is None else packet.pts - packet.dts
+        packet.time_base = fine
+        packet.pts = round((begin - self.origin) / fine)
+        packet.dts = packet.pts - round(lag * base / fine)
+        packet.duration = round((end - begin) / fine)
+
+
+class _Clock:
+    """Times of one stream. A clock that jumps (recordings joined) goes on where it was, as the picture's does."""
+
+    def __init__(self) -> None:
+        self._shift = Fraction(0)
+        self._end: Fraction | None = None  # of all that came before
+
+    def steady(self, begin: Fraction, length: Fraction) -> Fraction:
+        """The time made steady, seconds."""
+        if self._end is None:
+            self._shift = Fraction(0) if abs(begin) < FAR else -begin
+        elif self._end - begin - self._shift >= JUMP or begin + self._shift - self._end >= LEAP:
+            self._shift = self._end - begin
+        begin += self._shift
+        end = begin + length
+        self._end = end if self._end is None else max(self._end, end)
+        return begin
+
+
+def _stated_end(packet: Any, begin: Fraction, end: Fraction) -> Fraction:
+    """MP4 states where a track ends; its last packet may be longer (MP3's padding), and would be heard in full."""
+    stream = packet.stream
+    if "mp4" not in stream.container.format.name or stream.type != "audio" or not stream.duration:
+        return end
+    stated: Fraction = ((stream.start_time or 0) + stream.duration) * Fraction(stream.time_base)
+    return stated if begin < stated < end else end
+
+
+def interleave(
+    out: Any,
+    video: Any,
+    pictures: Iterator[Any],
+    others: dict[int, Any],
+    cut: Cut,
+    source: Any,
+    notes: Notes,
+) -> None:
+    """Interleave by decoding time."""
+    with closing(_others(source, others, cut, notes)) as sounds:  # type: ignore[type-var]
+        out.start_encoding()  # from here on the streams' time bases are the container's
+        waiting = next(sounds, None)
+        for picture in pictures:
+            now = picture.dts * picture.time_base
+            while waiting is not None and waiting[0] <= now:
+                out.mux(waiting[1])
+                waiting = next(sounds, None)
+            _to_ticks(picture, video.time_base)
+            picture.stream = video
+            out.mux(picture)
+        while waiting is not None:
+            out.mux(waiting[1])
+            waiting = next(sounds, None)
+
+
+def _to_ticks(packet: Any, base: Fraction) -> None:
+    """Round a packet's begin and its end, not its duration, to a container's ticks: durations then add up."""
+    begin, end = packet.pts * packet.time_base, (packet.pts + packet.duration) * packet.time_base
+    decoded = packet.dts * packet.time_base
+    packet.time_base = base
+    packet.pts, packet.dts = round(begin / base), round(decoded / base)
+    packet.duration = round(end / base) - packet.pts
+
+
+def _after(packet: Any, latest: int | None) -> int | None:
+    """Move a packet behind the one before it where the container would refuse it; returns its time in ticks."""
+    base = Fraction(packet.stream.time_base)
+    if packet.dts is None:
+        return latest
+    ticks: int = round(packet.dts * packet.time_base / base)
+    if latest is None or ticks > latest:
+        return ticks
+    later = latest + 1
+    length = round((packet.duration or 0) * packet.time_base / base)
+    shown = later if packet.pts is None else max(later, round(packet.pts * packet.time_base / base))
+    packet.time_base, packet.dts, packet.pts, packet.duration = base, later, shown, length
+    return later
+
+
+def _others(source: Any, others: dict[int, Any], cut: Cut, notes: Notes) -> Iterator[tuple[Fraction, Any]]:
+    """(time, packet) of the carried streams, as the input stores them. A damaged input ends them with a warning."""
+    if not others:
+        return
+    for stream in source.streams:
+        if stream.index not in others:
+            stream.discard = av.stream.Discard.all
+    if cut.start is not None and cut.start > 2 * SEEK_MARGIN:
+        with suppress(av.FFmpegError):  # read from the beginning then
+            source.seek(int((cut.start - SEEK_MARGIN) * av.time_base))
+    time = Fraction(0)
+    latest: dict[int, int | None] = {}
+    try:
+        for packet in source.demux([source.streams[i] for i in others]):
+            if not packet.size:
+                continue
+            if cut.past(packet):
+                return
+            writer = others[packet.stream.index]
+            if cut.keeps(packet):
+                for written in writer.packets(packet):
+                    latest[packet.stream_index] = _after(written, latest.get(packet.stream_index))
+                    stamp = written.dts if written.dts is not None else written.pts
+                    time = time if stamp is None else stamp * Fraction(written.time_base)
+                    yield time, written
+    except av.FFmpegError as error:
+        names = ", ".join(name_of(source.streams[i]) for i in others)
+        notes.warn(f"{names}: the input could not be read beyond {float(time):.1f} s ({error.strerror})")

@@ -1,0 +1,190 @@
+"""The motion of real video, as a teacher tells it: asked, kept beside the set, and met by every turn of a clip."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from alanet.data.augment import Degradation, ExposureMix
+from alanet.data.clips import ClipOptions, MixedClips
+from alanet.data.real.build import BuildOptions, build_set
+from alanet.data.real.dataset import VideoClips, VideoSet
+from alanet.data.real.find import SplitOptions
+from alanet.data.real.teacher_flow import Midway, estimate_motion
+from alanet.errors import DataError, OptionError
+from alanet.frames.exposure import Exposure
+from alanet.model.flow import CELL, Motion, resized, warp
+from alanet.training.command import main
+from alanet.training.log import summarize
+from alanet.training.objectives import midway_loss
+from alanet.training.recipe import prepare, read_config, run_config
+from tests.support.media import make_video
+from tests.support.noise import make_bank
+
+RIGHT, DOWN = 1.0, 0.5  # pixels a sharp frame, in the left half; the right half stands still
+WIDTH, HEIGHT, COUNT = 128, 64, 60
+SHARP = ExposureMix(sharp=1.0, blurry=0.0)
+
+
+def scene(count: int) -> list[np.ndarray]:
+    """Smooth noise, of which the left half moves."""
+    coarse = torch.rand(1, 3, 20, 30, generator=torch.Generator().manual_seed(0))
+    big = torch.nn.functional.interpolate(coarse, scale_factor=8.0, mode="bicubic").clamp(0, 1)
+    frames = []
+    for k in range(count):
+        flow = torch.zeros(1, 2, HEIGHT, WIDTH)
+        flow[:, 0, :, : WIDTH // 2], flow[:, 1, :, : WIDTH // 2] = -RIGHT * k, -DOWN * k
+        seen = warp(big, flow + 60.0, 1)[0]  # + 60: away from its edges
+        frames.append((seen * 255).round().byte().permute(1, 2, 0).numpy())
+    return frames
+
+
+def teacher(a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Knows the truth."""
+    assert a.shape == b.shape == (1, 3, HEIGHT, WIDTH)
+    to_b = torch.zeros(1, 2, HEIGHT, WIDTH)
+    to_b[:, 0, :, : WIDTH // 2], to_b[:, 1, :, : WIDTH // 2] = 4 * RIGHT, 4 * DOWN
+    return -to_b, to_b
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    place = tmp_path_factory.mktemp("midway")
+    (place / "in").mkdir()
+    make_video(place / "in/a.mkv", frames=scene(COUNT), rate=240, codec="ffv1", pix_fmt="bgr0")
+    build_set(place / "in", place / "set", BuildOptions((WIDTH, HEIGHT), split=SplitOptions(test=0)))
+    asked: list[tuple[int, int]] = []
+    pairs = estimate_motion(place / "set", teacher, "truth", on_progress=lambda *now: asked.append(now))
+    assert pairs == len(range(0, COUNT - 8, 4)) == len(asked)
+    assert asked[-1] == (pairs, pairs)
+    return place / "set"
+
+
+def clips(folder: Path, mix: ExposureMix = SHARP, **more) -> VideoClips:
+    videos = VideoSet(folder)
+    options = ClipOptions(
+        t=4, deblurred=1, between=3, ends=1.0, mix=mix, faults=Degradation(0.0, jpeg=0.0), motion=True
+    )
+    return VideoClips(videos, options, exposure=Exposure(11, 8), midway=Midway(videos), **more)
+
+
+def test_flows_lead_from_half_way_to_both_frames_whatever_the_turn(folder):
+    """What is half-way, looked up along them, is the truth there: through mirrors, transposition and reversal."""
+    source, parted, brought = clips(folder), [], []
+    for index in range(24):
+        batch = source.batch(index, size=2, crop=48)
+        for n, time in enumerate(batch.times[0].tolist()):
+            i = int(time)
+            for side, frame in enumerate((batch.clip[:, i], batch.clip[:, i + 1]) if time != i else ()):
+                seen = warp(frame, resized(batch.midway[:, i, side], CELL, 1), 1)
+                parted += (frame - batch.truth[:, n]).abs().mean((1, 2, 3)).tolist()
+                brought += (seen - batch.truth[:, n]).abs().mean((1, 2, 3)).tolist()
+    assert np.mean(parted) > 0.05
+    assert np.mean(brought) < 0.4 * np.mean(parted)  # what is left: the seam, and what comes in at the edges
+    better = np.array(brought) < 0.8 * np.array(parted)
+    assert better.mean() > 0.95
+
+
+def test_a_sweep_is_the_motion_of_a_period(folder):
+    batch = clips(folder).batch(0, size=4, crop=0)
+    length = batch.sweep.square().sum(2).sqrt()
+    assert batch.sweep.shape == (4, 4, 2, HEIGHT // CELL, WIDTH // CELL)
+    assert length.max() == pytest.approx(8 * math.hypot(RIGHT, DOWN), rel=1e-2)
+    assert length.min() == 0
+
+
+def test_crops_go_where_things_move(folder):
+    """The left half moves; of three places the one is taken in which most does."""
+    batches = [clips(folder).batch(index, size=4, crop=32) for index in range(8)]
+    moving = torch.cat([(batch.sweep.square().sum(2).sqrt() > 1).float().mean((1, 2, 3)) for batch in batches])
+    assert moving.mean() > 0.7  # anywhere: about a half
+
+
+def test_batch_k_is_always_batch_k(folder):
+    blurry = ExposureMix(sharp=0.0, blurry=1.0)
+    first, second = clips(folder, blurry, seed=3), clips(folder, blurry, seed=3)
+    second.batch(7, size=1, crop=32)
+    a, b = (one.batch(2, size=2, crop=32) for one in (first, second))
+    assert torch.equal(a.clip, b.clip)
+    assert torch.equal(a.midway, b.midway)
+    assert a.flow is None
+
+
+def test_the_loss_is_that_of_flows_from_half_way(folder):
+    """Motion that goes evenly from one frame to the next is what a teacher half-way tells of it; half of it is not."""
+    batch = clips(folder).batch(0, size=2, crop=0)
+
+    def motion(j: int, times: float) -> Motion:
+        passed = times * (batch.midway[:, j, 1] - batch.midway[:, j, 0])
+        steps = [(resized(passed, CELL, cell), -resized(passed, CELL, cell)) for cell in (16, 8, 4)]
+        return Motion(*steps[-1], tuple(steps))
+
+    exact = float(midway_loss({j: motion(j, 1.0) for j in range(3)}, batch.midway))
+    half = float(midway_loss({j: motion(j, 0.5) for j in range(3)}, batch.midway))
+    assert exact == pytest.approx(math.log1p(0.01), abs=1e-3)
+    assert half > 0.4
+
+
+def test_two_sources_in_one_run(folder):
+    """About as many batches of the second as asked for, the same ones each time."""
+    a, b = clips(folder), clips(folder, ExposureMix(sharp=0.0, blurry=1.0, shortest=11))
+    mixed = MixedClips(a, b, 0.3, seed=1)
+    blurry = [bool((mixed.batch(k, size=1, crop=32).exposure > 1).all()) for k in range(60)]
+    assert 8 <= sum(blurry) <= 28
+    assert blurry[:20] == [bool((MixedClips(a, b, 0.3, seed=1).batch(k, size=1, crop=32).exposure > 1).all())
+                           for k in range(20)]  # fmt: skip
+    with pytest.raises(OptionError, match=r"a share of 1\.0 of the batches; allowed: above 0 and below 1"):
+        MixedClips(a, b, 1.0)
+
+
+def test_what_is_missing_or_does_not_fit_is_one_line(folder, tmp_path):
+    copy = tmp_path / "set"
+    shutil.copytree(folder, copy)
+    assert estimate_motion(copy, teacher, "truth") == 13  # nothing is asked again
+    with pytest.raises(DataError, match="motion of another teacher or period"):
+        estimate_motion(copy, teacher, "another")
+    with pytest.raises(OptionError, match="a period of 12 sharp frames; allowed: multiples of 8"):
+        estimate_motion(copy, teacher, "truth", period=12)
+    videos = VideoSet(copy)
+    with pytest.raises(OptionError, match="motion over 8 sharp frames for a period of 16"):
+        VideoClips(videos, ClipOptions(t=2, motion=True), exposure=Exposure(11, 16), midway=Midway(videos))
+    (file,) = (copy / "motion").iterdir()
+    np.save(file, np.load(file)[1:])
+    with pytest.raises(DataError, match="motion of another set"):
+        Midway(videos)
+    assert estimate_motion(copy, teacher, "truth") == 13  # as the line says: what does not fit is made again
+    assert Midway(videos).between(0, 0, 2).shape == (2, 2, 2, HEIGHT // CELL, WIDTH // CELL)
+    file.unlink()
+    with pytest.raises(DataError, match="run alanet data motion on it"):
+        Midway(videos)
+    assert json.loads((copy / "motion.json").read_text())["teacher"] == "truth"
+
+
+def test_scenes_and_real_video_train_one_network(folder, tmp_path, capsys):
+    """Of real video it learns flows from half-way, of scenes their own; a set alone needs no scenes beside it."""
+    make_bank(tmp_path, max_displacement=4.0)
+    words = ["--bank", str(tmp_path / "bank"), "--steps", "6", "--stages", "0:32:1", "--every", "0"]
+    words += ["--set", "precision=fp32", "--set", "log_steps=1", "--set", "plus.size=fast", "--set", "plus.stem=4"]
+    words += ["--set", "plus.channels=[8,8,12]", "--set", "plus.encoder=[1,1,1]", "--set", "plus.generator=[1,1,1]"]
+    words += ["--set", f"beside={folder}", "--set", "beside_share=0.5", "--set", "plus.motion=8"]
+    assert main([*words, "--out", str(tmp_path / "run")]) == 0
+    lines = (tmp_path / "run/metrics.jsonl").read_text().splitlines()
+    assert summarize(tmp_path / "run").data == "bank, set"
+    told = [kind for line in lines for kind in ("motion", "midway") if f'"{kind}"' in line]
+    assert len(told) == 6
+    assert set(told) == {"motion", "midway"}
+    run = prepare(run_config({**read_config(tmp_path / "run/config.json"), "beside_deblurred": 0}))
+    batches = [run.sampler.batch(k, size=1, crop=32) for k in range(12)]
+    whole = {batch.flow is None: float((batch.times % 1 == 0).sum()) for batch in batches}  # of real video or not
+    assert whole == {True: 0.0, False: 1.0}, "of real video only in-between frames"
+    for batch in batches:
+        terms = run.hooks.objective(run.model.train(), batch, 0.5)[1]
+        assert ("exposure" in terms) == (batch.flow is not None), "and no exposures"
+    assert main(["--data", str(folder), "--set", f"beside={folder}", "--out", str(tmp_path / "other")]) == 2
+    assert "goes with scenes (bank, stills), not with data; leave one out" in capsys.readouterr().err

@@ -1,0 +1,168 @@
+"""What is judged sharp: both truths, thresholds worked out by hand, and the verb from scenes to weights."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from alanet.cli import run
+from alanet.data.synthetic.bank import Bank
+from alanet.errors import DataError, OptionError
+from alanet.evaluation.footage import Footage
+from alanet.evaluation.sharpness import (
+    Judgement,
+    as_markdown,
+    judge_footage,
+    judge_scenes,
+    judging_runner,
+    lowest_threshold,
+    shares,
+)
+from alanet.model.alanet import ALANet, ALANetConfig
+from alanet.model.alanet_plus import ALANetPlus, ALANetPlusConfig
+from alanet.model.weights import load_model, save_weights
+from tests.support.noise import make_bank
+
+TINY = ALANetPlusConfig((8, 8, 12), (1, 1, 1), (1, 1, 1), motion=8, stem=4)
+CPU = torch.device("cpu")
+
+
+def judgement(exposure: int, smear: float | None, logit: float) -> Judgement:
+    return Judgement(exposure, smear, 3.0, logit)
+
+
+@pytest.fixture(scope="module")
+def bank(tmp_path_factory):
+    """Two scenes of noise: all that is used of them is their sub-frames and how they move."""
+    return make_bank(tmp_path_factory.mktemp("scenes"), max_displacement=8.0, still=0.0)
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    return ALANetPlus(TINY)
+
+
+def test_a_long_exposure_of_what_stands_still_is_sharp_to_the_eye_and_blurry_by_its_exposure():
+    still, moving, short, little = (judgement(*x, 0.0) for x in ((9, 0.0), (9, 4.0), (1, 0.0), (3, 1.5)))
+    assert [one.is_sharp("smear") for one in (still, moving, short, little)] == [True, False, True, False]
+    assert [one.is_blurry("smear") for one in (still, moving, short, little)] == [False, True, False, False]
+    assert [one.is_sharp("exposure") for one in (still, moving, short, little)] == [False, False, True, False]
+    assert [one.is_blurry("exposure") for one in (still, moving, short, little)] == [True, True, False, False]
+    with pytest.raises(OptionError, match="how far a video's frames are smeared is not known"):
+        judgement(9, None, 0.0).is_sharp("smear")
+
+
+def test_shares_by_hand():
+    judged = [judgement(1, 0.0, x) for x in (3.0, 2.0, -1.0, 0.1)] + [judgement(9, 4.0, x) for x in (2.5, -1.0)]
+    assert shares(judged, 0.5, "smear") == (0.75, 0.5)
+    assert shares(judged, 1 / (1 + math.exp(-2.7)), "smear") == (0.25, 0.0)
+    assert math.isnan(shares(judged[:4], 0.5, "smear")[1])
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("most", [0.0, 0.005, 0.1])
+def test_the_threshold_is_the_lowest_that_passes_so_few(seed, most):
+    rng = np.random.default_rng(seed)
+    judged = [judgement(1, 0.0, x) for x in rng.normal(3, 2, 300)] + [
+        judgement(9, 4.0, x) for x in rng.normal(1, 1, 400)
+    ]
+    chosen = lowest_threshold(judged, "smear", most)
+    assert shares(judged, chosen, "smear")[1] <= most
+    assert shares(judged, chosen - 1e-6, "smear")[1] > most
+
+
+def test_the_threshold_is_never_below_a_half_nor_useless():
+    apart = [judgement(1, 0.0, 5.0), judgement(9, 4.0, -5.0)]
+    assert lowest_threshold(apart, "smear") == 0.5
+    with pytest.raises(DataError, match="no blurry frame by smear among 1"):
+        lowest_threshold(apart[:1], "smear")
+    with pytest.raises(DataError, match=r"more than 0.5% of the blurry frames are held to be sharp for certain"):
+        lowest_threshold([judgement(9, 4.0, 80.0)], "smear")
+    with pytest.raises(OptionError, match="a share of 2"):
+        lowest_threshold(apart, "smear", 2)
+
+
+def test_what_the_threshold_says_is_what_the_network_then_does(network, bank):
+    """The chosen number, put into the config, passes exactly the frames that it was said to pass."""
+    runner = judging_runner(network, CPU)
+    judged = list(judge_scenes(runner, bank))
+    chosen = lowest_threshold(judged, "smear", 0.2)
+    network.config = replace(network.config, sharp_above=chosen)
+    again = list(judge_scenes(runner, bank))
+    assert again == judged
+    limit = math.log(chosen / (1 - chosen))
+    for one in judged:
+        features = runner.encode(np.zeros((16, 16, 3), np.uint8))
+        features = replace(features, sharp=torch.tensor([one.logit]))
+        assert runner.judge({0: features}, 0).sharp == (one.logit > limit)
+
+
+def test_scenes_give_every_exposure_its_own_smear(network, bank):
+    judged = list(judge_scenes(judging_runner(network, CPU), bank))
+    assert len(judged) == 2 * bank.t * 8
+    by_exposure = {n: [one.smear for one in judged if one.exposure == n] for n in (1, 5, 9)}
+    assert set(by_exposure[1]) == {0.0}
+    assert by_exposure[9] == pytest.approx([2 * x for x in by_exposure[5]])
+    assert max(by_exposure[9]) > 0.5
+    assert len(list(judge_scenes(judging_runner(network, CPU), bank, 1))) == bank.t * 8
+
+
+def test_frames_are_means_around_their_centre(network):
+    """A film of grey levels 0, 2, 4 ...: whatever the exposure, the mean is the middle frame, which is judged."""
+    seen = []
+    runner = judging_runner(network, CPU)
+    encode = runner.encode
+    runner.encode = lambda pixels: seen.append(int(pixels[0, 0, 0])) or encode(pixels)
+    frames = np.broadcast_to(np.arange(0, 64, 2, dtype=np.uint8)[:, None, None, None], (32, 16, 16, 3))
+    judged = list(judge_footage(runner, Footage.of("a", frames)))
+    assert seen == [14, 30, 46] * 8  # a clip at each exposure, as a stream would see it
+    assert [one.exposure for one in judged[::3]] == [1, 3, 5, 7, 9, 11, 13, 15]
+    assert runner.relates == 2 * 8
+    assert {one.smear for one in judged} == {None}
+    with pytest.raises(DataError, match="has 14 frames; exposures up to 15 need as many"):
+        list(judge_footage(runner, Footage.of("a", frames[:14])))
+
+
+def test_only_networks_that_judge():
+    with pytest.raises(OptionError, match="ALANet does not judge frames"):
+        judging_runner(ALANet(ALANetConfig(width=0.125)), CPU)
+    broken = ALANetPlus(TINY)
+    torch.nn.init.constant_(broken.judge.say.bias, torch.nan)
+    with pytest.raises(DataError, match="NaN or infinite"):
+        list(judge_footage(judging_runner(broken, CPU), Footage.of("a", np.zeros((15, 16, 16, 3), np.uint8))))
+
+
+def test_the_table_shows_where_all_is_judged_alike():
+    judged = [judgement(n, 0.5 * (n - 1), 3.0) for n in (1, 5, 9) for _ in range(4)]
+    text = as_markdown(judged, 0.9)
+    assert "| 0.9 (now) | 100.0% | 100.0% | 100.0% | 100.0% |" in text
+    assert "| 9 | 4 | 100.0% | 3.0 | 100.0% | 0.953 | 0.953 | 0.953 |" in text
+    assert "12 frames: 4 sharp and 8 blurry by smear, 4 sharp and 8 blurry by exposure" in text
+    assert "by smear" not in as_markdown([judgement(1, None, 1.0), judgement(9, None, -1.0)], 0.9)
+
+
+def test_the_verb_writes_weights_with_the_threshold(tmp_path, capsys, network, bank):
+    save_weights(network, tmp_path / "w.safetensors")
+    words = ["evaluate", "sharpness", "--model", str(tmp_path / "w.safetensors"), "--scenes", str(bank.folder)]
+    words += ["--device", "cpu", "--most", "0.1"]
+    out = tmp_path / "calibrated.safetensors"
+    assert run([*words, "--json", "--write", str(out)]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert len(said["frames"]) == 2 * Bank(bank.folder).t * 8
+    made, before = load_model(out), load_model(tmp_path / "w.safetensors")
+    assert made.config.sharp_above == said["chosen"] != before.config.sharp_above == said["sharp_above"]
+    assert all(torch.equal(a, b) for a, b in zip(made.parameters(), before.parameters(), strict=True))
+    assert run([*words, "--write", str(out)]) == 4
+    assert "exists already; --overwrite" in capsys.readouterr().err
+    page = tmp_path / "page.md"
+    assert run([*words, "--by", "exposure", "--into", f"{page}#judge"]) == 0
+    told = capsys.readouterr()
+    assert "(chosen)" in page.read_text().split("<!-- judge -->")[1]
+    assert "by exposure" in told.err
+    assert "(chosen)" in told.out

@@ -1,0 +1,86 @@
+"""How long a segment is: what Ctrl-C waits for and a kill costs, in seconds of work; decided once a job."""
+
+from __future__ import annotations
+
+import os
+import signal
+from fractions import Fraction
+
+import pytest
+import torch
+
+from alanet.model.alanet import ALANet, ALANetConfig
+from alanet.restoration.job import read_job
+from alanet.restoration.plan import SEGMENT
+from alanet.restoration.restorer import Progress, RestoreOptions, Restorer
+from alanet.restoration.resume import segment_length, segment_of
+from alanet.restoration.writer import EncodeOptions
+from alanet.signals import gently
+from alanet.video.output.destination import work_folder
+from alanet.video.output.segments import recorded
+from tests.support.media import make_video
+
+LOSSLESS = RestoreOptions(encode=EncodeOptions(codec="ffv1", threads=1))
+
+
+@pytest.mark.parametrize(
+    ("rate", "work", "expected"),
+    [
+        (48, 0.1, "4"),
+        (48, 15, "4"),  # a minute
+        (48, 16, "2"),
+        (48, 38, "1"),  # 1080p on two cores
+        (48, 500, "1/2"),  # 24 frames: key frames no closer than half a second
+        (20, 500, "1"),  # 1/2 s would be 10 frames
+        (2, 500, "4"),
+        (Fraction(60000, 1001), 70, "1/2"),
+    ],
+)
+def test_a_segment_takes_a_minute_of_work_but_is_no_shorter_than_key_frames_bear(rate, work, expected):
+    assert segment_length(Fraction(rate), work) == Fraction(expected)
+
+
+def test_its_length_is_the_jobs_whatever_a_later_run_would_choose(tmp_path, monkeypatch):
+    """A slow network's first run, and a fast one's that goes on: borders stay a function of the frames' times."""
+    torch.manual_seed(0)
+    restorer = Restorer(ALANet(ALANetConfig(width=0.0625, residual=True)), device="cpu", precision="fp32")
+    source, out = make_video(tmp_path / "a.mp4", frames=45, rate=15, size=(32, 32)), tmp_path / "b.mkv"
+    monkeypatch.setattr(restorer, "_seconds_a_frame", lambda *_: 9.0)
+    assert restorer.plan(source, out, LOSSLESS).segment == Fraction(1, 2)
+    told: list[Progress] = []
+
+    def stop(progress: Progress) -> None:
+        told.append(progress)
+        if progress.finished == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        restorer.restore(source, out, LOSSLESS, on_progress=stop)
+    assert [segment.end for segment in recorded(work_folder(out))] == [Fraction(1, 2), Fraction(1)]
+    job = read_job(work_folder(out))
+    assert job is not None
+    assert segment_of(job) == Fraction(1, 2)
+    waits = [progress.wait for progress in told[1:8]]
+    assert all(wait is not None and 0 <= wait < 60 for wait in waits)
+    monkeypatch.undo()
+    plan = restorer.plan(source, out, LOSSLESS)
+    assert plan.segment == Fraction(1, 2)
+    ends: list[Fraction] = []
+    restorer.run(plan, on_progress=lambda p: ends.extend(s.end for s in recorded(work_folder(out))))
+    assert sorted(set(ends))[:5] == [Fraction(k, 2) for k in range(1, 6)]
+    assert restorer.plan(source, tmp_path / "c.mkv", LOSSLESS).segment == SEGMENT
+
+
+def test_ctrl_c_says_how_long_it_takes():
+    said: list[str] = []
+
+    def interrupted() -> None:
+        with gently(said.append) as safe_place:
+            for finished, wait in ((0, None), (0, 41.6), (0, 40.0), (1, None)):
+                safe_place(finished, wait)
+                if wait is None:
+                    os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert said == ["finishing the segment in hand (about 42 s), so that it is kept; once more stops now"]

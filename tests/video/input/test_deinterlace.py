@@ -1,0 +1,115 @@
+"""Interlaced video is seen, by flags and by the picture, and made progressive at the same times."""
+
+from __future__ import annotations
+
+from collections import Counter
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from alanet.notes import Notes
+from alanet.video.input.decode import decode
+from alanet.video.input.deinterlace import judge
+from alanet.video.input.probe import probe
+from tests.support.media import make_video
+
+F = Fraction
+FRAMES = 14
+
+
+def pan(i: int, width: int = 128, height: int = 96) -> np.ndarray:
+    """A still that moves 2 pixels to the left each moment."""
+    blocks = np.random.default_rng(0).integers(0, 255, (height // 8, width // 4, 3)).astype(np.uint8)
+    return blocks.repeat(8, axis=0).repeat(8, axis=1)[:, 2 * i : 2 * i + width]
+
+
+def woven(order: str) -> list[np.ndarray]:
+    """Frames whose earlier field is pan(2i) and whose later one pan(2i + 1)."""
+    frames = [pan(2 * i).copy() for i in range(FRAMES)]
+    for i, frame in enumerate(frames):
+        late = 1 if order == "tff" else 0
+        frame[late::2] = pan(2 * i + 1)[late::2]
+    return frames
+
+
+def luma(pixels: np.ndarray) -> np.ndarray:
+    return (pixels.astype(float) @ np.array([0.299, 0.587, 0.114]))[8:-8, 8:-8]
+
+
+@pytest.mark.parametrize("order", ["tff", "bff"])
+@pytest.mark.parametrize("flagged", [True, False])
+def test_interlaced_video_is_seen_and_one_progressive_frame_made_of_each(
+    tmp_path: Path, order: str, flagged: bool
+) -> None:
+    path = make_video(
+        tmp_path / "a.mp4",
+        frames=woven(order),
+        rate=25,
+        pix_fmt="yuv422p",
+        interlaced=order if flagged else None,
+        options={"crf": "4"},
+    )
+    info, notes = probe(path), Notes()
+    assert info.interlaced
+    assert info.field_order == order
+    frames = list(decode(info, notes=notes))
+    assert [frame.time for frame in frames] == [F(i, 25) for i in range(FRAMES)]
+    assert {frame.duration for frame in frames} == {F(1, 25)}
+    assert any("interlaced" in line for line in notes.warnings)
+    for i in (0, 6, FRAMES - 1):
+        first, second = (np.abs(luma(frames[i].pixels) - luma(pan(2 * i + k))).mean() for k in (0, 1))
+        assert first < 0.6 * second  # the earlier field is the moment shown
+        assert frames[i].source is not None
+        assert not frames[i].source.interlaced_frame
+
+
+@pytest.mark.parametrize("container", ["a.mp4", "a.mkv"])
+@pytest.mark.parametrize("flagged", [True, False])
+def test_progressive_video_is_left_alone_even_where_it_is_flagged_interlaced(
+    tmp_path: Path, container: str, flagged: bool
+) -> None:
+    frames = [pan(2 * i) for i in range(FRAMES)]
+    path = make_video(tmp_path / container, frames=frames, rate=25, interlaced="tff" if flagged else None)
+    assert not probe(path).interlaced
+
+
+def test_off_leaves_the_combs_and_says_so(tmp_path: Path) -> None:
+    path = make_video(
+        tmp_path / "a.mkv", frames=woven("tff"), rate=25, codec="ffv1", pix_fmt="yuv444p", interlaced="tff"
+    )
+    info, notes = probe(path), Notes()
+    frames = list(decode(info, deinterlace="off", notes=notes))
+    assert any("left so" in line for line in notes.warnings)
+    assert np.abs(frames[5].pixels.astype(int) - woven("tff")[5]).max() <= 3
+
+
+def test_on_deinterlaces_what_was_not_seen_to_be_interlaced(tmp_path: Path) -> None:
+    info = probe(make_video(tmp_path / "a.mp4", frames=woven("tff")[:4], rate=25))
+    assert not info.interlaced  # four frames are too few to be sure
+    frames = list(decode(info, deinterlace="on"))
+    assert [frame.time for frame in frames] == [F(i, 25) for i in range(4)]
+    i = 2
+    first, second = (np.abs(luma(frames[i].pixels) - luma(pan(2 * i + k))).mean() for k in (0, 1))
+    assert first < 0.6 * second
+
+
+@pytest.mark.parametrize(
+    ("stated", "seen", "wanted"),
+    [
+        ("progressive", {"progressive": 40}, (False, None)),
+        ("progressive", {"tff": 40}, (True, "tff")),
+        ("progressive", {"tff": 20, "bff": 10, "progressive": 10}, (False, None)),
+        ("tff", {"tff": 5, "flagged": 5}, (True, None)),
+        ("bff", {"undetermined": 40}, (True, "bff")),
+        ("tff", {"progressive": 40, "flagged": 40}, (False, None)),
+        ("tff", {"bff": 40, "flagged": 40}, (True, "bff")),
+        ("tff", {"tff": 20, "flagged": 20, "undetermined": 20}, (True, None)),
+        (None, {"undetermined": 40}, (False, None)),
+    ],
+)
+def test_flags_count_unless_the_picture_is_sure(
+    stated: str | None, seen: dict[str, int], wanted: tuple[bool, str | None]
+) -> None:
+    assert judge(stated, Counter(seen)) == wanted
