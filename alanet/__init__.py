@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from alanet.model.weights import available_models as available_models
     from alanet.model.weights import load_model as load_model
     from alanet.model.weights import save_weights as save_weights
-    from alanet.restoration.restorer import Progress as Progress
-    from alanet.restoration.restorer import RestoreOptions as RestoreOptions
+    from alanet.restoration.options import EncodeOptions as EncodeOptions
+    from alanet.restoration.options import RestoreOptions as RestoreOptions
+    from alanet.restoration.plan import RestoreReport as RestoreReport
+    from alanet.restoration.progress import Progress as Progress
     from alanet.restoration.restorer import Restorer as Restorer
-    from alanet.restoration.restorer import RestoreReport as RestoreReport
-    from alanet.video.output.format import EncodeOptions as EncodeOptions
 
 _HOME = {
     "AlanetError": "alanet.errors",
@@ -44,10 +44,10 @@ _HOME = {
     "available_models": "alanet.model.weights",
     "load_model": "alanet.model.weights",
     "save_weights": "alanet.model.weights",
-    "EncodeOptions": "alanet.video.output.format",
-    "Progress": "alanet.restoration.restorer",
-    "RestoreOptions": "alanet.restoration.restorer",
-    "RestoreReport": "alanet.restoration.restorer",
+    "EncodeOptions": "alanet.restoration.options",
+    "Progress": "alanet.restoration.progress",
+    "RestoreOptions": "alanet.restoration.options",
+    "RestoreReport": "alanet.restoration.plan",
     "Restorer": "alanet.restoration.restorer",
 }
 __all__ = ["__version__", *_HOME]

@@ -41,13 +41,14 @@ from alanet.model.alanet_plus import ALANetPlus
 from alanet.model.cost import count_parameters, stream_cost
 from alanet.model.weights import continuous_models, load_model
 from alanet.notes import Notes
-from alanet.restoration.restorer import RestoreOptions
+from alanet.restoration.options import RestoreOptions
 from alanet.engine.runner import Runner
 from alanet.engine.tiled import AlignedRunner, TiledRunner, exact_halo, tiled
 from alanet.video.output.codecs import CODECS
 from alanet.video.input.decode import decode
 from alanet.video.output.disk import picture_bytes
-from alanet.restoration.writer import open_writer, plan_output
+from alanet.restoration.writer import open_writer
+from alanet.video.output.format import plan_output
 from alanet.video.input.probe import probe
 
 

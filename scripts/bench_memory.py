@@ -16,7 +16,8 @@ from benching import RATE, make_video, restorer, table
 from alanet.errors import ResourceError
 from alanet.frames.tiles import overhead, round_up
 from alanet.engine.memory import ENCODERS, memory_cost, resident_memory
-from alanet.restoration.restorer import Progress, RestoreOptions
+from alanet.restoration.options import RestoreOptions
+from alanet.restoration.progress import Progress
 
 MIB = 2**20
 AHEAD = 48  # restored frames after which x264 holds all that it will

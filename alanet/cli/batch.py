@@ -10,11 +10,11 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alanet.cli.options import Encoding, Network, Reading, Telling, Timing, source_path
+from alanet.cli.options import NetworkOptions, RestoreOptions, Verbosity, source_path
 from alanet.cli.screen import Screen, progress_line
 from alanet.cli.working import Show, working
 from alanet.errors import AlanetError, IncompleteError, InputError, OptionError, OutputError, ResourceError
@@ -23,7 +23,7 @@ from alanet.signals import Terminated, gently
 from alanet.text import count, duration, safe
 
 if TYPE_CHECKING:
-    from alanet.restoration.restorer import Progress
+    from alanet.restoration.progress import Progress
     from alanet.restoration.worker_process import Setup
 
 __all__ = ["restore_many", "table"]
@@ -35,13 +35,10 @@ MOST_WORKERS = 256
 def restore_many(
     source: Path | None,
     output: Path | None,
-    encoding: Encoding,
-    timing: Timing,
-    reading: Reading,
-    network: Network,
-    telling: Telling,
+    options: RestoreOptions,
+    network: NetworkOptions,
+    verbosity: Verbosity,
     *,
-    restart: bool,
     recursive: bool,
     workers: int,
 ) -> int:
@@ -49,24 +46,24 @@ def restore_many(
     from alanet.restoration.worker_process import Setup
 
     path = source_path(source)
-    _refuse(path, output, encoding, reading, recursive, workers)
+    _refuse(path, output, options, recursive, workers)
     items, others = [Item(path.name, str(path), output=None if output is None else str(output))], 0
     if recursive:
         assert output is not None, "refused"
         items, others = find_items(path, output)
-    screen = Screen(quiet=telling.quiet)
+    screen = Screen(quiet=verbosity.quiet)
     threads = network.threads or (None if workers == 1 else max(1, _cores() // workers))
-    options = replace(timing.options(reading, encoding.options(threads)), restart=restart)
-    setup = Setup({**network.settings(), "threads": threads}, options, workers, telling.verbose)
+    options = replace(options, encode=replace(options.encode, threads=threads or 0))
+    setup = Setup(replace(network, threads=threads), options, workers, verbosity.verbose)
     if not recursive:
-        return _one(items[0], setup, screen, telling)
+        return _one(items[0], setup, screen, verbosity)
     screen.heading(f"{count(len(items), 'video')} below {path} → {output}")
     outcomes: list[Outcome] = []
 
     def over(outcome: Outcome) -> None:
         outcomes.append(outcome)
         screen.say(line_of(outcome))
-        if telling.json:
+        if verbosity.json:
             print(json.dumps(outcome.to_dict()), flush=True)
 
     try:
@@ -112,17 +109,15 @@ def _close(outcomes: list[Outcome], others: int, screen: Screen) -> int:
     return IncompleteError.exit_code if failed else 0
 
 
-def _refuse(
-    path: Path, output: Path | None, encoding: Encoding, reading: Reading, recursive: bool, workers: int
-) -> None:
+def _refuse(path: Path, output: Path | None, options: RestoreOptions, recursive: bool, workers: int) -> None:
     """What does not go together, before anything is looked at."""
     if not 1 <= workers <= MOST_WORKERS:
         raise OptionError(f"--workers {workers}: give 1 to {MOST_WORKERS} processes")
     if Path("-") in (path, output):
         raise OptionError("--recursive and --workers go with files, not with - (standard input and output)")
-    if encoding.codec == "png":
+    if options.encode.codec == "png":
         raise OptionError("--codec png makes a folder of pictures; leave --recursive and --workers out for it")
-    if not recursive and path.is_dir() and reading.input_rate is None:
+    if not recursive and path.is_dir() and options.input_rate is None:
         raise OptionError(f"{path}: is a folder; give --recursive, or --input-rate where it holds a video's images")
     if not recursive:
         return
@@ -130,11 +125,11 @@ def _refuse(
         raise OptionError(f"{path}: --recursive goes with a folder of videos; leave it out for a file")
     if output is None:
         raise OptionError("--recursive needs a folder for the results; give one with -o")
-    if reading.input_rate is not None:
+    if options.input_rate is not None:
         raise OptionError("--input-rate is for one folder of images; --recursive restores video files, leave one out")
 
 
-def _one(item: Item, setup: Setup, screen: Screen, telling: Telling) -> int:
+def _one(item: Item, setup: Setup, screen: Screen, verbosity: Verbosity) -> int:
     """One video, by several processes."""
     from alanet.restoration.pool import Pool
 
@@ -159,7 +154,7 @@ def _one(item: Item, setup: Setup, screen: Screen, telling: Telling) -> int:
     names = {"kept": "kept", "left_out": "left out", "warnings": "warning"}
     screen.rows([(names[name], line) for name, lines in outcome.notes.items() for line in lines])
     screen.rows([("result", str(outcome.output))])
-    if telling.json:
+    if verbosity.json:
         print(json.dumps(outcome.to_dict()))
     return 0
 
@@ -178,7 +173,7 @@ def _alone(items: list[Item], setup: Setup, screen: Screen, over: Callable[[Outc
     from alanet.restoration.worker import Worker
 
     with screen.waiting("loading the network"):
-        worker = Worker(Restorer(**setup.network), setup.options)
+        worker = Worker(Restorer(**asdict(setup.network)), setup.options)
     with gently(screen.say) as safe_place, working(screen, "restoring") as show:
         for i, item in enumerate(items):
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Group, Parameter
 
-from alanet.cli.options import Encoding, Telling, flag
+from alanet.cli.options import EncodeOptions, Verbosity, flag
 from alanet.cli.screen import Screen
-from alanet.cli.values import parse_ratio, parse_size
 from alanet.cli.working import resumable, working
+from alanet.restoration.values import parse_ratio, parse_size
 from alanet.signals import gently
 from alanet.text import count, duration, rate, size
 
@@ -91,13 +91,13 @@ def build(
     output: Out,
     storing: Storing = Storing(),
     splitting: Splitting = Splitting(),
-    telling: Telling = Telling(),
+    verbosity: Verbosity = Verbosity(),
 ) -> int:
     """Turn a folder of high-rate videos into a training set. Run again, it goes on where it was interrupted."""
     from alanet.data.real.build import plan_build, run_build
     from alanet.notes import Notes
 
-    options, notes, screen = _build_options(storing, splitting), Notes(), Screen(quiet=telling.quiet)
+    options, notes, screen = _build_options(storing, splitting), Notes(), Screen(quiet=verbosity.quiet)
     with screen.waiting("looking into every video"):
         plan = plan_build(folder, output, options, notes)
     screen.heading(f"{folder} → {output}")
@@ -110,7 +110,7 @@ def build(
 
         report = run_build(plan, notes, on_progress=on_progress)
     screen.rows(_built_rows(report))
-    if telling.json:
+    if verbosity.json:
         print(json.dumps(_as_json(report)))
     return 3 if report.manifest.skipped else 0
 
@@ -201,8 +201,8 @@ def blur(
         Path | None, Parameter(name=["--output", "-o"], help="The poor video; by default NAME_poor beside the source.")
     ] = None,
     blurring: Blurring = Blurring(),
-    encoding: Encoding = Encoding(),
-    telling: Telling = Telling(),
+    encoding: EncodeOptions = EncodeOptions(),
+    verbosity: Verbosity = Verbosity(),
 ) -> int:
     """Make a poor low-rate video out of a sharp high-rate one, with its truth and a list of its blurry frames."""
     from alanet.data.demo import BlurOptions, plan_blur, run_blur
@@ -214,8 +214,8 @@ def blur(
         Exposure(blurring.exposure, blurring.period), blurring.probability, blurring.seed, blurring.linear,
         blurring.truth, assumed,
     )  # fmt: skip
-    notes, screen = Notes(), Screen(quiet=telling.quiet)
-    plan = plan_blur(video, output, options, encoding.options(None), notes)
+    notes, screen = Notes(), Screen(quiet=verbosity.quiet)
+    plan = plan_blur(video, output, options, encoding, notes)
     screen.heading(f"{video} → {plan.poor.path}")
     screen.rows([("rate", f"{rate(plan.rate)} → {rate(plan.poor.rate)}, truth {rate(plan.truth.rate)}")])
     with gently() as safe_place, working(screen, "blurring") as show:
@@ -232,7 +232,7 @@ def blur(
     rows += [("warning", line) for line in notes.warnings]
     rows += [("truth", str(report.truth)), ("list", str(report.list)), ("result", str(report.poor))]
     screen.rows(rows)
-    if telling.json:
+    if verbosity.json:
         print(json.dumps({
             "poor": str(report.poor), "truth": str(report.truth), "list": str(report.list), "frames": report.frames,
             "blurred": report.blurred, "truth_frames": report.truth_frames, "warnings": notes.warnings,
@@ -249,13 +249,13 @@ def motion(
     rife_weights: Annotated[Path, Parameter(metavar="FILE", help="Its flownet.pkl.")],
     period: Annotated[int, Parameter(metavar="N", help="Sharp frames from one input frame to the next.")] = 8,
     device: Annotated[str, Parameter(metavar="NAME", help="What RIFE works on.")] = "cpu",
-    telling: Telling = Telling(),
+    verbosity: Verbosity = Verbosity(),
 ) -> int:
     """Estimate how a set's videos move, by RIFE, so that ALANetPlus can learn from it. Run again, it goes on."""
     from alanet.data.real.teacher_flow import estimate_motion
     from alanet.evaluation.baselines import rife_motion
 
-    began, screen = time.monotonic(), Screen(quiet=telling.quiet)
+    began, screen = time.monotonic(), Screen(quiet=verbosity.quiet)
     teacher = rife_motion(rife_module, rife_weights, device=device)
     screen.heading(f"{folder}")
     with resumable(), working(screen, "estimating") as show:
@@ -265,7 +265,7 @@ def motion(
     seconds = time.monotonic() - began
     result = folder / "motion"
     screen.rows([("done", f"{count(pairs, 'pair')} in {duration(seconds)}"), ("result", str(result.absolute()))])
-    if telling.json:
+    if verbosity.json:
         print(json.dumps({"folder": str(result), "pairs": pairs, "seconds": seconds}))
     return 0
 
@@ -293,7 +293,7 @@ def scenes(
     *,
     output: Out,
     rendering: Rendering = Rendering(),
-    telling: Telling = Telling(),
+    verbosity: Verbosity = Verbosity(),
 ) -> int:
     """Render moving scenes out of photographs into a bank to train from. Run again, it goes on or adds scenes."""
     from alanet.data.clips import BankClips, ClipOptions
@@ -303,7 +303,7 @@ def scenes(
     from alanet.data.synthetic.scenes import SceneOptions
     from alanet.frames.exposure import Exposure
 
-    began, screen = time.monotonic(), Screen(quiet=telling.quiet)
+    began, screen = time.monotonic(), Screen(quiet=verbosity.quiet)
     width, height = parse_size(rendering.size)
     frames = Exposure(rendering.longest, rendering.period).needed(rendering.t)
     options = SceneOptions(height, width, frames, rendering.period, rendering.displacement)
@@ -326,6 +326,6 @@ def scenes(
         ("look at", str(sheet.absolute())),
         ("result", str(output.absolute())),
     ])  # fmt: skip
-    if telling.json:
+    if verbosity.json:
         print(json.dumps({"folder": str(output), "sheet": str(sheet), "scenes": len(bank), "seconds": seconds}))
     return 0

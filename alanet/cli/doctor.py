@@ -16,7 +16,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from alanet.cli.options import Report
+from alanet.cli.options import Reporting
 from alanet.cli.screen import Paper
 from alanet.errors import ResourceError
 from alanet.text import count, duration, safe, size
@@ -44,7 +44,7 @@ class Finding:
     good: bool | None = None
 
 
-def doctor(*, report: Report = Report()) -> int:
+def doctor(*, report: Reporting = Reporting()) -> int:
     """Look at this machine: versions, devices, encoders, folders, and a tiny restoration."""
     findings = examine()
     if report.json:

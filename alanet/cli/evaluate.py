@@ -35,4 +35,4 @@ def run_evaluation(
     from alanet.evaluation.report import as_markdown
 
     results = asked.results(videos, asked.methods.all)
-    return asked.report.write(results, as_markdown(results, brief=brief), asked.telling)
+    return asked.report.write(results, as_markdown(results, brief=brief), asked.verbosity)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from alanet.cli.measure import Material, Measuring, Methods, Videos, measured, print_text
-from alanet.cli.options import Telling, flag
+from alanet.cli.options import Verbosity, flag
 from alanet.cli.pages import Into, put_into
 from alanet.cli.screen import Screen
 
@@ -48,20 +48,20 @@ class Report:
         if self.into is not None:
             parse_section(self.into)
 
-    def write(self, results: list[Result], text: str, telling: Telling, *, head: str = "") -> int:
+    def write(self, results: list[Result], text: str, verbosity: Verbosity, *, head: str = "") -> int:
         """`text`: Markdown for the terminal and the section, in which it stands a heading lower; `head`: what comes
         before the results in the file."""
         from alanet.evaluation.report import write_report
         from alanet.evaluation.result import to_json
 
-        if telling.json:
+        if verbosity.json:
             sys.stdout.write(to_json(results))
         else:
             print_text(text)
         put_into(self.into, re.sub("^## ", "### ", text, flags=re.MULTILINE))
         if self.output is not None:
             paths = write_report(results, self.output, head=head, overwrite=self.overwrite)
-            Screen(quiet=telling.quiet).rows([("result", str(path.absolute())) for path in paths])
+            Screen(quiet=verbosity.quiet).rows([("result", str(path.absolute())) for path in paths])
         return 0
 
 
@@ -74,13 +74,13 @@ class Asked:
     methods: Methods = field(default_factory=Methods)
     measuring: Measuring = field(default_factory=Measuring)
     report: Report = field(default_factory=Report)
-    telling: Telling = field(default_factory=Telling)
+    verbosity: Verbosity = field(default_factory=Verbosity)
 
     def results(self, videos: tuple[Videos, ...], gather: Callable[[], list[Method]]) -> list[Result]:
         """Everything measured; what can be refused is refused before hours of work. `gather` makes the methods."""
         self.material.check(videos)
         self.measuring.protocols()
         self.report.check()
-        screen = Screen(quiet=self.telling.quiet)
+        screen = Screen(quiet=self.verbosity.quiet)
         footage = partial(self.material.footage, videos)
         return measured(footage, gather(), self.measuring, self.methods.machine(), screen)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from alanet.cli.options import RESULT, Telling, flag
+from alanet.cli.options import RESULT, Verbosity, flag
 from alanet.cli.screen import Screen
 from alanet.text import duration
 
@@ -25,7 +25,7 @@ def finish(
         flag(["--discard"], "Then remove what is kept of the run, which cannot go on afterwards."),
         Parameter(group=RESULT),
     ] = False,
-    telling: Telling = Telling(),
+    verbosity: Verbosity = Verbosity(),
 ) -> int:
     """Make a playable file of what an interrupted run has finished, with the sound up to there.
 
@@ -34,13 +34,13 @@ def finish(
     from alanet.restoration.finish import finish as join
 
     done = join(output, overwrite=overwrite, discard=discard)
-    screen = Screen(quiet=telling.quiet)
+    screen = Screen(quiet=verbosity.quiet)
     rows = [("done", f"{duration(float(done.seconds))}, {done.frames:,} restored frames")]
     rows += [("kept", line) for line in done.notes.kept]
     rows += [("left out", line) for line in done.notes.left_out]
     rows += [("warning", line) for line in done.notes.warnings]
     screen.rows([*rows, ("result", str(done.output))])
-    if telling.json:
+    if verbosity.json:
         said = {"output": str(done.output), "frames": done.frames, "seconds": float(done.seconds)}
         print(json.dumps({**said, "warnings": done.notes.warnings}))
     return 0

@@ -5,14 +5,23 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from rich.text import Text
 
-from alanet.cli.options import Network, Reading, Report, Source, flag, source_path
+from alanet.cli.options import (
+    NetworkOptions,
+    ReadOptions,
+    Reporting,
+    RestoreOptions,
+    Source,
+    flag,
+    restorer_of,
+    source_path,
+)
 from alanet.cli.screen import Paper, Screen, is_plain, page
 from alanet.restoration.summary import describe, estimate
 from alanet.text import bars, clock, count, marks, rate, ruler, safe, size
@@ -61,15 +70,15 @@ def info(
     /,
     *,
     quick: Quick = False,
-    reading: Reading = Reading(),
-    network: Network = Network(),
-    report: Report = Report(),
+    reading: ReadOptions = ReadOptions(),
+    network: NetworkOptions = NetworkOptions(),
+    report: Reporting = Reporting(),
 ) -> int:
     """Show what a video is: rate, colour, streams, cuts, where it is blurry, how long restoring it would take."""
     from alanet.video.input.probe import probe
 
     path = source_path(source)
-    video = probe(path, input_rate=reading.rate)
+    video = probe(path, input_rate=reading.input_rate)
     found, seconds = None, None
     if not quick:
         with Screen().waiting("looking at every frame"):
@@ -121,7 +130,7 @@ def analyse(
     return found
 
 
-def _examined(video: VideoInfo, reading: Reading) -> Iterable[tuple[Frame, Scores, bool]]:
+def _examined(video: VideoInfo, reading: ReadOptions) -> Iterable[tuple[Frame, Scores, bool]]:
     from alanet.frames.cuts import find_cuts
     from alanet.video.input.decode import decode
     from alanet.video.input.scores import scored
@@ -130,11 +139,11 @@ def _examined(video: VideoInfo, reading: Reading) -> Iterable[tuple[Frame, Score
     return examined if reading.cuts == "auto" else ((frame, scores, False) for frame, scores, _ in examined)
 
 
-def _judge(video: VideoInfo, network: Network) -> tuple[Judge | None, int]:
+def _judge(video: VideoInfo, network: NetworkOptions) -> tuple[Judge | None, int]:
     """What a network that is named thinks of a frame, and of which frames: all of a short video, else one a bar."""
     if network.model is None:
         return None, 1
-    runner = network.restorer().runner
+    runner = restorer_of(network).runner
     frames = video.frame_count or (round(video.duration * video.rate) if video.duration else 0)
     every = max(1, frames // TRACK)
     return _Opinions(runner) if runner.judges else None, every
@@ -157,13 +166,11 @@ class _Opinions:
         return self.runner.judge(window, 1, {0: self.runner.relate(window[0], window[1])} if 0 in window else {})
 
 
-def _estimate(path: Path, reading: Reading, network: Network) -> float | None:
+def _estimate(path: Path, reading: ReadOptions, network: NetworkOptions) -> float | None:
     """Seconds; planned as if the result went to a folder of its own, so that an earlier result is no obstacle."""
-    from alanet.restoration.restorer import RestoreOptions
-
-    options = RestoreOptions(deinterlace=reading.deinterlace, cuts=reading.cuts == "auto", input_rate=reading.rate)
+    options = RestoreOptions(**asdict(reading))
     with tempfile.TemporaryDirectory(prefix="alanet-") as folder:
-        seconds: float | None = network.restorer().plan(path, Path(folder) / "estimate.mkv", options).seconds
+        seconds: float | None = restorer_of(network).plan(path, Path(folder) / "estimate.mkv", options).seconds
     return seconds
 
 

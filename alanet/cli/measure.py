@@ -13,9 +13,9 @@ from cyclopts import Group, Parameter
 
 from alanet.cli.options import flag
 from alanet.cli.screen import Screen
-from alanet.cli.values import parse_ratio
 from alanet.cli.working import working
 from alanet.errors import DataError, MediaError, OptionError, WeightsError
+from alanet.restoration.values import parse_ratio
 from alanet.text import count, safe
 
 if TYPE_CHECKING:

@@ -8,14 +8,14 @@ from dataclasses import asdict
 from rich.table import Table
 from rich.text import Text
 
-from alanet.cli.options import Report
+from alanet.cli.options import Reporting
 from alanet.cli.screen import Paper, page
 from alanet.text import size
 
 __all__ = ["models"]
 
 
-def models(*, report: Report = Report()) -> int:
+def models(*, report: Reporting = Reporting()) -> int:
     """List the networks that come with the package: for what, how large, how good."""
     from alanet.model.weights import available_models
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from itertools import chain, pairwise
 from pathlib import Path
@@ -15,10 +15,20 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 from cyclopts import Parameter
 
-from alanet.cli.options import RESULT, Network, Reading, Source, Telling, flag, source_path
+from alanet.cli.options import (
+    RESULT,
+    NetworkOptions,
+    ReadOptions,
+    RestoreOptions,
+    Source,
+    Verbosity,
+    flag,
+    restorer_of,
+    source_path,
+)
 from alanet.cli.screen import Screen
-from alanet.cli.values import parse_moment
 from alanet.errors import OptionError, OutputError
+from alanet.restoration.values import parse_moment
 from alanet.signals import gently
 
 if TYPE_CHECKING:
@@ -63,9 +73,9 @@ def preview(
     /,
     *,
     sheet: Sheet = Sheet(),
-    reading: Reading = Reading(),
-    network: Network = Network(),
-    telling: Telling = Telling(),
+    reading: ReadOptions = ReadOptions(),
+    network: NetworkOptions = NetworkOptions(),
+    verbosity: Verbosity = Verbosity(),
 ) -> int:
     """Write one moment as a picture: before | after | difference; or a short video side by side."""
     from alanet.video.input.probe import probe
@@ -75,18 +85,18 @@ def preview(
         raise OptionError(
             "a preview looks at one place of a video, which standard input cannot be asked for; give a file"
         )
-    info = probe(path, input_rate=reading.rate)
+    info = probe(path, input_rate=reading.input_rate)
     at = _moment(sheet.at, info)
     folder = Path.cwd() if source is None else path.absolute().parent
     target = sheet.output or folder / f"{path.stem}_preview{'.mp4' if sheet.video else '.png'}"
     _check_target(target, path, sheet)
-    screen = Screen(quiet=telling.quiet)
+    screen = Screen(quiet=verbosity.quiet)
     moving = _animation if target.suffix.lower() == ANIMATED else _video
     make = moving if sheet.video else _picture
     with screen.waiting("restoring"):
-        rows = make(network.restorer(), info, at, target, sheet, reading)
+        rows = make(restorer_of(network), info, at, target, sheet, reading)
     screen.rows([*rows, ("result", str(target.absolute()))])
-    if telling.json:
+    if verbosity.json:
         print(json.dumps({"output": str(target.absolute()), "time": float(at)}))
     return 0
 
@@ -120,21 +130,18 @@ def _check_target(target: Path, source: Path, sheet: Sheet) -> None:
 
 
 def _pairs(
-    restorer: Restorer, info: VideoInfo, start: Fraction, end: Fraction, reading: Reading
+    restorer: Restorer, info: VideoInfo, start: Fraction, end: Fraction, reading: ReadOptions
 ) -> Iterator[tuple[Frame, Frame]]:
-    from alanet.restoration.restorer import RestoreOptions
     from alanet.video.input.decode import decode
 
     begin = start if start > info.start else None
-    options = RestoreOptions(
-        start=begin, end=end, deinterlace=reading.deinterlace, cuts=reading.cuts == "auto", input_rate=reading.rate
-    )
+    options = RestoreOptions(start=begin, end=end, **asdict(reading))
     inputs = decode(info, start=begin, end=end, deinterlace=reading.deinterlace)
     return pairs_of(inputs, restorer.frames(info.path, options))
 
 
 def _picture(
-    restorer: Restorer, info: VideoInfo, at: Fraction, target: Path, sheet: Sheet, reading: Reading
+    restorer: Restorer, info: VideoInfo, at: Fraction, target: Path, sheet: Sheet, reading: ReadOptions
 ) -> list[tuple[str, str]]:
     """Writes the picture of one moment, whole or not at all."""
     from PIL import Image
@@ -165,11 +172,13 @@ def _picture(
 
 
 def _video(
-    restorer: Restorer, info: VideoInfo, at: Fraction, target: Path, sheet: Sheet, reading: Reading
+    restorer: Restorer, info: VideoInfo, at: Fraction, target: Path, sheet: Sheet, reading: ReadOptions
 ) -> list[tuple[str, str]]:
     """Writes some seconds with the input on the left and the result on the right, and their sound."""
     from alanet.notes import Notes
-    from alanet.restoration.writer import EncodeOptions, open_writer, plan_output
+    from alanet.restoration.options import EncodeOptions
+    from alanet.restoration.writer import open_writer
+    from alanet.video.output.format import plan_output
 
     end = at + Fraction(sheet.seconds)
     joined = _joined(_pairs(restorer, info, at, end, reading), info)
@@ -185,7 +194,7 @@ def _video(
 
 
 def _animation(
-    restorer: Restorer, info: VideoInfo, at: Fraction, target: Path, sheet: Sheet, reading: Reading
+    restorer: Restorer, info: VideoInfo, at: Fraction, target: Path, sheet: Sheet, reading: ReadOptions
 ) -> list[tuple[str, str]]:
     """The same as an animated WebP, without sound; each half `WIDEST` at most."""
     from PIL import Image

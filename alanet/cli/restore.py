@@ -14,14 +14,13 @@ from cyclopts import Parameter
 from alanet.cli.options import (
     NETWORK,
     RESULT,
-    Encoding,
-    Network,
+    NetworkOptions,
     Output,
-    Reading,
+    RestoreOptions,
     Source,
-    Telling,
-    Timing,
+    Verbosity,
     flag,
+    restorer_of,
     source_path,
 )
 from alanet.cli.screen import Screen
@@ -30,25 +29,15 @@ from alanet.restoration.summary import closing_rows, named, opening_rows
 from alanet.signals import Terminated, gently
 
 if TYPE_CHECKING:
-    from alanet.restoration.restorer import Progress, RestorePlan, Restorer, RestoreReport
+    from alanet.restoration.plan import RestorePlan, RestoreReport
+    from alanet.restoration.progress import Progress
+    from alanet.restoration.restorer import Restorer
 
 __all__ = ["restore"]
 
-Restart = Annotated[
-    bool,
-    Parameter(
-        name=["--restart"],
-        negative="",
-        show_default=False,
-        group=RESULT,
-        help="Begin anew, where an interrupted run would be gone on with.",
-    ),
-]
-
-
 Recursive = Annotated[
     bool,
-    flag(["--recursive"], "Restore the videos below a folder into the folder of -o, but those that are done."),
+    flag(["--recursive"], "Restore all videos of a folder into the folder of -o. Finished ones are skipped."),
     Parameter(group=RESULT),
 ]
 Workers = Annotated[
@@ -57,7 +46,7 @@ Workers = Annotated[
         name=["--workers"],
         metavar="N",
         group=NETWORK,
-        help="Processes that share the work, a long video's too; they share the cores, the memory and the GPUs.",
+        help="Number of processes. They share one long video too, and the cores, the memory and the GPUs.",
     ),
 ]
 
@@ -67,49 +56,45 @@ def restore(
     /,
     *,
     output: Output = None,
-    encoding: Encoding = Encoding(),
-    timing: Timing = Timing(),
-    reading: Reading = Reading(),
-    network: Network = Network(),
-    telling: Telling = Telling(),
-    restart: Restart = False,
+    options: RestoreOptions = RestoreOptions(),
+    network: NetworkOptions = NetworkOptions(),
+    verbosity: Verbosity = Verbosity(),
     recursive: Recursive = False,
     workers: Workers = 1,
 ) -> int:
     """Turn a poor video into a sharp one at twice the frame rate.
 
-    Without a video, the bundled sample is restored into the current folder. After an interruption the same command
-    goes on with what is finished.
+    Without a video, the bundled sample is restored into the current folder. After an interruption, the same command
+    resumes after the finished part.
     """
     if recursive or workers != 1:
         from alanet.cli.batch import restore_many
 
-        how = (encoding, timing, reading, network, telling)
-        return restore_many(source, output, *how, restart=restart, recursive=recursive, workers=workers)
-    if output == Path("-") and telling.json:
+        return restore_many(source, output, options, network, verbosity, recursive=recursive, workers=workers)
+    if output == Path("-") and verbosity.json:
         raise OptionError("--json and the output - both need standard output; write the video to a file")
     if output == Path("-") and sys.stdout.isatty():
         raise OptionError(
             "standard output is a terminal, which shows no video; send it on: alanet restore ... -o - | PLAYER -"
         )
     path = source_path(source)
-    if path.is_dir() and reading.input_rate is None:
+    if path.is_dir() and options.input_rate is None:
         raise OptionError(
             f"{path}: is a folder; give --recursive and -o OUT to restore the videos below it, or --input-rate RATE "
             "where it holds the images of one"
         )
     if source is None and output is None:
         output = free_path(Path.cwd() / f"{path.stem}_x2{path.suffix}")
-    screen = Screen(quiet=telling.quiet)
-    options = replace(timing.options(reading, encoding.options(network.threads)), restart=restart)
+    screen = Screen(quiet=verbosity.quiet)
+    options = replace(options, encode=replace(options.encode, threads=network.threads or 0))
     with screen.waiting("loading the network"):
-        restorer = network.restorer()
+        restorer = restorer_of(network)
         plan = restorer.plan(path, output, options)
     screen.heading(f"{named(path, 'standard input')} → {named(plan.output.path, 'standard output')}")
     screen.rows(opening_rows(plan, f"{restorer.model_name} on {restorer.device}, {plan.precision}"))
     report = _run(restorer, plan, screen)
     screen.rows(closing_rows(report))
-    if telling.json:
+    if verbosity.json:
         print(json.dumps(report.to_dict()))
     return 0
 

@@ -21,7 +21,7 @@ from rich.text import Text
 from alanet.text import SafeFormatter, clock, count, safe
 
 if TYPE_CHECKING:
-    from alanet.restoration.restorer import Progress
+    from alanet.restoration.progress import Progress
 
 __all__ = ["Paper", "Screen", "is_plain", "page", "progress_line", "show_logging", "time_left"]
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Group, Parameter
 
 from alanet.cli.measure import Material, Videos, print_text, weights_in
-from alanet.cli.options import Telling, flag
+from alanet.cli.options import Verbosity, flag
 from alanet.cli.pages import Into, put_into
 from alanet.cli.screen import Screen
 from alanet.cli.working import working
@@ -51,7 +51,7 @@ def sharpness(
     device: Annotated[
         Literal["auto", "cpu", "cuda", "mps"], Parameter(group=THRESHOLD, help="Where the network runs.")
     ] = "auto",
-    telling: Telling = Telling(),
+    verbosity: Verbosity = Verbosity(),
 ) -> int:
     """Which frames a network judges sharp, by threshold; and choose the lowest that passes few blurry ones."""
     from alanet.engine.runner import pick_device
@@ -69,7 +69,7 @@ def sharpness(
     network = load_model(model if model in available_models() else weights_in(Path(model)))
     runner = judging_runner(network, pick_device(device))
     assert isinstance(network, ALANetPlus)
-    screen, notes = Screen(quiet=telling.quiet), Notes()
+    screen, notes = Screen(quiet=verbosity.quiet), Notes()
     judged: list[Judgement] = []
     with working(screen, "judging frames") as show:
         for one in _judged(runner, videos, material, notes):
@@ -84,7 +84,7 @@ def sharpness(
         rows.append(("result", str(write.absolute())))
     screen.rows([*rows, ("chosen", f"{chosen:.5g}: at most {most:.1%} of the blurry frames pass, by {truth}")])
     put_into(into, as_markdown(judged, current, chosen))
-    if telling.json:
+    if verbosity.json:
         sys.stdout.write(json.dumps(as_plain(judged, current, chosen)) + "\n")
     else:
         print_text(as_markdown(judged, current, chosen))

@@ -17,7 +17,7 @@ from cyclopts import Parameter
 
 from alanet.cli.evaluation_options import Asked, Overwrite
 from alanet.cli.measure import Material, Measuring, Methods, Videos, parse_time
-from alanet.cli.options import Telling
+from alanet.cli.options import Verbosity
 from alanet.cli.screen import Screen
 from alanet.errors import DataError, OptionError
 
@@ -97,7 +97,7 @@ def strips(
     methods: Methods = Methods(),
     measuring: Measuring = Measuring(),
     overwrite: Overwrite = False,
-    telling: Telling = Telling(),
+    verbosity: Verbosity = Verbosity(),
 ) -> int:
     """Figure 4: what each method makes of a stretch of time, a row a method, a column a time."""
     from alanet.evaluation.figures import strips as draw
@@ -109,7 +109,7 @@ def strips(
     material.check(videos)
     shown, start = _restored(partial(material.footage, videos), methods, measuring, (first, first + inputs - 1))
     times = [time for time in shown.trial.times if first <= time + start <= first + inputs - 1]
-    return _save(draw(shown, times, part, zoom=zoom), output, overwrite, telling)
+    return _save(draw(shown, times, part, zoom=zoom), output, overwrite, verbosity)
 
 
 def crops(
@@ -124,7 +124,7 @@ def crops(
     methods: Methods = Methods(),
     measuring: Measuring = Measuring(),
     overwrite: Overwrite = False,
-    telling: Telling = Telling(),
+    verbosity: Verbosity = Verbosity(),
 ) -> int:
     """Figure 5: a part of one restored frame by each method, its error map under it, and a colour bar."""
     from alanet.evaluation.figures import crops as draw
@@ -136,7 +136,7 @@ def crops(
     _refuse_existing(output, overwrite)
     material.check(videos)
     shown, start = _restored(partial(material.footage, videos), methods, measuring, span)
-    return _save(draw(shown, at - start, part, zoom=zoom), output, overwrite, telling)
+    return _save(draw(shown, at - start, part, zoom=zoom), output, overwrite, verbosity)
 
 
 # --- tables -----------------------------------------------------------------------------------------------------------
@@ -157,7 +157,7 @@ def _stored(videos: tuple[Path, ...]) -> list[Result] | None:
 def _written(pages: Sequence[tuple[str, str]], results: list[Result], asked: Asked) -> int:
     """`pages`: what each is headed by in a report, and its Markdown."""
     head = "".join(f"# {title}\n\n{text}\n" for title, text in pages)
-    return asked.report.write(results, "\n".join(text for _, text in pages), asked.telling, head=head)
+    return asked.report.write(results, "\n".join(text for _, text in pages), asked.verbosity, head=head)
 
 
 def _page(table: str, result: Result) -> str:
@@ -263,11 +263,11 @@ def _box(text: str | None) -> Box | None:
     return Box(*map(int, found.groups()))
 
 
-def _save(picture: npt.NDArray[np.uint8], output: Path, overwrite: bool, telling: Telling) -> int:
+def _save(picture: npt.NDArray[np.uint8], output: Path, overwrite: bool, verbosity: Verbosity) -> int:
     from alanet.evaluation.figures import save_png
 
     path = save_png(output, picture, overwrite=overwrite)
-    Screen(quiet=telling.quiet).rows([("result", str(path.absolute()))])
-    if telling.json:
+    Screen(quiet=verbosity.quiet).rows([("result", str(path.absolute()))])
+    if verbosity.json:
         print(json.dumps({"picture": str(path)}))
     return 0

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Group, Parameter
 
-from alanet.cli.options import Telling, flag
+from alanet.cli.options import Verbosity, flag
 from alanet.cli.pages import Into, put_into
 from alanet.cli.screen import Screen
 from alanet.cli.training_progress import following, warnings_on
@@ -153,7 +153,7 @@ def run_training(
     shape: Shape = Shape(),
     training: Training = Training(),
     machine: Machine = Machine(),
-    telling: Telling = Telling(),
+    verbosity: Verbosity = Verbosity(),
 ) -> int:
     """Train a network on real videos, rendered scenes or photographs. The same command goes on with a run."""
     from alanet.training import distributed
@@ -165,9 +165,9 @@ def run_training(
     whole = run_config(joined(read_config(config) if config else {}, values))
     _use_threads(machine.threads)
     chief = os.environ.get("RANK", "0") == "0"
-    screen = Screen(quiet=telling.quiet or not chief)
+    screen = Screen(quiet=verbosity.quiet or not chief)
     try:
-        with warnings_on(screen, telling.verbose):
+        with warnings_on(screen, verbosity.verbose):
             with screen.waiting("opening the data"):
                 run = prepare(whole, machine.device)
             _announce(screen, run, output)
@@ -176,7 +176,7 @@ def run_training(
     finally:
         distributed.leave()
     if chief:
-        _conclude(screen, report, output, telling.json)
+        _conclude(screen, report, output, verbosity.json)
     return distributed.end(128 + report.interrupted if report.interrupted else 0)
 
 
@@ -190,7 +190,7 @@ def ship(
     ] = None,
     full: Annotated[bool, flag(["--full"], "Keep 32-bit values; by default they are rounded to 16 bits.")] = False,
     overwrite: Annotated[bool, flag(["--overwrite"], "Replace an existing file.")] = False,
-    telling: Telling = Telling(),
+    verbosity: Verbosity = Verbosity(),
 ) -> int:
     """Write the weights of a run (its newest checkpoint, the running mean) as the file that --model takes."""
     from alanet.errors import OutputError
@@ -202,9 +202,9 @@ def ship(
         raise OutputError(f"{path}: exists already; --overwrite replaces it")
     digest = write(folder, path, half=not full)
     weight = path.stat().st_size
-    screen = Screen(quiet=telling.quiet)
+    screen = Screen(quiet=verbosity.quiet)
     screen.rows([("size", size(weight)), ("sha256", digest), ("result", str(path.absolute()))])
-    if telling.json:
+    if verbosity.json:
         print(json.dumps({"weights": str(path), "sha256": digest, "bytes": weight}))
     return 0
 
@@ -213,7 +213,7 @@ def ship(
 def log(
     *folders: Annotated[Path, Parameter(name="FOLDER", help="Of runs: what alanet train -o wrote.")],
     into: Into = None,
-    telling: Telling = Telling(),
+    verbosity: Verbosity = Verbosity(),
 ) -> int:
     """What runs were and how far they came: network, data, minutes, clips, and gains at their best validation."""
     from alanet.errors import OptionError
@@ -223,7 +223,7 @@ def log(
         raise OptionError("no run was given; give the folders that alanet train -o wrote")
     runs = [summarize(folder) for folder in folders]
     put_into(into, runs_table(runs))
-    print(json.dumps([asdict(run) for run in runs]) if telling.json else runs_table(runs))
+    print(json.dumps([asdict(run) for run in runs]) if verbosity.json else runs_table(runs))
     return 0
 
 

@@ -29,10 +29,12 @@ from alanet.frames.exposure import Exposure, draw_blurred
 from alanet.frames.frame import Frame, Pixels, VideoInfo
 from alanet.frames.timing import Factor
 from alanet.notes import Notes
-from alanet.restoration.writer import EncodeOptions, OutputPlan, VideoWriter, open_writer, plan_output, writing
+from alanet.restoration.options import EncodeOptions
+from alanet.restoration.writer import VideoWriter, open_writer, writing
 from alanet.video.input.decode import decode
 from alanet.video.input.probe import probe
 from alanet.video.input.scores import scored
+from alanet.video.output.format import OutputPlan, plan_output
 
 __all__ = ["BlurOptions", "BlurPlan", "BlurReport", "blur_video", "plan_blur", "run_blur"]
 

@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from alanet.errors import OptionError
 from alanet.files import FINISHED, lock_folder
 from alanet.frames.timing import parse_rate
 from alanet.notes import Notes
 from alanet.restoration.job import Job, describe_input, read_job, verified
-from alanet.restoration.writer import EncodeOptions, OutputPlan, plan_output, put_in_place, writing
+from alanet.restoration.options import EncodeOptions, flag_of
+from alanet.restoration.writer import put_in_place, writing
 from alanet.video.input.probe import probe
 from alanet.video.output.destination import work_folder
+from alanet.video.output.format import OutputPlan, plan_output
 from alanet.video.output.mux import mux
 
 __all__ = ["Finished", "finish"]
@@ -72,14 +75,8 @@ def _plan(path: Path, job: Job, overwrite: bool, notes: Notes) -> OutputPlan:
     info = probe(job.source, input_rate=_fraction(asked["--input-rate"]))
     if describe_input(info) != job.input:
         raise OptionError(f"{job.source}: has changed since {path.name} was begun; its sound may not fit any more")
-    encode = EncodeOptions(
-        codec=asked["--codec"],
-        crf=asked["--crf"],
-        preset=asked["--preset"],
-        compatible=asked["--compatible"],
-        threads=asked["encoder threads"],
-        overwrite=overwrite,
-    )
+    given: dict[str, Any] = {option.name: asked.get(flag_of(option)) for option in fields(EncodeOptions)}
+    encode = EncodeOptions(**{**given, "overwrite": overwrite})
     rate = replace(parse_rate(asked["--fps"]), slow=asked.get("--slow", 1))
     return plan_output(info, path, encode, notes, schedule=rate)
 

@@ -6,47 +6,22 @@ refused has been; `Restorer.run` gives a `RestoreReport`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from alanet.errors import OptionError
 from alanet.frames.frame import VideoInfo
 from alanet.frames.tiles import Tile
-from alanet.frames.timing import Factor, Schedule, Tail, TargetRate
+from alanet.frames.timing import Schedule, TargetRate
 from alanet.notes import Notes
 from alanet.restoration.job import Job
-from alanet.video.output.format import EncodeOptions, OutputPlan
+from alanet.restoration.options import RestoreOptions
+from alanet.video.output.format import OutputPlan
 
-__all__ = ["SEGMENT", "RestoreOptions", "RestorePlan", "RestoreReport", "nothing_shown", "stated_frames", "suffix_of"]
+__all__ = ["SEGMENT", "RestorePlan", "RestoreReport", "nothing_shown", "stated_frames", "suffix_of"]
 
 SEGMENT = Fraction(4)  # seconds of the result at most. Encoders place key frames about as far apart by themselves
-
-
-@dataclass(frozen=True, slots=True)
-class RestoreOptions:
-    """How one video is restored."""
-
-    rate: Schedule = field(default_factory=lambda: Factor(2))
-    tail: Tail = "hold"  # 2N frames, the last one repeated; "drop": 2N - 1, the last one shown longer
-    start: Fraction | None = None  # seconds; None: from the first frame
-    end: Fraction | None = None  # seconds; None: to the last frame
-    deinterlace: Literal["auto", "on", "off"] = "auto"
-    cuts: bool = True  # look for cuts, and interpolate nothing across one
-    strength: float = 1.0  # share of the restored frame at an input frame's own time; 0: that frame, untouched
-    input_rate: Fraction | None = None  # frames a second, for a folder of images
-    encode: EncodeOptions = field(default_factory=EncodeOptions)
-    restart: bool = False  # what an interrupted run has finished is thrown away, not gone on with
-
-    def __post_init__(self) -> None:
-        if self.tail not in ("hold", "drop"):
-            raise OptionError(f"tail {self.tail!r} is not one of hold, drop")
-        if self.deinterlace not in ("auto", "on", "off"):
-            raise OptionError(f"deinterlace {self.deinterlace!r} is not one of auto, on, off")
-        check_strength(self.strength)
-        if self.start is not None and self.end is not None and self.start >= self.end:
-            raise OptionError(f"start {float(self.start):g} s is not before end {float(self.end):g} s")
 
 
 @dataclass(frozen=True)
@@ -71,7 +46,7 @@ class RestorePlan:
         """Restored frames, by what the file states."""
         if self.frames_in is None:
             return None
-        return round(self.frames_in * self.rate * self.options.rate.slow / self.info.rate)
+        return round(self.frames_in * self.rate * self.options.schedule.slow / self.info.rate)
 
 
 @dataclass(frozen=True)
@@ -100,12 +75,6 @@ class RestoreReport:
         notes = {"kept": self.notes.kept, "left_out": self.notes.left_out, "warnings": self.notes.warnings}
         plain = {key: value for key, value in vars(self).items() if key not in ("notes", "output")}
         return {"output": str(self.output), **plain, **notes}
-
-
-def check_strength(strength: float) -> None:
-    """OptionError unless it is a share."""
-    if not 0 <= strength <= 1:
-        raise OptionError(f"strength {strength} is not a number from 0 (input frames untouched) to 1 (as restored)")
 
 
 def suffix_of(rate: Schedule) -> str:

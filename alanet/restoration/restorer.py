@@ -35,7 +35,8 @@ from alanet.model.alanet_plus import ALANetPlus
 from alanet.model.cost import stream_cost
 from alanet.model.weights import continuous_models, default_model, load_model
 from alanet.notes import Notes
-from alanet.restoration.plan import RestoreOptions, RestorePlan, RestoreReport, nothing_shown, stated_frames, suffix_of
+from alanet.restoration.options import RestoreOptions
+from alanet.restoration.plan import RestorePlan, RestoreReport, nothing_shown, stated_frames, suffix_of
 from alanet.restoration.progress import Going, Passing, Progress
 from alanet.restoration.resume import earlier_job, job_for, segment_length, segment_of, tiles_of, weights_digest
 from alanet.restoration.writer import open_writer
@@ -45,7 +46,7 @@ from alanet.video.input.scores import scored
 from alanet.video.output.disk import check_room
 from alanet.video.output.format import plan_output
 
-__all__ = ["Progress", "RestoreOptions", "RestorePlan", "RestoreReport", "Restorer"]
+__all__ = ["Restorer"]
 
 
 class Restorer:
@@ -123,26 +124,30 @@ class Restorer:
         options = options or RestoreOptions()
         notes = Notes()
         info = probe(source, input_rate=options.input_rate)
-        self._check_times(options.rate, info.rate)
+        self._check_times(options.schedule, info.rate)
         output = None if output is None else Path(output)
-        suffix = suffix_of(options.rate)
-        target = plan_output(info, output, options.encode, notes, suffix=suffix, schedule=options.rate, folder=folder)
+        suffix = suffix_of(options.schedule)
+        target = plan_output(
+            info, output, options.encode, notes, suffix=suffix, schedule=options.schedule, folder=folder
+        )
         tiles = tuple(plan_tiles_for(self.runner, info, self.memory, self.tile_mode, target))
         precision, done = self.precision, 0
-        rate, each = output_rate(options.rate, info.rate), self._seconds_a_frame(info, options.rate, tiles)
-        segment = segment_length(rate, each * float(info.rate) / options.rate.slow)
+        rate, each = output_rate(options.schedule, info.rate), self._seconds_a_frame(info, options.schedule, tiles)
+        segment = segment_length(rate, each * float(info.rate) / options.schedule.slow)
         job = job_for(target, options, self._network(), precision, tiles, segment)
         earlier = None if options.restart else earlier_job(target, job, shared=shared)
         if earlier is not None:
             job, done = earlier
             tiles, precision, segment = tiles_of(job), job.chosen["precision"], segment_of(job)
-            each = self._seconds_a_frame(info, options.rate, tiles)
+            each = self._seconds_a_frame(info, options.schedule, tiles)
         if (work := overhead(tiles)) > 2 and self.tile_mode == "exact":
             notes.warn(
                 f"tiles: they compute every pixel {work:.1f} times; more --memory or --tile-mode feather is faster"
             )
         frames_in = stated_frames(info, options)
-        left = None if frames_in is None else max(0.0, frames_in - float(done * info.rate / rate / options.rate.slow))
+        left = (
+            None if frames_in is None else max(0.0, frames_in - float(done * info.rate / rate / options.schedule.slow))
+        )
         seconds = None if left is None else left * each
         return RestorePlan(info, target, options, notes, frames_in, seconds, tiles, rate, precision, job, done, segment)
 
@@ -220,7 +225,7 @@ class Restorer:
         """The restored frames of a video file with their exact times, as they are made."""
         options = options or RestoreOptions()
         info = probe(source, input_rate=options.input_rate)
-        self._check_times(options.rate, info.rate)
+        self._check_times(options.schedule, info.rate)
         tiles = plan_tiles_for(self.runner, info, self.memory, self.tile_mode)
         notes = Notes() if notes is None else notes
         runner = self._runner(tiles, self.precision, notes)
@@ -254,7 +259,7 @@ class Restorer:
             raise OptionError(f"frames of {seen} were given; give arrays h w 3 of one size, all uint8 or all uint16")
         self._check_times(rate, Fraction(1))
         given = (Frame(pixels.copy(), Fraction(i), Fraction(1)) for i, pixels in enumerate(frames))
-        options = RestoreOptions(rate=rate, tail=tail, cuts=cuts, strength=strength)
+        options = RestoreOptions(rate=rate, tail=tail, cuts="auto" if cuts else "off", strength=strength)
         runner = self._runner((), self.precision, Notes())
         return [frame.pixels for frame in self._stream(given, runner, options, Counts())]
 
@@ -282,7 +287,7 @@ class Restorer:
         going: Passing | None = None,
     ) -> Iterator[Frame]:
         shots: Iterator[tuple[Frame, bool]]
-        if options.cuts:
+        if options.cuts == "auto":
             shots = ((frame, starts) for frame, _, starts in find_cuts(scored(frames)))
         else:
             shots = ((frame, False) for frame in frames)
@@ -293,7 +298,7 @@ class Restorer:
             yield from stream(
                 shown,
                 runner,
-                options.rate,
+                options.schedule,
                 window=self.model.config.window,
                 around=self.runner.around,
                 tail=options.tail,

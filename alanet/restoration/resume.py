@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-from dataclasses import asdict
 from fractions import Fraction
 from typing import Any
 
@@ -22,7 +21,8 @@ from alanet.frames.timing import Factor, Schedule
 from alanet.model.alanet import ALANet
 from alanet.model.alanet_plus import ALANetPlus
 from alanet.restoration.job import Job, check_same, describe_input, read_job
-from alanet.restoration.plan import SEGMENT, RestoreOptions
+from alanet.restoration.options import RestoreOptions, as_plain
+from alanet.restoration.plan import SEGMENT
 from alanet.version import __version__
 from alanet.video.output.destination import STDOUT, work_folder
 from alanet.video.output.format import OutputPlan
@@ -58,21 +58,10 @@ def job_for(
     info = target.info
     if target.kind != "video" or info.path == STDOUT:
         return None
-    encode = asdict(target.options)
-    asked = {
-        "--fps": rate_text(options.rate),
-        "--slow": options.rate.slow,
-        "--strength": options.strength,
-        "--tail": options.tail,
-        "--start": _text(options.start),
-        "--end": _text(options.end),
-        "--deinterlace": options.deinterlace,
-        "--cuts": "auto" if options.cuts else "off",
-        "--input-rate": _text(options.input_rate),
-        **{f"--{name}": encode[name] for name in ("codec", "crf", "preset", "compatible")},
-        "encoder threads": encode["threads"],
-        **network,
-    }
+    asked = {**as_plain(options), **as_plain(target.options), **network}
+    asked |= {"--fps": rate_text(options.schedule), "--slow": options.schedule.slow}
+    for flag in ("--overwrite", "--restart"):  # the result does not depend on these
+        del asked[flag]
     software = {"alanet": __version__, "torch": str(torch.__version__), "av": av.__version__, "cpu": platform.machine()}
     chosen = {"precision": precision, "tiles": [_plain(tile) for tile in tiles], "segment": str(segment)}
     return Job(os.path.abspath(info.path), describe_input(info), asked, software, chosen)
@@ -137,10 +126,6 @@ def weights_digest(model: ALANet | ALANetPlus) -> str:
 def rate_text(rate: Schedule) -> str:
     """As `parse_rate` reads it."""
     return str(rate) if isinstance(rate, Factor) else str(rate.rate)
-
-
-def _text(value: Fraction | None) -> str | None:
-    return None if value is None else str(value)
 
 
 def _plain(tile: Tile) -> list[Any]:

@@ -9,7 +9,7 @@ from alanet.text import count, duration, rate, size
 
 if TYPE_CHECKING:
     from alanet.frames.frame import VideoInfo
-    from alanet.restoration.restorer import RestorePlan, RestoreReport
+    from alanet.restoration.plan import RestorePlan, RestoreReport
 
 __all__ = ["closing_rows", "describe", "estimate", "named", "opening_rows"]
 
@@ -45,7 +45,7 @@ def opening_rows(plan: RestorePlan, network: str) -> list[tuple[str, str]]:
 
 
 def _slower(plan: RestorePlan) -> str:
-    slow = plan.options.rate.slow
+    slow = plan.options.schedule.slow
     return f", {slow} times slower" if slow > 1 else ""
 
 

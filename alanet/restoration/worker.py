@@ -16,7 +16,8 @@ from alanet.engine.stream import Counts
 from alanet.errors import AlanetError, OptionError, OutputError
 from alanet.restoration.batch import Item, Outcome, read_record, write_record
 from alanet.restoration.job import Job, changes
-from alanet.restoration.plan import RestoreOptions, RestorePlan, RestoreReport
+from alanet.restoration.options import RestoreOptions
+from alanet.restoration.plan import RestorePlan, RestoreReport
 from alanet.restoration.progress import Progress
 from alanet.restoration.restorer import Restorer
 from alanet.restoration.sharing import take_part

@@ -22,11 +22,13 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from alanet.errors import AlanetError
 from alanet.restoration.batch import Item
+from alanet.restoration.options import NetworkOptions, RestoreOptions
 from alanet.signals import SafePlace, Terminated, gently, raise_signals
 from alanet.text import SafeFormatter
 
 if TYPE_CHECKING:
-    from alanet.restoration.restorer import Progress, RestoreOptions, RestorePlan
+    from alanet.restoration.plan import RestorePlan
+    from alanet.restoration.progress import Progress
     from alanet.restoration.worker import Worker
 
 __all__ = ["Setup", "main", "packed"]
@@ -38,7 +40,7 @@ A_MOMENT = 0.5  # seconds between two words on progress
 class Setup:
     """What every worker of a run has in common."""
 
-    network: dict[str, Any]  # what a Restorer is made from, plain values
+    network: NetworkOptions
     options: RestoreOptions
     workers: int
     verbose: bool = False
@@ -91,11 +93,11 @@ def _worker(setup: Setup, number: int) -> Worker:
     from alanet.restoration.restorer import Restorer
     from alanet.restoration.worker import Worker
 
-    devices = torch.cuda.device_count() if setup.network["device"] in ("auto", "cuda") else 0
+    devices = torch.cuda.device_count() if setup.network.device in ("auto", "cuda") else 0
     if devices:
         torch.cuda.set_device(number % devices)
     processes = -(-setup.workers // devices) if devices else setup.workers
-    return Worker(Restorer(**setup.network, processes=processes), setup.options, shared=True)
+    return Worker(Restorer(**asdict(setup.network), processes=processes), setup.options, shared=True)
 
 
 def _restore(worker: Worker, task: dict[str, Any], tell: Callable[..., None], safe_place: SafePlace) -> None:

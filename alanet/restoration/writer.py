@@ -29,12 +29,12 @@ from alanet.frames.frame import Frame
 from alanet.notes import Notes
 from alanet.restoration.job import Job, begin, joining, keep_finished
 from alanet.video.output.destination import only_pictures, work_folder
-from alanet.video.output.format import EncodeOptions, OutputPlan, plan_output
+from alanet.video.output.format import OutputPlan
 from alanet.video.output.mux import mux
 from alanet.video.output.pictures import PictureSink, Y4mSink
 from alanet.video.output.segments import Segment, SegmentWriter, record
 
-__all__ = ["EncodeOptions", "OutputPlan", "VideoWriter", "open_writer", "plan_output", "put_in_place", "writing"]
+__all__ = ["VideoWriter", "open_writer", "put_in_place", "writing"]
 
 QUEUE = 4  # frames between the network and the encoder
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}

@@ -18,12 +18,12 @@ from rich.console import Console
 
 from alanet.cli import run
 from alanet.cli.screen import Screen
-from alanet.cli.values import parse_size
 from alanet.cli.working import counting_line, working
 from alanet.data.demo import BlurOptions, blur_video
 from alanet.errors import AlanetError, DataError, OptionError, OutputError
 from alanet.frames.exposure import Exposure, expose
-from alanet.restoration.writer import EncodeOptions
+from alanet.restoration.options import EncodeOptions
+from alanet.restoration.values import parse_size
 from alanet.video.input.decode import decode
 from alanet.video.input.probe import probe
 from tests.support.made_rife import write_rife

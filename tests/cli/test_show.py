@@ -10,9 +10,9 @@ import pytest
 from rich.console import Console
 
 from alanet.cli.screen import Screen, page, progress_line, time_left
-from alanet.cli.values import parse_memory, parse_moment, parse_ratio
 from alanet.errors import OptionError
-from alanet.restoration.restorer import Progress
+from alanet.restoration.progress import Progress
+from alanet.restoration.values import parse_memory, parse_moment, parse_ratio
 from alanet.text import bars, clock, count, duration, marks, rate, ruler, safe, size
 
 # --- numbers and names as shown -------------------------------------------------------------------------------------

@@ -22,8 +22,8 @@ from alanet.frames.timing import Factor, TargetRate
 from alanet.model.alanet import ALANet, ALANetConfig
 from alanet.model.alanet_plus import ALANetPlus, ALANetPlusConfig
 from alanet.notes import Notes
-from alanet.restoration.restorer import RestoreOptions, Restorer
-from alanet.restoration.writer import EncodeOptions
+from alanet.restoration.options import EncodeOptions, RestoreOptions
+from alanet.restoration.restorer import Restorer
 from alanet.video.input.decode import decode
 from alanet.video.input.probe import probe
 from tests.support.media import make_video

@@ -19,8 +19,8 @@ from alanet.frames.tiles import plan_tiles
 from alanet.frames.timing import Factor
 from alanet.model.alanet_plus import ALANetPlus, ALANetPlusConfig
 from alanet.model.weights import load_model, save_weights
-from alanet.restoration.restorer import RestoreOptions, Restorer
-from alanet.restoration.writer import EncodeOptions
+from alanet.restoration.options import EncodeOptions, RestoreOptions
+from alanet.restoration.restorer import Restorer
 from alanet.training.command import main
 from alanet.training.log import summarize
 from alanet.training.recipe import prepare, run_config

@@ -25,8 +25,9 @@ from alanet.errors import AlanetError, InputError, MediaError, OptionError, Outp
 from alanet.frames.tiles import plan_tiles
 from alanet.frames.timing import Factor, TargetRate
 from alanet.model.alanet import ALANet, ALANetConfig
-from alanet.restoration.restorer import Progress, RestoreOptions, Restorer
-from alanet.restoration.writer import EncodeOptions
+from alanet.restoration.options import EncodeOptions, RestoreOptions
+from alanet.restoration.progress import Progress
+from alanet.restoration.restorer import Restorer
 from alanet.video.input.decode import decode
 from alanet.video.input.probe import probe
 from alanet.video.output import codecs

@@ -29,8 +29,10 @@ from alanet.model.alanet import ALANet, ALANetConfig
 from alanet.model.weights import save_weights
 from alanet.restoration import writer
 from alanet.restoration.finish import finish
-from alanet.restoration.restorer import Progress, RestoreOptions, Restorer
-from alanet.restoration.writer import EncodeOptions, open_writer
+from alanet.restoration.options import EncodeOptions, RestoreOptions
+from alanet.restoration.progress import Progress
+from alanet.restoration.restorer import Restorer
+from alanet.restoration.writer import open_writer
 from alanet.video.input.decode import decode
 from alanet.video.input.probe import probe
 from alanet.video.output.destination import work_folder

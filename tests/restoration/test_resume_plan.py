@@ -11,10 +11,11 @@ import torch
 
 from alanet.model.alanet import ALANet, ALANetConfig
 from alanet.restoration.job import read_job
+from alanet.restoration.options import EncodeOptions, RestoreOptions
 from alanet.restoration.plan import SEGMENT
-from alanet.restoration.restorer import Progress, RestoreOptions, Restorer
+from alanet.restoration.progress import Progress
+from alanet.restoration.restorer import Restorer
 from alanet.restoration.resume import segment_length, segment_of
-from alanet.restoration.writer import EncodeOptions
 from alanet.signals import gently
 from alanet.video.output.destination import work_folder
 from alanet.video.output.segments import recorded

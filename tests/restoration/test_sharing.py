@@ -24,12 +24,12 @@ from alanet.frames.frame import Frame
 from alanet.model.weights import save_weights
 from alanet.restoration.batch import Item, Outcome
 from alanet.restoration.claims import TRIES, Share
+from alanet.restoration.options import EncodeOptions, NetworkOptions, RestoreOptions
 from alanet.restoration.pool import Pool
 from alanet.restoration.progress import Progress
-from alanet.restoration.restorer import RestoreOptions, Restorer
+from alanet.restoration.restorer import Restorer
 from alanet.restoration.sharing import take_part
 from alanet.restoration.worker_process import Setup
-from alanet.restoration.writer import EncodeOptions
 from alanet.video.output.destination import work_folder
 from alanet.video.output.segments import SegmentWriter, finished_in
 from tests.restoration.test_resume import LOSSLESS, make_network, shown, sound
@@ -126,8 +126,8 @@ def test_what_a_killed_process_had_in_hand_is_taken_over(video, weights, restore
 
 
 def test_a_killed_worker_is_replaced_and_the_result_is_the_same(video, weights, whole, tmp_path):
-    network = {"model": str(weights), "sha256": None, "device": "cpu", "precision": "fp32", "threads": 1}
-    setup = Setup({**network, "memory": 8 << 30, "tile_mode": "exact"}, LOSSLESS, workers=2)
+    network = NetworkOptions(str(weights), device="cpu", precision="fp32", threads=1, memory=8 << 30)
+    setup = Setup(network, LOSSLESS, workers=2)
     out = tmp_path / "out.mkv"
     killed: list[int] = []
 
@@ -301,7 +301,7 @@ def test_workers_share_the_memory(weights):
 def test_what_another_machine_has_joined_is_done(tmp_path):
     """As seen by a pool whose workers have left the rest of a video to others."""
     heard: list[Outcome] = []
-    setup = Setup({}, LOSSLESS, workers=1)
+    setup = Setup(NetworkOptions(), LOSSLESS, workers=1)
     pool = Pool([Item("in.mp4", "in.mp4")], setup, lambda task, said: None, over=heard.append)
     out, (file,) = tmp_path / "out.mkv", pool._files
     pool._said(0, file, {"outcome": asdict(Outcome("in.mp4", "open", str(out)))})

@@ -103,7 +103,6 @@ def check(entry: Entry, folder: Path, restorer: Any) -> None:
 def _run(entry: Entry, source: Path, restorer: Any) -> Shown:
     """The command in the file's own folder, by the bare name, as people do; what is given to the encoder is seen."""
     from alanet.cli import run
-    from alanet.cli.options import Network
     from alanet.restoration.writer import VideoWriter
 
     frames: list[tuple[Fraction, Fraction, np.ndarray]] = []
@@ -121,7 +120,7 @@ def _run(entry: Entry, source: Path, restorer: Any) -> Shown:
     try:
         with (
             mock.patch.object(VideoWriter, "write", seen),
-            mock.patch.object(Network, "restorer", return_value=restorer),
+            mock.patch("alanet.restoration.restorer.Restorer", return_value=restorer),
             contextlib.redirect_stderr(told),
             contextlib.redirect_stdout(printed),
         ):

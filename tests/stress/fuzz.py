@@ -205,7 +205,6 @@ def _restorer() -> Any:
 
     import alanet.cli.info
     import alanet.restoration.restorer
-    from alanet.cli.options import Network
     from alanet.cli.screen import Screen, show_logging
     from alanet.engine.memory import resident_memory
     from alanet.model.alanet import ALANet, ALANetConfig
@@ -216,9 +215,9 @@ def _restorer() -> Any:
     torch.manual_seed(0)
     model = ALANet(ALANetConfig(width=0.125, residual=True))
     memory = resident_memory() + ROOM
-    restorer = alanet.restore.Restorer(model, device="cpu", precision="fp32", memory=memory)
+    restorer = alanet.restoration.restorer.Restorer(model, device="cpu", precision="fp32", memory=memory)
     restorer.runner.seconds_per_gmac()
-    Network.restorer = lambda self: restorer  # type: ignore[method-assign]
+    alanet.restoration.restorer.Restorer = lambda **options: restorer  # type: ignore[assignment, misc]
     os.fsync = lambda handle: None  # nothing here outlives a loss of power
     gc.freeze()  # what the forks share is not copied by their collectors
     return restorer

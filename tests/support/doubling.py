@@ -15,9 +15,11 @@ import numpy as np
 
 from alanet.frames.frame import Frame, VideoInfo
 from alanet.notes import Notes
-from alanet.restoration.writer import EncodeOptions, OutputPlan, open_writer, plan_output
+from alanet.restoration.options import EncodeOptions
+from alanet.restoration.writer import open_writer
 from alanet.video.input.decode import decode
 from alanet.video.input.probe import probe
+from alanet.video.output.format import OutputPlan, plan_output
 from tests.support.paths import ROOT
 
 __all__ = ["doubled", "doubled_times", "planned", "restored", "run"]

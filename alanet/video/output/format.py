@@ -36,23 +36,12 @@ from alanet.video.output.codecs import (
     shape_of,
 )
 from alanet.video.output.destination import STDOUT, beside, check_target, container_for, ending_of
+from alanet.video.output.options import EncodeOptions
 from alanet.video.output.streams import Carried, carried
 
-__all__ = ["EncodeOptions", "OutputPlan", "plan_output"]
+__all__ = ["OutputPlan", "plan_output"]
 
 FINEST = 2**31 - 1  # ticks a second that MP4 and the encoders can count
-
-
-@dataclass(frozen=True, slots=True)
-class EncodeOptions:
-    """How the result is written."""
-
-    codec: str = "x264"  # x264, x265, av1, prores, ffv1 or png
-    crf: float | None = None  # quality, smaller is better; None: 18 for x264, 20 for x265, 24 for av1
-    preset: str | None = None  # the encoder's speed; None: medium (8 for av1)
-    compatible: bool = False  # 8-bit 4:2:0, which every player takes
-    threads: int = 0  # of the encoder; 0: as many as it likes
-    overwrite: bool = False  # an existing output is replaced
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,13 @@ import pytest
 from alanet.errors import OutputError
 from alanet.model.alanet import ALANet, ALANetConfig
 from alanet.notes import Notes
+from alanet.restoration.options import EncodeOptions
 from alanet.restoration.restorer import Restorer
 from alanet.restoration.summary import opening_rows
 from alanet.video.input.probe import probe
 from alanet.video.output import disk
 from alanet.video.output.disk import check_room, picture_bytes
-from alanet.video.output.format import EncodeOptions, OutputPlan, plan_output
+from alanet.video.output.format import OutputPlan, plan_output
 from tests.support.media import make_video
 
 

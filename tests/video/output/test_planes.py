@@ -12,9 +12,11 @@ import pytest
 
 from alanet.frames.frame import Frame
 from alanet.notes import Notes
-from alanet.restoration.writer import EncodeOptions, open_writer, plan_output
+from alanet.restoration.options import EncodeOptions
+from alanet.restoration.writer import open_writer
 from alanet.video.input.decode import decode
 from alanet.video.input.probe import probe
+from alanet.video.output.format import plan_output
 from tests.support.doubling import restored
 from tests.support.media import make_video, number_of
 from tests.support.witness import ffprobe, times

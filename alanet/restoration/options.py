@@ -1,0 +1,169 @@
+"""Options of a restoration: the command line, the page, the job file and the Python API share these classes.
+
+The metadata of a field describes it to an interface:
+
+    help     the description; a field without one is set from Python only
+    metavar  a name for the value in the help text ("RATE")
+    parse    a function that reads the value from text
+    flag     the name on the command line, where it is not the field's own
+
+Importing this module is cheap: no torch, PyAV or NumPy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import Field, dataclass, field, fields
+from fractions import Fraction
+from typing import Any, Literal
+
+from alanet.errors import OptionError
+from alanet.frames.timing import Factor, Schedule, Tail, TargetRate, parse_rate, slow_motion
+from alanet.restoration.values import parse_memory, parse_moment, parse_ratio
+from alanet.video.output.options import EncodeOptions
+
+__all__ = [
+    "EncodeOptions",
+    "Factor",
+    "NetworkOptions",
+    "ReadOptions",
+    "RestoreOptions",
+    "Schedule",
+    "TargetRate",
+    "as_plain",
+    "flag_of",
+]
+
+ALLOWED = {"tail": ("hold", "drop"), "deinterlace": ("auto", "on", "off"), "cuts": ("auto", "off")}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadOptions:
+    """How a video is read."""
+
+    cuts: Literal["auto", "off"] = field(
+        default="auto", metadata={"help": "Detect scene cuts. No frame is interpolated across a cut."}
+    )
+    deinterlace: Literal["auto", "on", "off"] = field(
+        default="auto", metadata={"help": "Deinterlacing. auto: if the file is interlaced."}
+    )
+    input_rate: Fraction | None = field(
+        default=None,
+        metadata={
+            "help": "Frames per second of a folder of images (24, 24000/1001).",
+            "metavar": "RATE",
+            "parse": parse_ratio,
+        },
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreOptions(ReadOptions):
+    """How one video is restored."""
+
+    rate: Schedule | None = field(
+        default=None,
+        metadata={
+            "help": "Frame rate of the result: a factor (x2, the default) or frames per second (60, 60000/1001).",
+            "metavar": "RATE",
+            "parse": parse_rate,
+            "flag": "--fps",
+        },
+    )
+    slow: int = field(
+        default=1,
+        metadata={
+            "help": "Slow motion: N times as long, at the rate of the input or of --fps, without sound.",
+            "metavar": "N",
+        },
+    )
+    strength: float = field(
+        default=1.0,
+        metadata={
+            "help": "How much input frames are sharpened. 0 keeps them as they are and only interpolates between them.",
+            "metavar": "0..1",
+        },
+    )
+    start: Fraction | None = field(
+        default=None,
+        metadata={"help": "Start time: seconds or h:m:s.", "metavar": "TIME", "parse": parse_moment},
+    )
+    end: Fraction | None = field(
+        default=None,
+        metadata={"help": "End time: seconds or h:m:s.", "metavar": "TIME", "parse": parse_moment},
+    )
+    tail: Tail = field(
+        default="hold",
+        metadata={"help": "After the last input frame: hold repeats it (2N frames), drop does not (2N - 1)."},
+    )
+    encode: EncodeOptions = field(default_factory=EncodeOptions)
+    restart: bool = field(default=False, metadata={"help": "Start over instead of resuming an interrupted run."})
+
+    def __post_init__(self) -> None:
+        for name, allowed in ALLOWED.items():
+            if (value := getattr(self, name)) not in allowed:
+                raise OptionError(f"{name} {value!r} is not one of {', '.join(allowed)}")
+        if not 0 <= self.strength <= 1:
+            raise OptionError(
+                f"strength {self.strength} is not a number from 0 (input frames untouched) to 1 (as restored)"
+            )
+        if self.start is not None and self.end is not None and self.start >= self.end:
+            raise OptionError(f"start {float(self.start):g} s is not before end {float(self.end):g} s")
+        _ = self.schedule  # raises OptionError
+
+    @property
+    def schedule(self) -> Schedule:
+        """When restored frames are shown: `rate`, slowed down. Without a rate: x2, or x1 in slow motion."""
+        if self.slow == 1:
+            return Factor(2) if self.rate is None else self.rate
+        return slow_motion(self.slow, Factor(1) if self.rate is None else self.rate)
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkOptions:
+    """Which network restores, and on which hardware: the arguments of `Restorer`."""
+
+    model: str | None = field(
+        default=None, metadata={"help": "A name of `alanet models`, or a weights file.", "metavar": "NAME|PATH"}
+    )
+    sha256: str | None = field(
+        default=None, metadata={"help": "Required SHA-256 digest of the weights file.", "metavar": "DIGEST"}
+    )
+    device: Literal["auto", "cpu", "cuda", "mps"] = field(
+        default="auto", metadata={"help": "Device that runs the network."}
+    )
+    precision: Literal["auto", "fp32", "bf16"] = field(
+        default="auto", metadata={"help": "Number format. auto: the faster one on this machine."}
+    )
+    threads: int | None = field(
+        default=None, metadata={"help": "CPU threads. The default is all cores.", "metavar": "N"}
+    )
+    memory: int | None = field(
+        default=None,
+        metadata={
+            "help": "Memory limit, such as 4G. The default is most of what is free.",
+            "metavar": "SIZE",
+            "parse": parse_memory,
+        },
+    )
+    tile_mode: Literal["exact", "feather"] = field(
+        default="exact",
+        metadata={
+            "help": "For frames too large for the memory. exact: the same result as without tiles. feather: faster, "
+            "with small differences."
+        },
+    )
+
+
+def flag_of(option: Field[Any]) -> str:
+    """The name of a field on the command line and in the job file: "--tile-mode"."""
+    return str(option.metadata.get("flag", f"--{option.name.replace('_', '-')}"))
+
+
+def as_plain(options: ReadOptions | EncodeOptions) -> dict[str, Any]:
+    """The options by their flags, in values that JSON holds. Options inside options are left out."""
+    values = {flag_of(option): getattr(options, option.name) for option in fields(options)}
+    return {
+        flag: str(value) if isinstance(value, Fraction) else value
+        for flag, value in values.items()
+        if not isinstance(value, EncodeOptions)
+    }

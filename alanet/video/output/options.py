@@ -1,0 +1,30 @@
+"""How a result is encoded. `metadata["help"]` of a field is its description in every interface."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+__all__ = ["EncodeOptions"]
+
+
+@dataclass(frozen=True, slots=True)
+class EncodeOptions:
+    """How the result is encoded and written."""
+
+    codec: Literal["x264", "x265", "av1", "prores", "ffv1", "png"] = field(
+        default="x264", metadata={"help": "Encoder. png writes a folder of images; ffv1 is lossless."}
+    )
+    crf: float | None = field(
+        default=None,
+        metadata={
+            "help": "Quality; lower is better. The default is 18 for x264, 20 for x265 and 24 for av1.",
+            "metavar": "N",
+        },
+    )
+    preset: str | None = field(
+        default=None, metadata={"help": "Encoder preset, such as fast, medium or slow.", "metavar": "NAME"}
+    )
+    compatible: bool = field(default=False, metadata={"help": "Write 8-bit 4:2:0, which every player supports."})
+    overwrite: bool = field(default=False, metadata={"help": "Replace an existing result."})
+    threads: int = field(default=0, metadata={"flag": "encoder threads"})  # 0: as many as the encoder likes
