@@ -1,11 +1,13 @@
-"""Files written whole or not at all, work folders, and the locks that say who may work in one.
+"""Atomic writes, work folders, and locks on work folders. Only this module renames a temporary file into place.
 
-A lock belongs to its process and ends with it. A work folder whose lock is free is what an ended run left: work to
-resume, or litter. One run holds the lock alone; runs that share a job hold it together, each with a claim on its part.
+A lock belongs to its process and ends with it. A work folder without a lock is what an ended run left behind: work to
+resume, or nothing of use. One run holds the lock exclusively; runs that share a job share it, and each claims segments.
 """
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
 import os
 import shutil
@@ -13,7 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, BinaryIO
 
 from alanet.errors import OutputError, ResourceError
 
@@ -24,18 +26,32 @@ except ImportError:  # Windows: two runs with one output are not told apart ther
 
 __all__ = [
     "FINISHED",
+    "FULL",
     "JOINED",
     "LOCK",
+    "LONGEST_NAME",
+    "AtomicFile",
     "admit_others",
+    "atomic_write",
     "claim",
     "hold",
+    "is_unfinished",
     "lock_folder",
     "lock_together",
+    "make_folder",
+    "move_into_place",
     "sweep",
     "sync_folder",
+    "write_error",
+    "write_errors",
     "write_json",
+    "write_text",
     "write_whole",
 ]
+
+UNFINISHED = ".part"  # the ending of a file that is being written
+LONGEST_NAME = 255  # bytes, of nearly every file system
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 LOCK = "lock"
 JOINED = "joined.json"  # what the manifest is called from when the result is complete in the work folder
@@ -130,32 +146,108 @@ def sweep(folder: Path, target: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def write_whole(path: Path, *parts: bytes) -> None:
-    """Write the bytes to `path` so that a reader (or a crash) sees the old file or the new one, never a piece.
+class AtomicFile:
+    """A file that appears under its name, complete and on the disk, with `commit`; `discard` leaves what was there.
 
-    Raises OutputError; the old file is then still there.
+    The bytes go to a hidden file beside it. Raises OutputError when it cannot be made or completed.
     """
-    part = path.with_name(path.name + ".part")
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        name = f".{path.name}.{os.getpid()}{UNFINISHED}"
+        if len(os.fsencode(name)) > LONGEST_NAME:
+            name = f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:32]}.{os.getpid()}{UNFINISHED}"
+        self._hidden = path.with_name(name)
+        with write_errors(path):
+            self.file: BinaryIO = open(self._hidden, "wb")  # noqa: SIM115  (closed by `commit` or `discard`)
+
+    def commit(self) -> None:
+        """Put the file in its place, instead of one that may be there."""
+        try:
+            with write_errors(self.path):
+                self.file.flush()
+                self.file.close()
+                move_into_place(self._hidden, self.path)
+        except BaseException:
+            self.discard()
+            raise
+
+    def discard(self) -> None:
+        """Remove what was written."""
+        with suppress(OSError):  # a full disk may refuse to close
+            self.file.close()
+        self._hidden.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
+    """A stream for the new content of a file, which replaces the old one when the block ends without an error.
+
+    A reader, or a crash, sees the old file or the new one. Raises OutputError for what goes wrong while writing.
+    """
+    part = AtomicFile(Path(path))
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(part, "wb") as file:
-            for piece in parts:
-                file.write(piece)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-        sync_folder(path.parent)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise OutputError(
-            f"{path} could not be written ({error.strerror or error}); what was saved before is untouched: "
-            "make room or choose another folder, then start again to go on from there"
-        ) from error
+        with write_errors(part.path):
+            yield part.file
+    except BaseException:
+        part.discard()
+        raise
+    part.commit()
+
+
+def write_whole(path: Path, *parts: bytes) -> None:
+    """Write the bytes to `path` atomically. Raises OutputError; the old file is then still there."""
+    with atomic_write(path) as file:
+        for piece in parts:
+            file.write(piece)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text as UTF-8, as `write_whole` does."""
+    write_whole(path, text.encode())
 
 
 def write_json(path: Path, value: Any) -> None:
     """Write a value as JSON that people can read, as `write_whole` does."""
-    write_whole(path, (json.dumps(value, indent=1) + "\n").encode())
+    write_text(path, json.dumps(value, indent=1) + "\n")
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, unless it exists. Raises OutputError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be made ({error.strerror}); give another folder") from error
+
+
+def move_into_place(made: Path, target: Path) -> None:
+    """Rename a complete file, or folder, to its final name in one step, on the disk when this returns."""
+    if made.is_file():
+        with open(made, "rb+") as file:
+            os.fsync(file.fileno())
+    os.replace(made, target)
+    sync_folder(target.parent)
+
+
+def is_unfinished(path: Path) -> bool:
+    """Whether a file is what an ended process left of an atomic write."""
+    return path.suffix == UNFINISHED
+
+
+@contextmanager
+def write_errors(path: Path) -> Iterator[None]:
+    """Turn an OSError while `path` is written into an OutputError of one line."""
+    try:
+        yield
+    except OSError as error:
+        raise write_error(path, error) from error
+
+
+def write_error(path: Path, error: BaseException) -> OutputError:
+    """Why `path` could not be written."""
+    if getattr(error, "errno", None) in FULL:
+        return OutputError(f"{path}: the disk is full; free some space or give another folder with -o")
+    return OutputError(f"{path}: could not be written ({getattr(error, 'strerror', None) or error})")
 
 
 def sync_folder(folder: Path) -> None:

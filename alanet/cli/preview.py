@@ -28,6 +28,7 @@ from alanet.cli.options import (
 )
 from alanet.cli.screen import Screen
 from alanet.errors import OptionError, OutputError
+from alanet.files import atomic_write
 from alanet.restoration.values import parse_moment
 from alanet.signals import gently
 
@@ -228,16 +229,10 @@ def _nothing(at: Fraction) -> NoReturn:
 
 
 def _save(target: Path, pictures: Sequence[Image.Image], **options: Any) -> None:
-    """One picture, or several as an animation, whole or not at all."""
-    part = target.with_name(f".{target.name}.part")
+    """Write one picture, or several as an animation, atomically."""
     more: dict[str, Any] = {"save_all": True, "append_images": pictures[1:]} if len(pictures) > 1 else {}
-    try:
-        pictures[0].save(part, **more, **options)
-        part.replace(target)
-    except OSError as error:
-        raise OutputError(f"{target} cannot be written: {error.strerror or error}") from error
-    finally:
-        part.unlink(missing_ok=True)
+    with atomic_write(target) as file:
+        pictures[0].save(file, **more, **options)
 
 
 def _plain(info: VideoInfo, frame: Frame) -> VideoInfo:

@@ -10,7 +10,6 @@ the poor video keeps the sharp frame. A JSON beside them says which frames were 
 
 from __future__ import annotations
 
-import json
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -23,6 +22,7 @@ import numpy as np
 
 from alanet.data.real.read import LOWEST_RATE
 from alanet.errors import DataError, OptionError, OutputError
+from alanet.files import write_json
 from alanet.frames.color import linear_to_srgb, srgb_to_linear, to_float, to_integer
 from alanet.frames.cuts import find_cuts
 from alanet.frames.exposure import Exposure, draw_blurred
@@ -30,7 +30,7 @@ from alanet.frames.frame import Frame, Pixels, VideoInfo
 from alanet.frames.timing import Factor
 from alanet.notes import Notes
 from alanet.restoration.options import EncodeOptions
-from alanet.restoration.writer import VideoWriter, open_writer, writing
+from alanet.restoration.writer import VideoWriter, open_writer
 from alanet.video.input.decode import decode
 from alanet.video.input.probe import probe
 from alanet.video.input.scores import scored
@@ -159,10 +159,7 @@ def run_blur(plan: BlurPlan, notes: Notes, *, on_progress: Callable[[int], None]
                 "video or a shorter --exposure"
             )
         _finish(poor, truth)
-    with writing(plan.list):
-        unfinished = plan.list.with_name(f"{plan.list.name}.part")
-        unfinished.write_text(json.dumps(_about(plan, rows), indent=1) + "\n", encoding="utf-8")
-        unfinished.replace(plan.list)
+    write_json(plan.list, _about(plan, rows))
     blurred = sum(row["blurred"] for row in rows)
     return BlurReport(plan.poor.path, plan.truth.path, plan.list, len(rows), blurred, shown, notes)
 

@@ -13,6 +13,7 @@ from PIL import Image
 
 from alanet.data.clips import BankClips, Batch, ClipOptions
 from alanet.data.synthetic.bank import Bank
+from alanet.files import atomic_write
 
 __all__ = ["contact_sheet"]
 
@@ -29,7 +30,8 @@ def contact_sheet(batch: Batch, path: Path) -> None:
             top, left = row * (h + GAP), column * (w + GAP) + (GAP if column >= t else 0)
             sheet[:, top : top + h, left : left + w] = picture.cpu()
     pixels = (sheet.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
-    Image.fromarray(pixels).save(path)
+    with atomic_write(path) as file:
+        Image.fromarray(pixels).save(file, format="PNG")
 
 
 def _main() -> None:

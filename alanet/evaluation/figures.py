@@ -7,7 +7,6 @@ are of the part that is shown.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -21,6 +20,7 @@ from alanet.errors import DataError, OptionError, OutputError
 from alanet.evaluation.baselines import Method
 from alanet.evaluation.metrics import Picture, psnr
 from alanet.evaluation.protocols import Trial
+from alanet.files import atomic_write, make_folder
 
 __all__ = ["Box", "Restored", "busiest_box", "crops", "error_map", "restore_all", "save_png", "strips"]
 
@@ -110,17 +110,13 @@ def busiest_box(trial: Trial, width: int = 128, height: int = 96) -> Box:
 
 
 def save_png(path: str | Path, picture: Picture, *, overwrite: bool = False) -> Path:
-    """Whole or not at all. Raises OutputError where it exists (unless `overwrite`) or cannot be written."""
+    """Write a PNG file atomically. Raises OutputError where it exists (unless `overwrite`) or cannot be written."""
     path = Path(path)
     if path.exists() and not overwrite:
         raise OutputError(f"{path} exists; choose another name or say that it may be overwritten")
-    unfinished = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(picture).save(unfinished, format="PNG")
-        os.replace(unfinished, path)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written ({error.strerror}); choose another folder") from error
+    make_folder(path.parent)
+    with atomic_write(path) as file:
+        Image.fromarray(picture).save(file, format="PNG")
     return path
 
 

@@ -9,11 +9,11 @@ Running a command again replaces its section and touches nothing else.
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
 from alanet.errors import OptionError, OutputError
+from alanet.files import write_text
 
 __all__ = ["parse_section", "put_section"]
 
@@ -41,8 +41,6 @@ def put_section(page: Path, name: str, text: str) -> None:
             whole = there[: there.index(begin)] + section + there[there.index(end) + len(end) :]
         else:
             raise OutputError(f"{page}: section {name} is not there once, with its end; mend or remove its comments")
-        unfinished = page.with_name(f".{page.name}.part")
-        unfinished.write_text(whole, encoding="utf-8", newline="")
-        os.replace(unfinished, page)
     except OSError as error:
-        raise OutputError(f"{page} cannot be written ({error.strerror}); choose another page") from error
+        raise OutputError(f"{page} cannot be read ({error.strerror}); choose another page") from error
+    write_text(page, whole)

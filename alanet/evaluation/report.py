@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import os
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from pathlib import Path
 from alanet.errors import OutputError
 from alanet.evaluation.published import QUOTED, QUOTED_ABLATION, Quoted
 from alanet.evaluation.result import Kind, Mean, Result, Subject, mean_of, to_json
+from alanet.files import make_folder, write_text
 
 __all__ = ["ablation", "as_csv", "as_markdown", "as_table", "foot", "report_paths", "table2", "table3", "write_report"]
 
@@ -46,14 +46,9 @@ def write_report(
     """
     texts = {".md": head + as_markdown(results), ".csv": as_csv(results), ".json": to_json(results)}
     paths = report_paths(base, overwrite=overwrite)
+    make_folder(paths[".md"].parent)
     for suffix, path in paths.items():
-        unfinished = path.with_name(f".{path.name}.part")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            unfinished.write_text(texts[suffix], encoding="utf-8", newline="")
-            os.replace(unfinished, path)
-        except OSError as error:
-            raise OutputError(f"{path} cannot be written ({error.strerror}); choose another folder") from error
+        write_text(path, texts[suffix])
     return paths[".md"], paths[".csv"], paths[".json"]
 
 

@@ -13,14 +13,14 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alanet.errors import AlanetError, OutputError, WeightsError
+from alanet.errors import AlanetError, WeightsError
+from alanet.files import write_whole
 
 if TYPE_CHECKING:
     from alanet.model.alanet import ALANet
@@ -122,7 +122,7 @@ def load_model(name_or_path: str | Path | None = None, *, sha256: str | None = N
 
 
 def save_weights(model: ALANet | ALANetPlus, path: str | Path, *, half: bool = True) -> str:
-    """Write a model's weights, config inside, whole or not at all; returns the file's SHA-256.
+    """Write a model's weights, config inside, atomically; returns the file's SHA-256.
 
     Args:
         model: the network; its values must be finite.
@@ -139,16 +139,7 @@ def save_weights(model: ALANet | ALANetPlus, path: str | Path, *, half: bool = T
         raise WeightsError(f"not saved: {broken[0]} holds values that are not finite in {'fp16' if half else 'fp32'}")
     about = {"format": 1, "model": type(model).__name__, "config": asdict(model.config)}
     blob = save(tensors, metadata={"alanet": json.dumps(about, sort_keys=True)})
-    part = path.with_name(path.name + ".part")
-    try:
-        with open(part, "wb") as file:
-            file.write(blob)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+    write_whole(path, blob)
     return hashlib.sha256(blob).hexdigest()
 
 

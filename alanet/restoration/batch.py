@@ -5,7 +5,7 @@
                               OUT/.alanet-batch/...    a record for each result: of which job it is the result
 
 A file counts as done where its record names the job that would be run now and the result is as it was recorded. Records
-are files of their own, replaced whole or not at all, so that several processes and machines can write them.
+are files of their own, replaced atomically, so that several processes and machines can write them.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from alanet.errors import OptionError, OutputError
+from alanet.files import make_folder, write_json
 
 if TYPE_CHECKING:
     from alanet.restoration.job import Job
@@ -110,15 +111,9 @@ def write_record(item: Item, job: Job, result: Path, made: Path, frames: tuple[i
     """Write down that `made`, which is about to be called `result`, is what a job comes to; on disk when it returns."""
     if item.record is None:
         return
-    path = Path(item.record)
     said = {"format": FORMAT, "result": result.name, "size": made.stat().st_size, "frames": frames}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.new")
-    with open(part, "w", encoding="utf-8") as file:
-        json.dump({**said, "seconds": seconds, "job": asdict(job)}, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
+    make_folder(Path(item.record).parent)
+    write_json(Path(item.record), {**said, "seconds": seconds, "job": asdict(job)})
 
 
 def read_record(item: Item) -> dict[str, Any] | None:

@@ -3,7 +3,7 @@
     work folder:  lock   job.json   segments.jsonl   00000.mp4  00001.mp4 ...
 
 `job.json` says what the finished segments depend on: the input, the weights, every option, the versions. It is replaced
-whole or not at all. `segments.jsonl` has a line for each finished segment, written once its file is on the disk. On the
+atomically. `segments.jsonl` has a line for each finished segment, written once its file is on the disk. On the
 next run nothing of this is trusted unseen: the job must be the same, and each segment must have its size, its digest
 and its number of frames; after the first that has not, all are made again.
 """
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -22,7 +21,7 @@ from typing import Any
 import av
 
 from alanet.errors import OptionError, OutputError
-from alanet.files import JOINED, LOCK, sync_folder
+from alanet.files import JOINED, LOCK, move_into_place, write_json
 from alanet.frames.frame import VideoInfo
 from alanet.notes import Notes
 from alanet.video.output.segments import INDEX, Segment, finished_in, recorded, rewrite
@@ -155,18 +154,12 @@ def keep_finished(folder: Path, segments: Sequence[Segment]) -> None:
 
 def joining(folder: Path) -> None:
     """Say in the work folder that the result is complete and about to be put in its place (see `lock.sweep`)."""
-    os.replace(folder / MANIFEST, folder / JOINED)
+    move_into_place(folder / MANIFEST, folder / JOINED)
 
 
 def _write_job(folder: Path, job: Job) -> None:
-    """The manifest, replaced whole or not at all, on the disk before this returns."""
-    part = folder / f"{MANIFEST}.new"
-    with open(part, "w", encoding="utf-8") as file:
-        json.dump({"format": FORMAT, **asdict(job)}, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, folder / MANIFEST)
-    sync_folder(folder)
+    """The manifest, replaced atomically."""
+    write_json(folder / MANIFEST, {"format": FORMAT, **asdict(job)})
 
 
 def read_job(folder: Path) -> Job | None:

@@ -17,14 +17,14 @@ from pathlib import Path
 from alanet.engine.memory import exhaustion_told
 from alanet.engine.stream import Counts
 from alanet.errors import AlanetError, IncompleteError, InputError, OptionError, OutputError
-from alanet.files import FINISHED, admit_others, claim, lock_folder, lock_together
+from alanet.files import FINISHED, FULL, admit_others, claim, lock_folder, lock_together
 from alanet.frames.frame import Frame
 from alanet.restoration.claims import Share, Standing, TurnSink
 from alanet.restoration.job import MANIFEST, begin, keep_finished, read_job
 from alanet.restoration.plan import RestorePlan, RestoreReport, nothing_shown
 from alanet.restoration.progress import Progress
 from alanet.restoration.restorer import Restorer
-from alanet.restoration.writer import FULL, VideoWriter, put_in_place, writing
+from alanet.restoration.writer import VideoWriter, put_in_place, writing
 from alanet.video.output.destination import work_folder
 from alanet.video.output.disk import check_room
 from alanet.video.output.mux import mux

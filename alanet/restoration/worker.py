@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from alanet.engine.stream import Counts
-from alanet.errors import AlanetError, OptionError, OutputError
+from alanet.errors import AlanetError, OptionError
+from alanet.files import make_folder
 from alanet.restoration.batch import Item, Outcome, read_record, write_record
 from alanet.restoration.job import Job, changes
 from alanet.restoration.options import RestoreOptions
@@ -100,12 +101,7 @@ class Worker:
             options = replace(options, restart=False)
         folder = None if item.folder is None else Path(item.folder)
         if folder is not None:
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise OutputError(
-                    f"{folder}: cannot be made ({error.strerror}); give another folder with -o"
-                ) from error
+            make_folder(folder)
         plan = self.restorer.plan(item.source, item.output, options, folder=folder, shared=self.shared)
         if plan.job is None and (folder is not None or self.shared):
             raise OptionError(

@@ -9,8 +9,6 @@ all it wrote, but for the finished segments of a job (`job.py`): the next writer
 
 from __future__ import annotations
 
-import errno
-import os
 import queue
 import shutil
 import threading
@@ -24,7 +22,7 @@ from typing import IO, Protocol
 import av
 
 from alanet.errors import AlanetError, OutputError
-from alanet.files import FINISHED, lock_folder, sync_folder
+from alanet.files import FINISHED, lock_folder, move_into_place, write_error
 from alanet.frames.frame import Frame
 from alanet.notes import Notes
 from alanet.restoration.job import Job, begin, joining, keep_finished
@@ -37,7 +35,6 @@ from alanet.video.output.segments import Segment, SegmentWriter, record
 __all__ = ["VideoWriter", "open_writer", "put_in_place", "writing"]
 
 QUEUE = 4  # frames between the network and the encoder
-FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class Sink(Protocol):
@@ -244,18 +241,11 @@ def writing(path: Path) -> Iterator[None]:
     except AlanetError:
         raise
     except (OSError, av.FFmpegError, OverflowError) as error:  # the last: times beyond all counting
-        number = getattr(error, "errno", None)
-        if number in FULL:
-            raise OutputError(f"{path}: the disk is full; free some space or give another folder with -o") from error
-        reason = getattr(error, "strerror", None) or str(error)
-        raise OutputError(f"{path}: could not be written ({reason})") from error
+        raise write_error(path, error) from error
 
 
 def put_in_place(made: Path, plan: OutputPlan, job: Job | None) -> None:
     """Onto the disk, then under the final name in one step."""
-    if made.is_file():
-        with open(made, "rb+") as file:
-            os.fsync(file.fileno())
     if plan.path.is_dir() and made.is_dir() and (plan.options.overwrite or not any(plan.path.iterdir())):
         if not only_pictures(plan.path):
             raise OutputError(f"{plan.path}: has come to hold other files meanwhile; give another name")
@@ -264,5 +254,4 @@ def put_in_place(made: Path, plan: OutputPlan, job: Job | None) -> None:
         raise OutputError(f"{plan.path}: has come to exist meanwhile; --overwrite replaces it")
     if job is not None:
         joining(made.parent)
-    os.replace(made, plan.path)
-    sync_folder(plan.path.parent)
+    move_into_place(made, plan.path)

@@ -31,7 +31,7 @@ from alanet.data.synthetic.scenes import SceneOptions
 from alanet.engine.runner import pick_device
 from alanet.errors import OptionError
 from alanet.evaluation.perceptual import load_stack
-from alanet.files import write_json
+from alanet.files import make_folder, write_json
 from alanet.frames.exposure import Exposure
 from alanet.model.alanet import ALANet, ALANetConfig
 from alanet.model.alanet_plus import FAST, PLUS, ALANetPlus, ALANetPlusConfig
@@ -211,6 +211,7 @@ class Run:
             before = {**read_config(path), "train": plain["train"]}  # `train` itself tells what of that has changed
             if changed := _changes(before, plain):
                 log.warning("going on with other settings than before: %s", ", ".join(changed))
+        make_folder(path.parent)
         write_json(path, plain)
 
 

@@ -28,7 +28,7 @@ def test_a_broken_page_is_left_as_it_is(tmp_path):
         with pytest.raises(OutputError, match="section one is not there once"):
             put_section(page, "one", "x")
         assert page.read_text() == text
-    with pytest.raises(OutputError, match="cannot be written"):
+    with pytest.raises(OutputError, match="could not be written"):
         put_section(tmp_path / "none" / "results.md", "one", "x")
 
 

@@ -189,7 +189,7 @@ def test_reports_are_not_overwritten_and_other_files_are_not_taken_for_results(t
     for path, says in (("file", "holds no results"), ("scores.md", "holds no results"), ("none", "cannot be read")):
         with pytest.raises(DataError, match=says):
             load_results(tmp_path / path)
-    with pytest.raises(OutputError, match="cannot be written"):
+    with pytest.raises(OutputError, match="cannot be made"):
         write_report([UNEVEN], tmp_path / "file" / "scores")
 
 
@@ -256,7 +256,7 @@ def test_figures_are_saved_whole_and_wrong_wishes_are_refused(tmp_path):
     assert os.listdir(path.parent) == ["figure.png"]
     with pytest.raises(OutputError, match="exists"):
         save_png(path, made.trial.truth[0])
-    with pytest.raises(OutputError, match="cannot be written"):
+    with pytest.raises(OutputError, match="cannot be made"):
         save_png(path / "below.png", made.trial.truth[0])
     with pytest.raises(OptionError, match="40x40 at 30,20 does not lie in a picture of 64x48"):
         crops(made, HALF, Box(30, 20, 40, 40))

@@ -81,7 +81,7 @@ def test_not_finite_is_never_saved(tmp_path):
 
 
 def test_unwritable_place_is_one_line(tmp_path):
-    with pytest.raises(OutputError, match="cannot write"):
+    with pytest.raises(OutputError, match="could not be written"):
         save_weights(ALANet(CONFIG), tmp_path / "no" / "d.safetensors")
 
 

@@ -23,6 +23,7 @@ from alanet.data.real.plan import BuildOptions, BuildPlan, check_room, nothing_u
 from alanet.data.real.read import Footage, digest, fingerprint, read_frames
 from alanet.data.real.runs import RunOptions, store_runs
 from alanet.errors import DataError, InputError
+from alanet.files import is_unfinished
 from alanet.notes import Notes
 from alanet.restoration.writer import writing
 
@@ -107,7 +108,7 @@ def _sweep(plan: BuildPlan) -> None:
     """Remove what an interrupted build left of videos that are not finished."""
     kept = {Path(run.file).name for video in plan.done.values() for run in video.runs}
     for path in (plan.out / "runs").iterdir():
-        if path.name not in kept and path.suffix in (".npy", ".part"):
+        if path.name not in kept and (path.suffix == ".npy" or is_unfinished(path)):
             path.unlink()
 
 

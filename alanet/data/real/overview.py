@@ -16,6 +16,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from alanet.data.real.manifest import Manifest, Video
+from alanet.files import atomic_write
 
 __all__ = ["draw_overview"]
 
@@ -30,7 +31,7 @@ Picture = npt.NDArray[np.uint8]
 
 
 def draw_overview(folder: Path, manifest: Manifest, target: Path) -> None:
-    """Write the picture of a built set as a PNG, whole or not at all."""
+    """Write the picture of a built set as a PNG, atomically."""
     rows = [_row(folder, video) for video in manifest.videos]
     width = max(row.width for row in rows) + 4 * GAP
     height = TALL + LINE + 2 * GAP
@@ -38,9 +39,8 @@ def draw_overview(folder: Path, manifest: Manifest, target: Path) -> None:
     sheet = Image.new("RGB", (width * -(-len(rows) // ROWS), height * down), "white")
     for k, row in enumerate(rows):
         sheet.paste(row, (k // ROWS * width + GAP, k % ROWS * height + GAP))
-    unfinished = target.with_name(f"{target.name}.part")
-    sheet.save(unfinished, format="PNG")
-    unfinished.replace(target)
+    with atomic_write(target) as file:
+        sheet.save(file, format="PNG")
 
 
 def _row(folder: Path, video: Video) -> Image.Image:

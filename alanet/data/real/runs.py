@@ -7,10 +7,8 @@ plain numpy arrays, so that a trainer reads any frame of them memory-mapped, and
 from __future__ import annotations
 
 import hashlib
-import os
 import struct
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
@@ -21,10 +19,10 @@ import numpy as np
 import numpy.typing as npt
 
 from alanet.data.real.manifest import Run
+from alanet.files import AtomicFile, write_errors
 from alanet.frames.color import to_float, to_integer
 from alanet.frames.cuts import Scores, find_cuts
 from alanet.frames.frame import Frame, Pixels
-from alanet.restoration.writer import writing
 from alanet.video.input.scores import scored
 
 __all__ = ["RunOptions", "Stored", "resize_area", "run_is_whole", "store_runs"]
@@ -160,39 +158,34 @@ def _keep(stored: Stored, run: _RunFile, shortest: int) -> None:
 
 
 class _RunFile:
-    """A .npy file that grows by frames, under a name of its own until it is finished."""
+    """A .npy file that grows by frames; written atomically."""
 
     def __init__(self, path: Path, first: int) -> None:
         self.path, self.first, self.frames = path, first, 0
-        self.part = path.with_name(f"{path.name}.part")
         self.shape: tuple[int, ...] = ()
         self.digest = hashlib.sha256()
-        with writing(path):
-            self.file = self.part.open("wb")
+        self._part = AtomicFile(path)
+        self.file = self._part.file
+        with write_errors(path):
             self.file.write(bytes(HEADER))
 
     def add(self, pixels: Bytes) -> None:
         assert self.shape in ((), pixels.shape), "all frames of a run have one size"
         self.shape = pixels.shape
-        with writing(self.path):
+        with write_errors(self.path):
             self.file.write(pixels.data)
         self.digest.update(pixels.data)
         self.frames += 1
 
     def finish(self) -> Run:
-        with writing(self.path):
+        with write_errors(self.path):
             self.file.seek(0)
             self.file.write(_header((self.frames, *self.shape)))
-            self.file.flush()
-            os.fsync(self.file.fileno())
-            self.file.close()
-            self.part.replace(self.path)
+        self._part.commit()
         return Run(f"{self.path.parent.name}/{self.path.name}", self.first, self.frames, self.digest.hexdigest())
 
     def abandon(self) -> None:
-        with suppress(OSError):  # a full disk may refuse to close
-            self.file.close()
-        self.part.unlink(missing_ok=True)
+        self._part.discard()
 
 
 def _header(shape: tuple[int, ...]) -> bytes:

@@ -25,7 +25,7 @@ from torch import Tensor
 from alanet.data.real.dataset import VideoSet
 from alanet.data.synthetic.render import CELL
 from alanet.errors import DataError, OptionError
-from alanet.files import write_json
+from alanet.files import atomic_write, write_json
 
 __all__ = ["EVERY", "Midway", "Teacher", "estimate_motion"]
 
@@ -95,7 +95,8 @@ def estimate_motion(
                 flows[k] = _asked(teacher, videos.sharp(number), EVERY * k, period)
                 if on_progress:
                     on_progress(done + k + 1, total)
-            _write(path, flows)
+            with atomic_write(path) as out:
+                np.save(out, flows)
         done += answers
     return total
 
@@ -121,10 +122,3 @@ def _is_whole(path: Path, shape: tuple[int, ...]) -> bool:
         return bool(np.load(path, mmap_mode="r").shape == shape)
     except (OSError, ValueError, EOFError):
         return False
-
-
-def _write(path: Path, flows: Any) -> None:
-    unfinished = path.with_suffix(".part")
-    with unfinished.open("wb") as file:
-        np.save(file, flows)
-    unfinished.replace(path)

@@ -30,7 +30,7 @@ from torch import Tensor
 from alanet.data.synthetic.render import Stills, find_stills, render, scene_motion
 from alanet.data.synthetic.scenes import SceneOptions, draw_scene
 from alanet.errors import DataError, OptionError
-from alanet.files import write_json
+from alanet.files import atomic_write, write_json
 from alanet.frames.exposure import Exposure
 
 __all__ = ["Bank", "render_bank"]
@@ -195,11 +195,8 @@ def _render_shard(job: _Job, shard: int) -> int:
         parts["flow"].append(motion.flow.astype(np.float16))
         parts["sweep"].append(motion.sweep.astype(np.float16))
     for kind in KINDS:
-        path = shard_path(job.folder, kind, shard)
-        unfinished = path.with_suffix(f".{os.getpid()}.part")
-        with unfinished.open("wb") as file:
+        with atomic_write(shard_path(job.folder, kind, shard)) as file:
             np.save(file, np.stack(parts[kind]))
-        unfinished.replace(path)
     return shard
 
 

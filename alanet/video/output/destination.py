@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from alanet.errors import OutputError
-from alanet.files import sweep
+from alanet.files import LONGEST_NAME, sweep
 from alanet.frames.frame import VideoInfo
 from alanet.notes import Notes
 from alanet.video.output.codecs import CONTAINERS, Codec, Container
@@ -21,7 +21,6 @@ from alanet.video.output.streams import lacking
 __all__ = ["STDOUT", "beside", "check_target", "container_for", "ending_of", "only_pictures", "work_folder"]
 
 STDOUT = Path("-")
-LONGEST_NAME = 255  # bytes, of nearly every file system
 
 
 def container_for(info: VideoInfo, given: Path | None, codec: Codec, streams: list[Any], notes: Notes) -> Container:

@@ -25,7 +25,7 @@ from typing import Any
 import av
 from av.video.reformatter import VideoReformatter
 
-from alanet.files import hold, sync_folder
+from alanet.files import hold, sync_folder, write_text
 from alanet.frames.frame import Frame
 from alanet.video.output.format import OutputPlan
 from alanet.video.output.planes import planes
@@ -148,13 +148,8 @@ def record(folder: Path, segment: Segment) -> None:
 
 
 def rewrite(folder: Path, segments: Sequence[Segment]) -> None:
-    """The index with these segments only, replaced whole or not at all."""
-    part = folder / f"{INDEX}.new"
-    with open(part, "w", encoding="utf-8") as file:
-        file.writelines(map(_line, segments))
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, folder / INDEX)
+    """The index with these segments only, replaced atomically."""
+    write_text(folder / INDEX, "".join(map(_line, segments)))
 
 
 def recorded(folder: Path) -> list[Segment]:
