@@ -37,13 +37,13 @@ import alanet
 from alanet.evaluation.baselines import load_rife
 from alanet.frames.tiles import overhead, plan_tiles, round_up
 from alanet.model.alanet import ALANet, ALANetConfig
-from alanet.model.alanet_plus import ALANetPlus
-from alanet.model.cost import count_parameters, stream_cost
+from alanet.model.network import Network, Window
+from alanet.model.cost import count_parameters
 from alanet.model.weights import continuous_models, load_model
 from alanet.notes import Notes
 from alanet.restoration.options import RestoreOptions
 from alanet.engine.runner import Runner
-from alanet.engine.tiled import AlignedRunner, TiledRunner, exact_halo, tiled
+from alanet.engine.tiled import TiledRunner, exact_halo
 from alanet.video.output.codecs import CODECS
 from alanet.video.input.decode import decode
 from alanet.video.output.disk import picture_bytes
@@ -79,7 +79,7 @@ def networks(options: argparse.Namespace, _: Path) -> None:
     width, height = options.size
     if options.threads:
         torch.set_num_threads(options.threads)
-    models: dict[str, ALANet | ALANetPlus] = {
+    models: dict[str, Network] = {
         "paper": ALANet(),
         "paper, half width": ALANet(ALANetConfig(width=0.5)),
         "paper, quarter width": ALANet(ALANetConfig(width=0.25)),
@@ -94,7 +94,7 @@ def networks(options: argparse.Namespace, _: Path) -> None:
         calls.append(lambda: rife.restore(frames[:2], [Fraction(1, 4), Fraction(1, 2), Fraction(3, 4)]))
     times = take_turns(calls, options.rounds)
     outputs = [2 * options.frames - 1] * len(models) + [3] * (len(calls) - len(models))
-    costs = [stream_cost(model, height, width)["output"] for model in models.values()]
+    costs = [model.cost(height, width).output for model in models.values()]
     rows = [
         (name, *about, f"{medians(part)[0] / count * 1000:.0f}",
          f"{ratio(times[0], part) * count / outputs[0]:.2f}")
@@ -135,14 +135,14 @@ def tiles(options: argparse.Namespace, _: Path) -> None:
     """A strip, whose middle tiles have a whole halo on both sides, at 16 bits: the largest difference, by halo."""
     one = restorer(options)
     stride, used = one.model.stride, exact_halo(one.model)
-    widest = round_up(one.model.receptive_radius, 32)
+    widest = round_up(one.model.tiling.halo, 32)
     width, height = 96 + 4 * widest, 96
     clip = [frame.astype(np.uint16) * 257 for frame in islice(sample(width, height), 3)]
 
-    def made(runner: Runner | TiledRunner | AlignedRunner) -> np.ndarray:
+    def made(runner: Runner | TiledRunner) -> np.ndarray:
         window: dict[int, Any] = {i: runner.encode(frame) for i, frame in enumerate(clip)}
         pairs = {i: runner.relate(window[i], window[i + 1]) for i in (0, 1)}
-        return np.stack(list(runner.generate(window, [1.0, 1.5], clip[0], pairs))).astype(np.float64)  # type: ignore[arg-type]
+        return np.stack(list(runner.generate(Window(window, pairs), [1.0, 1.5], clip[0]))).astype(np.float64)  # type: ignore[arg-type]
 
     def work(halo: int, core: int) -> str:
         grid = plan_tiles(2176, 3840, halo=halo, stride=stride, max_tile_pixels=(core + 2 * halo) ** 2)
@@ -152,7 +152,7 @@ def tiles(options: argparse.Namespace, _: Path) -> None:
     rows = []
     for halo in sorted({*range(32, widest + 32, 32), used}):
         grid = plan_tiles(height, width, halo=halo, stride=stride, max_tile_pixels=height * (96 + 2 * halo))
-        error = np.abs(made(tiled(one.runner, grid, "exact", Notes())) - whole) / 65535
+        error = np.abs(made(TiledRunner(one.runner, grid, "exact", Notes())) - whole) / 65535
         name = f"{halo} (used)" if halo == used else str(halo)
         rows.append((name, f"{error.max():.1e}", f"{error.mean():.1e}", *(work(halo, core) for core in cores)))
     table(("halo, px", "largest difference", "mean", *(f"work at 4K, cores of {core}" for core in cores)), *rows)

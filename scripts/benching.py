@@ -20,6 +20,7 @@ from PIL import Image
 import alanet
 from alanet.restoration.restorer import Restorer
 from alanet.engine.runner import Runner
+from alanet.model.network import Window
 from alanet.video.input.decode import decode
 from alanet.video.input.probe import probe
 
@@ -65,22 +66,15 @@ def alone(runner: Runner, tensors: Sequence[torch.Tensor], *, all_frames: bool =
     with torch.inference_mode():
         for i, tensor in enumerate(tensors):
             ring[i] = model.encode(tensor)
-            if i and isinstance(model, alanet.ALANetPlus):
+            if i:
                 pairs[i - 1] = model.relate(ring[i - 1], ring[i])
             ring.pop(i - 3, None)
             pairs.pop(i - 3, None)
             for at in (i - 1, i) if i == last else (i - 1,):  # the last one is shown twice, and made once
-                if at >= 0 and (all_frames or (judged := runner.judge(ring, at, pairs)) is None or not judged.sharp):
-                    generate(model, ring, at, pairs)
+                if at >= 0 and (all_frames or (found := runner.estimate(Window(ring, pairs), at)) is None or not found.sharp):
+                    model.generate(Window(ring, pairs), at)
             if i:
-                generate(model, ring, i - 0.5, pairs)
-
-
-def generate(model: alanet.ALANet | alanet.ALANetPlus, ring: dict[int, Any], at: float, pairs: dict[int, Any]) -> None:
-    if isinstance(model, alanet.ALANetPlus):
-        model.generate(ring, at, pairs)
-    else:
-        model.generate(ring, at)
+                model.generate(Window(ring, pairs), i - 0.5)
 
 
 def timed(call: Callable[[], object]) -> tuple[float, float]:

@@ -28,11 +28,11 @@ from alanet.text import bars, clock, count, marks, rate, ruler, safe, size
 
 if TYPE_CHECKING:
     from alanet.engine.runner import Runner
-    from alanet.engine.stream import Judged
+    from alanet.engine.stream import Estimate
     from alanet.frames.cuts import Scores
     from alanet.frames.frame import Frame, Pixels, VideoInfo
 
-    Judge = Callable[[Pixels, Pixels | None], Judged | None]
+    Judge = Callable[[Pixels, Pixels | None], Estimate | None]
 
 __all__ = ["Analysis", "analyse", "info"]
 
@@ -146,7 +146,7 @@ def _judge(video: VideoInfo, network: NetworkOptions) -> tuple[Judge | None, int
     runner = restorer_of(network).runner
     frames = video.frame_count or (round(video.duration * video.rate) if video.duration else 0)
     every = max(1, frames // TRACK)
-    return _Opinions(runner) if runner.judges else None, every
+    return _Opinions(runner) if runner.model.estimates else None, every
 
 
 class _Opinions:
@@ -157,13 +157,16 @@ class _Opinions:
         self.runner = runner
         self.last: tuple[Pixels | None, Any] = None, None
 
-    def __call__(self, pixels: Pixels, before: Pixels | None) -> Judged | None:
-        window: dict[int, Any] = {1: self.runner.encode(pixels)}
+    def __call__(self, pixels: Pixels, before: Pixels | None) -> Estimate | None:
+        from alanet.model.network import Window
+
+        features: dict[int, Any] = {1: self.runner.encode(pixels)}
         if before is not None:
-            seen, features = self.last
-            window[0] = features if seen is before else self.runner.encode(before)
-        self.last = pixels, window[1]
-        return self.runner.judge(window, 1, {0: self.runner.relate(window[0], window[1])} if 0 in window else {})
+            seen, earlier = self.last
+            features[0] = earlier if seen is before else self.runner.encode(before)
+        self.last = pixels, features[1]
+        pairs = {0: self.runner.relate(features[0], features[1])} if 0 in features else {}
+        return self.runner.estimate(Window(features, pairs), 1)
 
 
 def _estimate(path: Path, reading: ReadOptions, network: NetworkOptions) -> float | None:

@@ -57,7 +57,6 @@ def sharpness(
     from alanet.engine.runner import pick_device
     from alanet.evaluation.page import parse_section
     from alanet.evaluation.sharpness import as_markdown, as_plain, judging_runner, lowest_threshold
-    from alanet.model.alanet_plus import ALANetPlus
     from alanet.model.weights import available_models, load_model, save_weights
     from alanet.notes import Notes
 
@@ -68,7 +67,6 @@ def sharpness(
         parse_section(into)
     network = load_model(model if model in available_models() else weights_in(Path(model)))
     runner = judging_runner(network, pick_device(device))
-    assert isinstance(network, ALANetPlus)
     screen, notes = Screen(quiet=verbosity.quiet), Notes()
     judged: list[Judgement] = []
     with working(screen, "judging frames") as show:
@@ -76,10 +74,10 @@ def sharpness(
             judged.append(one)
             show(len(judged), None, "")
     truth = by if by != "auto" else "smear" if all(one.smear is not None for one in judged) else "exposure"
-    current, chosen = network.config.sharp_above, lowest_threshold(judged, truth, most)
+    current, chosen = network.sharp_above, lowest_threshold(judged, truth, most)
     rows = [("warning", line) for line in notes.warnings]
     if write is not None:
-        network.config = replace(network.config, sharp_above=chosen)
+        network.sharp_above = chosen
         save_weights(network, write)
         rows.append(("result", str(write.absolute())))
     screen.rows([*rows, ("chosen", f"{chosen:.5g}: at most {most:.1%} of the blurry frames pass, by {truth}")])

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     from alanet.evaluation.figures import Box, Restored
     from alanet.evaluation.footage import Footage
     from alanet.evaluation.result import Result
-    from alanet.model.alanet import ALANet, ALANetConfig
-    from alanet.model.alanet_plus import ALANetPlus, ALANetPlusConfig
+    from alanet.model.network import Network
     from alanet.notes import Notes
 
 __all__ = ["ablation", "crops", "strips", "table2", "table3"]
@@ -71,14 +70,14 @@ def table3(*videos: Videos, asked: Asked = Asked()) -> int:
 def ablation(*videos: Videos, asked: Asked = Asked()) -> int:
     """What each part of a network gives and costs. The first --model is the whole; others: what differs."""
     from alanet.evaluation.report import ablation as make
-    from alanet.model.cost import count_parameters, stream_cost
+    from alanet.model.cost import count_parameters
 
     asked.measuring.one_protocol("an ablation")
     costs: dict[str, tuple[int, float]] = {}
 
-    def name(model: ALANet | ALANetPlus, whole: ALANet | ALANetPlus) -> str:
+    def name(model: Network, whole: Network) -> str:
         label = _difference(model, whole)
-        costs[label] = count_parameters(model), stream_cost(model)["output"]
+        costs[label] = count_parameters(model), model.cost().output
         return label
 
     results = asked.results(videos, partial(_runs, asked.methods, name, "an ablation"))
@@ -166,7 +165,7 @@ def _page(table: str, result: Result) -> str:
     return f"{table}\n\n{foot(result)}\n"
 
 
-def _runs(methods: Methods, name: Callable[[ALANet | ALANetPlus, ALANet | ALANetPlus], str], what: str) -> list[Method]:
+def _runs(methods: Methods, name: Callable[[Network, Network], str], what: str) -> list[Method]:
     """The models as "NAME, run 1" ..., by what `name` says of one beside the first; before them the baselines."""
     from alanet.evaluation.evaluate import of_restorer
 
@@ -181,15 +180,14 @@ def _runs(methods: Methods, name: Callable[[ALANet | ALANetPlus, ALANet | ALANet
     return [*(method for method in methods.others() if method.name != "minterpolate"), *named]
 
 
-def _attention(model: ALANet | ALANetPlus, _: object) -> str:
-    from alanet.model.alanet import ALANetConfig
+def _attention(model: Network, _: object) -> str:
+    attention = getattr(model.config, "attention", None)
+    if attention not in ROWS:
+        raise OptionError(f"Table 3 compares runs of the paper's network; leave {type(model).__name__} out")
+    return ROWS[attention]
 
-    if not isinstance(model.config, ALANetConfig):
-        raise OptionError("Table 3 compares runs of the paper's network; leave ALANetPlus out")
-    return ROWS[model.config.attention]
 
-
-def _difference(model: ALANet | ALANetPlus, whole: ALANet | ALANetPlus) -> str:
+def _difference(model: Network, whole: Network) -> str:
     """ "whole", or what differs from it: "still = False"."""
     if type(model) is not type(whole):
         return f"{type(model).__name__}, {', '.join(f'{k} = {v}' for k, v in _unusual(model.config))}".rstrip(", ")
@@ -199,7 +197,7 @@ def _difference(model: ALANet | ALANetPlus, whole: ALANet | ALANetPlus) -> str:
     return ", ".join(f"{key} = {value}" for key, value in changes.items()) or "whole"
 
 
-def _unusual(config: ALANetConfig | ALANetPlusConfig) -> list[tuple[str, object]]:
+def _unusual(config: Any) -> list[tuple[str, object]]:
     usual = asdict(type(config)())
     return [(key, value) for key, value in asdict(config).items() if value != usual[key]]
 

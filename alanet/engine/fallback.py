@@ -10,9 +10,8 @@ ends what takes too much without asking.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from types import MappingProxyType
 from typing import Any
 from weakref import WeakSet
 
@@ -20,14 +19,15 @@ import torch
 
 from alanet.engine.memory import is_full_gpu
 from alanet.engine.runner import Runner
-from alanet.engine.stream import Judged
-from alanet.engine.tiled import AlignedRunner, TiledRunner, TileMode, smaller_tiles, tiled
+from alanet.engine.stream import Estimate
+from alanet.engine.tiled import TiledRunner, TileMode, smaller_tiles
 from alanet.errors import ResourceError
 from alanet.frames.frame import Pixels
 from alanet.frames.tiles import Tile
+from alanet.model.network import Window
 from alanet.notes import Notes
 
-__all__ = ["SteadyRunner"]
+__all__ = ["FallbackRunner"]
 
 
 class _Kept:
@@ -48,48 +48,38 @@ class _Kept:
         self._made = self._by = None
 
 
-class SteadyRunner:
+class FallbackRunner:
     """Takes the place of a runner in a stream; frames are restored in `tiles`, whole where there is at most one."""
 
     def __init__(self, runner: Runner, tiles: Sequence[Tile], mode: TileMode, notes: Notes) -> None:
         self.runner, self.tiles, self.mode, self.notes = runner, tuple(tiles), mode, notes
         self._at_work = self._working(runner)
-        self._exact: Runner | TiledRunner | AlignedRunner | None = None  # the same in fp32
+        self._exact: Runner | TiledRunner | None = None  # the same in fp32
         self._kept: WeakSet[_Kept] = WeakSet()
 
     def encode(self, pixels: Pixels) -> _Kept:
         """A frame, whose features are made when a restored frame looks at it: there errors can be dealt with."""
         return self._new(pixels)
 
-    def judge(
-        self, window: Mapping[int, _Kept], i: int, relations: Mapping[int, _Kept | None] = MappingProxyType({})
-    ) -> Judged | None:
-        """What the network thinks of frame i of a window; None where it has no opinion."""
-        pixels = window[i].pixels
+    def estimate(self, window: Window, i: int) -> Estimate | None:
+        """The network's estimate of frame i of a window; None where it has none."""
+        pixels = window.features[i].pixels
         assert pixels is not None
         while True:
-            at_work: Any = self._at_work
             try:
-                features, pairs = self._known(window, relations)
-                judged: Judged | None = at_work.judge(features, i, pairs)
+                found: Estimate | None = self._at_work.estimate(self._made(window, self._at_work), i)
             except RuntimeError as error:
                 if not is_full_gpu(error):
                     raise
             else:
-                return judged
+                return found
             self._take_smaller(pixels)
 
     def relate(self, a: _Kept, b: _Kept) -> _Kept:
         """A pair, likewise."""
         return self._new()
 
-    def generate(
-        self,
-        window: Mapping[int, _Kept],
-        times: Sequence[float],
-        like: Pixels,
-        relations: Mapping[int, _Kept | None] = MappingProxyType({}),
-    ) -> Iterator[Pixels | None]:
+    def generate(self, window: Window, times: Sequence[float], like: Pixels) -> Iterator[Pixels | None]:
         """The frames at `times`; None for one that is not finite in fp32 either.
 
         Raises ResourceError where even the smallest tiles do not fit a GPU.
@@ -97,7 +87,7 @@ class SteadyRunner:
         done = 0
         while done < len(times):
             try:
-                for picture in self._pictures(window, times[done:], like, relations):
+                for picture in self._pictures(window, times[done:], like):
                     done += 1
                     yield picture
             except RuntimeError as error:
@@ -107,44 +97,32 @@ class SteadyRunner:
                 return
             self._take_smaller(like)  # after the error is gone, and all that its traceback held
 
-    def _pictures(
-        self,
-        window: Mapping[int, _Kept],
-        times: Sequence[float],
-        like: Pixels,
-        relations: Mapping[int, _Kept | None],
-    ) -> Iterator[Pixels | None]:
-        at_work: Any = self._at_work
-        features, pairs = self._known(window, relations)
-        for at, picture in zip(times, at_work.generate(features, times, like, pairs), strict=True):
-            yield self._in_fp32(window, at, like, relations) if picture is None else picture
+    def _pictures(self, window: Window, times: Sequence[float], like: Pixels) -> Iterator[Pixels | None]:
+        def in_fp32(at: float) -> Pixels | None:
+            """One frame, everything it needs made again and nothing kept."""
+            if self.runner.precision == "fp32":
+                return None
+            self.notes.warn("where bf16 gave NaN or infinity, frames were made again in fp32")
+            if self._exact is None:
+                self._exact = self._working(Runner(self.runner.model, self.runner.device, "fp32"))
+            exact = self._exact
+            features = {i: exact.encode(kept.pixels) for i, kept in window.features.items()}
+            pairs = {i: pair and exact.relate(features[i], features[i + 1]) for i, pair in window.relations.items()}
+            (picture,) = exact.generate(Window(features, pairs), [at], like)
+            return picture
 
-    def _known(
-        self, window: Mapping[int, _Kept], relations: Mapping[int, _Kept | None]
-    ) -> tuple[dict[int, Any], dict[int, Any]]:
-        """Frames and pairs as what is at work now makes them, once."""
-        at_work: Any = self._at_work
-        features = {i: kept.get(at_work, partial(at_work.encode, kept.pixels)) for i, kept in window.items()}
-        return features, {
+        made = self._at_work.generate(self._made(window, self._at_work), times, like)
+        for at, picture in zip(times, made, strict=True):
+            yield in_fp32(at) if picture is None else picture
+
+    def _made(self, window: Window, at_work: Runner | TiledRunner) -> Window:
+        """Frames and pairs as the runner at work makes them, once."""
+        features = {i: kept.get(at_work, partial(at_work.encode, kept.pixels)) for i, kept in window.features.items()}
+        pairs = {
             i: pair and pair.get(at_work, partial(at_work.relate, features[i], features[i + 1]))
-            for i, pair in relations.items()
+            for i, pair in window.relations.items()
         }
-
-    def _in_fp32(
-        self, window: Mapping[int, _Kept], at: float, like: Pixels, relations: Mapping[int, _Kept | None]
-    ) -> Pixels | None:
-        """One frame, everything it looks at made again and nothing kept."""
-        if self.runner.precision == "fp32":
-            return None
-        self.notes.warn("where bf16 gave NaN or infinity, frames were made again in fp32")
-        if self._exact is None:
-            self._exact = self._working(Runner(self.runner.model, self.runner.device, "fp32"))
-        exact: Any = self._exact
-        features = {i: exact.encode(kept.pixels) for i, kept in window.items()}
-        pairs = {i: pair and exact.relate(features[i], features[i + 1]) for i, pair in relations.items()}
-        (picture,) = exact.generate(features, [at], like, pairs)
-        made: Pixels | None = picture
-        return made
+        return Window(features, pairs)
 
     def _take_smaller(self, like: Pixels) -> None:
         tiles = smaller_tiles(self.runner.model, self.tiles, like.shape[0], like.shape[1], self.mode)
@@ -164,8 +142,8 @@ class SteadyRunner:
         elif self.runner.device.type == "mps":
             torch.mps.empty_cache()
 
-    def _working(self, runner: Runner) -> Runner | TiledRunner | AlignedRunner:
-        return tiled(runner, self.tiles, self.mode, self.notes) if len(self.tiles) > 1 else runner
+    def _working(self, runner: Runner) -> Runner | TiledRunner:
+        return TiledRunner(runner, self.tiles, self.mode, self.notes) if len(self.tiles) > 1 else runner
 
     def _new(self, pixels: Pixels | None = None) -> _Kept:
         kept = _Kept(pixels)

@@ -27,10 +27,7 @@ from alanet.errors import ResourceError
 from alanet.frames.cuts import LOOKAHEAD
 from alanet.frames.frame import VideoInfo
 from alanet.frames.tiles import MemoryCost, round_up
-from alanet.model.alanet import ALANet
-from alanet.model.alanet_plus import ALANetPlus
-from alanet.model.exposure_head import EVERY
-from alanet.model.flow import CELL, KEYS
+from alanet.model.network import Memory
 from alanet.video.output.codecs import shape_of
 from alanet.video.output.format import OutputPlan
 
@@ -65,7 +62,7 @@ MARGIN = 150 << 20  # allocators, buffers of files, threads: whatever the size
 
 def memory_cost(runner: Runner, info: VideoInfo, plan: OutputPlan | None = None) -> MemoryCost:
     """Bytes a pixel while videos like `info` are restored whole or in tiles. plan: how they are written; None: not."""
-    features, work = _network_bytes(runner.model, runner.precision)
+    features, work, _ = _network_bytes(runner)
     if runner.device.type != "cpu":  # a half more: workspaces of convolutions
         return MemoryCost(1.5 * work, 1.5 * features, 256 << 20)
     rgb = (4 if info.alpha else 3) * (1 if info.depth <= 8 else 2)
@@ -79,46 +76,15 @@ def memory_cost(runner: Runner, info: VideoInfo, plan: OutputPlan | None = None)
 
 
 def whole_work(runner: Runner, info: VideoInfo) -> int:
-    """How many pixels a tile has that takes as much memory as the work on a whole frame, and on a pair: what a network
-    that aligns does not do in tiles."""
-    _, work = _network_bytes(runner.model, runner.precision)
-    assert isinstance(runner.model, ALANetPlus)
-    stride = runner.model.stride
+    """How many pixels a tile has that takes as much memory as the work on whole frames and pairs; 0 without such."""
+    needs, stride = _network_bytes(runner), runner.model.stride
     pixels = round_up(info.height, stride) * round_up(info.width, stride)
-    return math.ceil(pixels * min(1.0, _whole_bytes(runner.model, runner.precision) / work))
+    return math.ceil(pixels * min(1.0, needs.whole / needs.work))
 
 
-def _network_bytes(model: ALANet | ALANetPlus, precision: str) -> tuple[float, float]:
-    """Bytes a pixel of the frame, whatever the tiles, and bytes a pixel of a tile: the features of a window, and what G
-    and the rounding hold at full size."""
-    value = 2 if precision == "bf16" else 4
-    if isinstance(model, ALANetPlus):
-        return _aligned_bytes(model, value)
-    channels = model.config.channels
-    features: float = 3 * 4 + value * sum(c / 4**level for level, c in enumerate(channels))
-    last_scale: float = value * (channels[1] + 9 * channels[0]) + 4 * 3 * 4
-    return 0.0, (model.config.window + 1) * features + last_scale
-
-
-def _aligned_bytes(model: ALANetPlus, value: int) -> tuple[float, float]:
-    """The same for a network that aligns: also each frame of the window aligned, weighed, and in fp32 while moved."""
-    config = model.config
-    held = max(config.window + 1, 2 * config.around + 2)
-    features: float = 3 * 4 + value * sum(c / cell**2 for c, cell in zip(config.channels, config.cells, strict=True))
-    finest = config.channels[0] / config.stem**2
-    aligned = (2 * value + 8) * finest + 4 * (3 + 3 + 2 + 2 + 2)  # features; a frame and its part, flow, grid, shares
-    along = 4 * (4 + 3 + 3 + 3) + value * config.along / config.stem**2 if config.knows_smear and config.along else 0
-    return (held + 1) * features, max(config.window + 1, 2) * aligned + 9 * value * finest + along
-
-
-def _whole_bytes(model: ALANetPlus, precision: str) -> float:
-    """Bytes a pixel of a frame while it is encoded, or compared with the next, whichever takes more."""
-    value = 2 if precision == "bf16" else 4
-    config = model.config
-    encoded = 4 * (3 + 4) + 3 * value * config.channels[0] / config.stem**2  # unshuffled; evenness; a convolution's
-    compared = 2 * 4 * (4 * KEYS + 2 * (KEYS + 16) + 3 * config.motion) / CELL**2  # both ways, keys and their products
-    judged = 4 + 4 * (2 + 2 + 2 + 4 + 10) / EVERY**2  # light; motion, ways, paces, and what is being looked up
-    return max(encoded, compared, judged)
+def _network_bytes(runner: Runner) -> Memory:
+    needs: Memory = runner.model.memory(2 if runner.precision == "bf16" else 4)
+    return needs
 
 
 def _bytes_a_pixel(pixel_format: str) -> float:

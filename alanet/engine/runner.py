@@ -10,23 +10,19 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from alanet.engine.stream import Judged
+from alanet.engine.stream import Estimate
 from alanet.errors import OptionError, ResourceError
 from alanet.frames.color import to_float, to_integer
 from alanet.frames.frame import Pixels
 from alanet.frames.tiles import crop_back, pad_to_multiple
-from alanet.model.alanet import ALANet, Features
-from alanet.model.alanet_plus import ALANetPlus, PlusFeatures
-from alanet.model.cost import stream_cost
-from alanet.model.flow import Motion
+from alanet.model.network import Network, Window
 
 __all__ = ["Runner", "is_finite", "pick_device", "pick_precision", "time_a_frame"]
 
@@ -39,9 +35,9 @@ class Runner:
     `encodes`, `relates` and `generates` count the calls: a stream encodes each frame once and relates each pair once.
     """
 
-    def __init__(self, model: ALANet | ALANetPlus, device: torch.device, precision: str) -> None:
+    def __init__(self, model: Network, device: torch.device, precision: str) -> None:
         self.model = model.to(device).eval()
-        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # twice as fast on a CPU
+        self.model.to(memory_format=torch.channels_last)  # twice as fast on a CPU
         self.device = device
         self.precision = precision
         self.encodes = 0
@@ -49,76 +45,38 @@ class Runner:
         self.generates = 0
         self._seconds_per_gmac: float | None = None
 
-    @property
-    def around(self) -> int:
-        """Further frames that the network looks at on each side of an interpolated frame's two."""
-        return self.model.config.around if isinstance(self.model, ALANetPlus) else 0
-
-    def encode(self, pixels: Pixels) -> Features | PlusFeatures:
-        """E of one frame. `pixels: h w 3` (a fourth channel, alpha, is not looked at)."""
+    def encode(self, pixels: Pixels) -> Any:
+        """Features of one frame. `pixels: h w 3` (a fourth channel, alpha, is not used)."""
         self.encodes += 1
         with torch.inference_mode(), self.autocast():
-            features: Features | PlusFeatures = self.model.encode(self.to_tensor(pixels))
-            return features
+            return self.model.encode(self.to_tensor(pixels))
 
-    @property
-    def judges(self) -> bool:
-        """Whether the network estimates exposure."""
-        return isinstance(self.model, ALANetPlus) and self.model.config.exposure
-
-    def judge(
-        self,
-        window: Mapping[int, Any],
-        i: int,
-        relations: Mapping[int, Motion | None] = MappingProxyType({}),
-    ) -> Judged | None:
-        """The estimated exposure of frame i of a window, and whether it is sharp; None from a network that estimates
-        none, or nothing that is finite. `relations` to its neighbours make it better, where the network relates."""
-        if not isinstance(self.model, ALANetPlus) or not self.model.config.exposure:
-            return None
-        exposure, sharp = self.opinion(window, i, relations)
-        limit = self.model.config.sharp_above
-        return Judged(exposure, sharp > math.log(limit / (1 - limit))) if math.isfinite(exposure) else None
-
-    def opinion(
-        self, window: Mapping[int, PlusFeatures], i: int, relations: Mapping[int, Motion | None]
-    ) -> tuple[float, float]:
-        """Exposure of frame i in periods, and the logit of the probability that it is sharp, by an ALANetPlus."""
-        assert isinstance(self.model, ALANetPlus)
+    def relate(self, a: Any, b: Any) -> Any:
+        """What the network keeps of a pair of neighbours; None where it keeps nothing."""
         with torch.inference_mode(), self.autocast():
-            informed = self.model.informed({i: window[i]}, relations)[i]
-        return float(informed.exposure), float(informed.sharp)
+            relation = self.model.relate(a, b)
+        self.relates += relation is not None
+        return relation
 
-    def relate(self, a: Features | PlusFeatures, b: Features | PlusFeatures) -> Motion | None:
-        """What the network keeps of a pair of neighbours; None for the paper's, which keeps nothing."""
-        if not isinstance(self.model, ALANetPlus):
-            return None
-        assert isinstance(a, PlusFeatures)
-        assert isinstance(b, PlusFeatures)
-        self.relates += 1
+    def estimate(self, window: Window, i: int) -> Estimate | None:
+        """The exposure of frame i of a window, and whether it is sharp; None from a network that estimates none, or
+        nothing that is finite. Relations to its neighbours make it better, where the network relates."""
         with torch.inference_mode(), self.autocast():
-            return self.model.relate(a, b)
+            found = self.model.estimate(window, i)
+        if found is None or not math.isfinite(exposure := float(found.exposure)):
+            return None
+        limit = self.model.sharp_above
+        logit = float(found.sharp)
+        return Estimate(exposure, logit > math.log(limit / (1 - limit)), logit)
 
-    def generate(
-        self,
-        window: Mapping[int, Any],
-        times: Sequence[float],
-        like: Pixels,
-        relations: Mapping[int, Motion | None] = MappingProxyType({}),
-    ) -> Iterator[Pixels | None]:
-        """The frames at `times` from the features around them, as they are made; size and depth are those of `like`.
-        None for one that has NaN or infinity.
-
-        `window` and `relations` (of i and i + 1, by i) hold all that any of the times looks at; the model picks what
-        each one does.
+    def generate(self, window: Window, times: Sequence[float], like: Pixels) -> Iterator[Pixels | None]:
+        """The frames at `times`, as they are made; size and depth are those of `like`. None for one that has NaN or
+        infinity. The window holds all that any of the times needs; the network picks what each one uses.
         """
         for at in times:
             self.generates += 1
             with torch.inference_mode(), self.autocast():
-                if isinstance(self.model, ALANetPlus):
-                    restored = self.model.generate(window, at, relations)
-                else:
-                    restored = self.model.generate(window, at)
+                restored = self.model.generate(window, at)
                 yield self.to_pixels(restored, like) if is_finite(restored) else None
 
     def to_tensor(self, pixels: Pixels) -> Tensor:
@@ -137,9 +95,9 @@ class Runner:
     def seconds_per_gmac(self) -> float:
         """How long a billion multiply-accumulates take here, timed once on a small frame."""
         if self._seconds_per_gmac is None:
-            cost = stream_cost(self.model, *SAMPLE)
+            cost = self.model.cost(*SAMPLE)
             seconds = time_a_frame(self.model, self.device, self.precision)
-            self._seconds_per_gmac = seconds / (cost["encoder"] + cost["motion"] + 2 * cost["generator"])
+            self._seconds_per_gmac = seconds / (cost.encode + cost.relate + 2 * cost.generate)
         return self._seconds_per_gmac
 
     def autocast(self) -> torch.autocast:
@@ -164,7 +122,7 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def pick_precision(name: str, model: ALANet | ALANetPlus, device: torch.device) -> str:
+def pick_precision(name: str, model: Network, device: torch.device) -> str:
     """auto: bf16 where it measures clearly faster than fp32 on a small frame, else fp32.
 
     fp32 on MPS always: its bf16 is not the same everywhere.
@@ -179,7 +137,7 @@ def pick_precision(name: str, model: ALANet | ALANetPlus, device: torch.device) 
     return "bf16" if seconds["bf16"] < 0.9 * seconds["fp32"] else "fp32"
 
 
-def time_a_frame(model: ALANet | ALANetPlus, device: torch.device, precision: str) -> float:
+def time_a_frame(model: Network, device: torch.device, precision: str) -> float:
     """Seconds to encode a frame of SAMPLE size and restore two: the best of three, the first of which warms up."""
     runner = Runner(model, device, precision)
     pixels = np.zeros((*SAMPLE, 3), np.uint8)
@@ -187,8 +145,7 @@ def time_a_frame(model: ALANet | ALANetPlus, device: torch.device, precision: st
     for _ in range(3):
         start = time.perf_counter()
         features = runner.encode(pixels)
-        pair = {0: runner.relate(features, features)}
-        window = {0: features, 1: features}
-        list(runner.generate(window, [0.0, 0.5], pixels, pair))  # on the CPU: nothing is under way then
+        window = Window({0: features, 1: features}, {0: runner.relate(features, features)})
+        list(runner.generate(window, [0.0, 0.5], pixels))  # on the CPU: nothing is under way then
         seconds.append(time.perf_counter() - start)
     return min(seconds)

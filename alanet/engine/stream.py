@@ -12,7 +12,7 @@ A frame that the network judges sharp is passed on at its own time as it came, p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import groupby
@@ -24,18 +24,20 @@ from alanet.frames.cuts import same_pixels
 from alanet.frames.frame import Frame, Pixels
 from alanet.frames.timing import Schedule, Tail, merge_holds, moments
 from alanet.frames.windows import reach, window_of
+from alanet.model.network import Window
 
-__all__ = ["Counts", "Judged", "Restoring", "stream"]
+__all__ = ["Counts", "Estimate", "Restoring", "stream"]
 
 E = TypeVar("E")
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """What a network thinks of a frame."""
+class Estimate:
+    """What a network estimates of a frame."""
 
-    exposure: float  # periods that the shutter was open
-    sharp: bool  # given back as it is
+    exposure: float  # fraction of the frame period
+    sharp: bool  # passed through unchanged
+    logit: float = 0.0  # of the probability that it is sharp
 
 
 class Restoring(Protocol[E]):
@@ -43,15 +45,13 @@ class Restoring(Protocol[E]):
 
     def encode(self, pixels: Pixels) -> E: ...
 
-    def judge(self, window: Mapping[int, E], i: int, relations: Mapping[int, Any], /) -> Judged | None:
-        """Frame i, among its neighbours; None from a network that has no opinion."""
+    def estimate(self, window: Window, i: int, /) -> Estimate | None:
+        """Frame i, among its neighbours; None from a network that estimates nothing."""
 
     def relate(self, a: E, b: E) -> Any: ...
 
-    def generate(
-        self, window: Mapping[int, E], times: Sequence[float], like: Pixels, relations: Mapping[int, Any], /
-    ) -> Iterator[Pixels | None]:
-        """None: this one came to nothing that can be shown."""
+    def generate(self, window: Window, times: Sequence[float], like: Pixels, /) -> Iterator[Pixels | None]:
+        """None: this one is not finite."""
 
 
 @dataclass(slots=True)
@@ -227,22 +227,21 @@ class _Ring(Generic[E]):
         first = self.held[i].first
         last = max(j for j, held in self.held.items() if held.first == first)
         seen = {j for phase in phases for j in window_of(i + phase, self.window, first, last, around=self.around)}
-        window, relations = self._known(seen)
-        yield from self.runner.generate(window, [float(i + phase) for phase in phases], like, relations)
+        yield from self.runner.generate(self._window(seen), [float(i + phase) for phase in phases], like)
 
-    def _known(self, seen: Iterable[int]) -> tuple[dict[int, E], dict[int, Any]]:
+    def _window(self, seen: Iterable[int]) -> Window:
         """What the network made of these frames, and of the pairs among them."""
-        window = {j: self.held[j].encoded.get() for j in sorted(seen)}
-        pairs = {j: self.held[j + 1].relation for j in window if j + 1 in window}
-        return window, {j: None if pair is None else pair.get() for j, pair in pairs.items()}
+        features = {j: self.held[j].encoded.get() for j in sorted(seen)}
+        pairs = {j: self.held[j + 1].relation for j in features if j + 1 in features}
+        return Window(features, {j: None if pair is None else pair.get() for j, pair in pairs.items()})
 
     def _passed(self, i: int, phases: Sequence[Fraction]) -> bool:
         """Whether frame i is shown as it came; where the network is needed for any phase, its opinion is counted."""
         if not phases or (self.strength == 0 and not any(phases)):
             return bool(phases)
         first = self.held[i].first
-        window, relations = self._known(j for j in (i - 1, i, i + 1) if j in self.held and self.held[j].first == first)
-        judged = self.runner.judge(window, i, relations)
+        window = self._window(j for j in (i - 1, i, i + 1) if j in self.held and self.held[j].first == first)
+        judged = self.runner.estimate(window, i)
         if judged is not None:
             self.counts.judged += 1
             self.counts.sharp += judged.sharp

@@ -1,25 +1,20 @@
 """A frame too large to be restored in one piece: tile by tile, with the untiled result.
 
-The paper's network (`TiledRunner`): what a tile cannot know by itself is what the gates look at, the mean of the latent
-over the whole frame. So a frame is encoded twice: tile by tile when it arrives, keeping only that descriptor; and
+The network says how it is tiled (`Network.tiling`). Where features and motion are those of whole frames, which take
+little, only `generate` works tile by tile. Where they are a tile's (the paper's network), a frame is encoded twice:
+tile by tile when it arrives, to find the mean of its latent over the whole frame, which the attention weights need; and
 again, with the other frames of its window, tile by tile when restored frames are made. That is one encoding and then
 one a frame of the window, instead of one in all: the price of memory that depends on the tile and not on the frame.
 
-A network that aligns (`AlignedRunner`): what a tile reads of its neighbours may lie anywhere, as far as something has
-moved. So features are kept whole, as without tiles, and motion is found in whole frames: both take little. What takes
-most, G, works tile by tile.
-
-"exact" tiles have a halo as wide as what the network sees. "feather" is faster: a narrow halo, blended; its tiles do
-not agree with the whole frame exactly, and by how much is measured where four of them meet, and noted.
+"exact" tiles have a halo as wide as the network's receptive field. "feather" is faster: a narrow halo, blended; its
+tiles do not agree with the whole frame exactly, and by how much is measured where four of them meet, and noted.
 """
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -29,6 +24,7 @@ from torch import Tensor
 
 from alanet.engine.memory import free_memory, memory_cost, whole_work
 from alanet.engine.runner import Runner, is_finite
+from alanet.engine.stream import Estimate
 from alanet.frames.color import to_float, to_integer
 from alanet.frames.frame import Pixels, VideoInfo
 from alanet.frames.tiles import (
@@ -46,15 +42,12 @@ from alanet.frames.tiles import (
     round_up,
     weights_of,
 )
-from alanet.model.alanet import ALANet, Features
-from alanet.model.alanet_plus import ALANetPlus, PlusFeatures
-from alanet.model.flow import Motion
+from alanet.model.network import Network, Window
 from alanet.notes import Notes
 from alanet.video.output.format import OutputPlan
 
 __all__ = [
     "FEATHER",
-    "AlignedRunner",
     "TileMode",
     "TiledFrame",
     "TiledRunner",
@@ -62,7 +55,6 @@ __all__ = [
     "passes",
     "plan_tiles_for",
     "smaller_tiles",
-    "tiled",
 ]
 
 TileMode = Literal["exact", "feather"]
@@ -80,41 +72,68 @@ class TiledFrame:
     """What a stream keeps of a frame that is restored in tiles."""
 
     pixels: Pixels  # h' w' 3, padded to the stride
-    descriptor: Tensor  # 1 c, over the whole padded frame
+    mean: Tensor  # 1 c, of the latent over the whole padded frame
 
 
-class _Tiles(ABC):
-    """Frames made tile by tile and put together; whoever knows the network makes a tile.
+class TiledRunner:
+    """Restores tile by tile; takes the place of `Runner` in a stream.
 
     `tiles` partition the padded frame (`plan_for_memory`); `mode` says how wide their halo is meant to be.
     """
 
     def __init__(self, runner: Runner, tiles: Sequence[Tile], mode: TileMode, notes: Notes) -> None:
         self.runner, self.tiles, self.mode, self.notes = runner, list(tiles), mode, notes
+        self.tiling = runner.model.tiling
         self._compared = mode == "exact"
 
-    def generate(
-        self,
-        window: Mapping[int, Any],
-        times: Sequence[float],
-        like: Pixels,
-        relations: Mapping[int, Motion | None] = MappingProxyType({}),
-    ) -> Iterator[Pixels | None]:
-        """The frames at `times`, one after the other, all made from one look at each tile of the window; None for one
-        that has NaN or infinity."""
+    def encode(self, pixels: Pixels) -> Any:
+        """Features of the whole frame; or, where these are a tile's, the frame and the mean over it."""
+        if self.tiling.mean is None:
+            return self.runner.encode(pixels)
+        stride = self.runner.model.stride
+        padded = pad_to_multiple(pixels[..., :3], stride, SPATIAL)
+        total = sum(self.tiling.mean(self._encode(padded, tile), *_core_cells(tile, stride)) for tile in self.tiles)
+        assert isinstance(total, Tensor)
+        return TiledFrame(padded, total / (padded.shape[0] * padded.shape[1] // stride**2))
+
+    def relate(self, a: Any, b: Any) -> Any:
+        """What the network keeps of a pair of whole frames; nothing where features are a tile's."""
+        return self.runner.relate(a, b) if self.tiling.mean is None else None
+
+    def estimate(self, window: Window, i: int) -> Estimate | None:
+        """As the untiled runner; nothing where features are a tile's."""
+        return self.runner.estimate(window, i) if self.tiling.mean is None else None
+
+    def generate(self, window: Window, times: Sequence[float], like: Pixels) -> Iterator[Pixels | None]:
+        """The frames at `times`, one after the other, all made from one pass over the tiles; None for one that has NaN
+        or infinity."""
         join = self._blended if self.mode == "feather" else self._exact
         padded = tuple(round_up(size, self.runner.model.stride) for size in like.shape[:2])
-        made = join(lambda tile: self._tile(window, times, tile, relations), len(times), like, padded)
+        made = join(lambda tile: self._tile(window, times, tile), len(times), like, padded)
         if not self._compared and made[0] is not None:
             self._compared = True
-            self._compare(made[0], lambda tile: self._tile(window, times[:1], tile, relations), like, padded)
+            self._compare(made[0], lambda tile: self._tile(window, times[:1], tile), like, padded)
         yield from made
 
-    @abstractmethod
-    def _tile(
-        self, window: Mapping[int, Any], times: Sequence[float], tile: Tile, relations: Mapping[int, Motion | None]
-    ) -> Iterator[_Values | None]:
+    def _tile(self, window: Window, times: Sequence[float], tile: Tile) -> Iterator[_Values | None]:
         """One tile's outer box at every time: h w 3, float32, not clamped; None where that is not finite."""
+        within: Box | None = tile.outer
+        with_mean = self.tiling.with_mean
+        if with_mean is not None:
+            features = {
+                i: with_mean(self._encode(frame.pixels, tile), frame.mean) for i, frame in window.features.items()
+            }
+            window, within = Window(features, window.relations), None
+        for at in times:
+            with torch.inference_mode(), self.runner.autocast():
+                values = _values(self.runner.model.generate(window, at, within))
+            yield values
+
+    def _encode(self, padded: Pixels, tile: Tile) -> Any:
+        frame = torch.from_numpy(to_float(cut(padded, tile, SPATIAL))).to(self.runner.device)
+        frame = frame.permute(2, 0, 1)[None].contiguous(memory_format=torch.channels_last)  # b c h w
+        with torch.inference_mode(), self.runner.autocast():
+            return self.runner.model.encode(frame)
 
     def _exact(self, of: _TileMaker, n: int, like: Pixels, padded: tuple[int, ...]) -> list[Pixels | None]:
         made: list[Pixels | None] = [np.empty((*padded, 3), like.dtype) for _ in range(n)]
@@ -160,88 +179,17 @@ class _Tiles(ABC):
         )
 
 
-class TiledRunner(_Tiles):
-    """Encodes and generates in tiles; takes the place of `Runner` in a stream, for the paper's network."""
-
-    def encode(self, pixels: Pixels) -> TiledFrame:
-        """The descriptor of the whole frame, gathered over the tiles' cores; nothing else is kept."""
-        padded = pad_to_multiple(pixels[..., :3], self.runner.model.stride, SPATIAL)
-        total = sum(_core_sum(self._encode(padded, tile), tile, self.runner.model.stride) for tile in self.tiles)
-        assert isinstance(total, Tensor)
-        places = padded.shape[0] * padded.shape[1] // self.runner.model.stride**2
-        return TiledFrame(padded, total / places)
-
-    def judge(self, window: Mapping[int, TiledFrame], i: int, relations: Mapping[int, Any]) -> None:
-        """The paper's network has no opinion on a frame."""
-
-    def relate(self, a: TiledFrame, b: TiledFrame) -> None:
-        """The paper's network keeps nothing of a pair."""
-
-    def _tile(
-        self,
-        window: Mapping[int, TiledFrame],
-        times: Sequence[float],
-        tile: Tile,
-        relations: Mapping[int, Motion | None],
-    ) -> Iterator[_Values | None]:
-        model = self.runner.model
-        assert isinstance(model, ALANet)
-        with torch.inference_mode(), self.runner.autocast():
-            features = {i: replace(self._encode(frame.pixels, tile), descriptor=frame.descriptor)
-                        for i, frame in window.items()}  # fmt: skip
-            for at in times:
-                yield _values(model.generate(features, at))
-
-    def _encode(self, padded: Pixels, tile: Tile) -> Features:
-        frame = torch.from_numpy(to_float(cut(padded, tile, SPATIAL))).to(self.runner.device)
-        frame = frame.permute(2, 0, 1)[None].contiguous(memory_format=torch.channels_last)  # b c h w
-        model = self.runner.model
-        assert isinstance(model, ALANet)
-        with torch.inference_mode(), self.runner.autocast():
-            features: Features = model.encode(frame)
-            return features
-
-
-class AlignedRunner(_Tiles):
-    """Generates in tiles; features and motion are those of whole frames. Takes the place of `Runner` in a stream, for a
-    network that aligns."""
-
-    def __init__(self, runner: Runner, tiles: Sequence[Tile], mode: TileMode, notes: Notes) -> None:
-        super().__init__(runner, tiles, mode, notes)
-        self.encode, self.judge, self.relate = runner.encode, runner.judge, runner.relate
-
-    def _tile(
-        self,
-        window: Mapping[int, PlusFeatures],
-        times: Sequence[float],
-        tile: Tile,
-        relations: Mapping[int, Motion | None],
-    ) -> Iterator[_Values | None]:
-        model = self.runner.model
-        assert isinstance(model, ALANetPlus)
-        for at in times:
-            with torch.inference_mode(), self.runner.autocast():
-                values = _values(model.generate(window, at, relations, within=tile.outer))
-            yield values
-
-
-def tiled(runner: Runner, tiles: Sequence[Tile], mode: TileMode, notes: Notes) -> TiledRunner | AlignedRunner:
-    """What restores in tiles with this runner's network."""
-    kind = TiledRunner if isinstance(runner.model, ALANet) else AlignedRunner
-    return kind(runner, tiles, mode, notes)
-
-
-def passes(model: ALANet | ALANetPlus, tiles: Sequence[Tile]) -> tuple[float, float]:
-    """How often each pixel of a frame goes through the encoder, and a restored one's through the generator."""
+def passes(model: Network, tiles: Sequence[Tile]) -> tuple[float, float]:
+    """How often each pixel of a frame goes through `encode`, and a restored one's through `generate`."""
     again = overhead(tiles)
-    if isinstance(model, ALANetPlus):
+    if model.tiling.mean is None:
         return 1.0, again
-    return (again if len(tiles) == 1 else again * (1.0 + model.config.window + 1)), again
+    return (again if len(tiles) == 1 else again * (1.0 + model.window + 1)), again
 
 
-def exact_halo(model: ALANet | ALANetPlus) -> int:
-    """How far the network sees, in pixels, a multiple of its stride."""
-    return round_up(int(model.receptive_radius * SEEN), model.stride)
+def exact_halo(model: Network) -> int:
+    """The receptive field's radius that counts, in pixels, a multiple of the stride."""
+    return round_up(int(model.tiling.halo * SEEN), model.stride)
 
 
 def _values(restored: Tensor) -> _Values | None:
@@ -262,12 +210,11 @@ def _corner(tiles: Sequence[Tile], halo: int, stride: int, height: int, width: i
     return Tile(Box(top, left, bottom, right), outer, halo)
 
 
-def _core_sum(features: Features, tile: Tile, stride: int) -> Tensor:
-    """The sum of the latent over the tile's core, 1 c, float32."""
+def _core_cells(tile: Tile, stride: int) -> tuple[slice, slice]:
+    """The rows and columns of the tile's core, in cells of the stride, counted from its outer box."""
     core, outer = tile.core, tile.outer
     top, left = (core.top - outer.top) // stride, (core.left - outer.left) // stride
-    latent = features.latent[..., top : top + core.height // stride, left : left + core.width // stride]
-    return latent.sum(dim=(-2, -1), dtype=torch.float32)
+    return slice(top, top + core.height // stride), slice(left, left + core.width // stride)
 
 
 def plan_tiles_for(
@@ -285,14 +232,11 @@ def plan_tiles_for(
         canvases = 2 * 3 * 4 + 3 * 4  # bytes a pixel: two frames of floats, and one while it is rounded
         cost = replace(cost, per_frame_pixel=cost.per_frame_pixel + canvases)
     grid, room = _grid(model, mode)
-    if isinstance(model, ALANetPlus):
-        room = max(room, whole_work(runner, info))
+    room = max(room, whole_work(runner, info))
     return plan_for_memory(info.height, info.width, cost, budget, **grid, most_work=MOST_WORK, room=room)
 
 
-def smaller_tiles(
-    model: ALANet | ALANetPlus, tiles: Sequence[Tile], height: int, width: int, mode: TileMode
-) -> list[Tile] | None:
+def smaller_tiles(model: Network, tiles: Sequence[Tile], height: int, width: int, mode: TileMode) -> list[Tile] | None:
     """Tiles of at most half the size of these (one or none: of the frame), or of the least size where that is more;
     None where there are no smaller ones."""
     grid, room = _grid(model, mode)
@@ -303,7 +247,7 @@ def smaller_tiles(
     return plan_tiles(high, wide, **grid, max_tile_pixels=most) if most < now else None
 
 
-def _grid(model: ALANet | ALANetPlus, mode: TileMode) -> tuple[dict[str, int], int]:
+def _grid(model: Network, mode: TileMode) -> tuple[dict[str, int], int]:
     """Halo and stride of the tiles, and the pixels that must fit into the memory of one whatever they are."""
     if mode == "exact":
         return {"halo": exact_halo(model), "stride": model.stride}, 0

@@ -26,8 +26,7 @@ from alanet.evaluation.protocols import Protocol, Trial, trials
 from alanet.evaluation.result import Result, Score, Subject
 from alanet.frames.frame import Frame
 from alanet.frames.timing import Factor
-from alanet.model.alanet import ALANet
-from alanet.model.alanet_plus import ALANetPlus
+from alanet.model.network import Network
 
 if TYPE_CHECKING:
     from alanet.evaluation.perceptual import Lpips
@@ -49,7 +48,7 @@ def of_restorer(restorer: Restorer, name: str = "ours", *, weights: str | None =
 
 
 def of_model(
-    model: ALANet | ALANetPlus,
+    model: Network,
     name: str = "ours",
     *,
     device: str = "auto",
@@ -63,7 +62,7 @@ def of_model(
         if not model.continuous_time and any(not model.can_restore(time % 1) for time in times):
             raise TimeError(f"{_factor(times)} needs frames between the halves; this model restores x2")
         frames = ((Frame(picture, Fraction(i), Fraction(1)), False) for i, picture in enumerate(inputs))
-        window, around = model.config.window, runner.around
+        window, around = model.window, model.around
         counts = Counts()
         restored = stream(frames, runner, _factor(times), window=window, around=around, tail="drop", counts=counts)
         pictures = [np.asarray(frame.pixels, np.uint8) for frame in restored]

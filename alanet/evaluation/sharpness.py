@@ -28,8 +28,7 @@ from alanet.errors import DataError, OptionError
 from alanet.evaluation.footage import Footage
 from alanet.evaluation.report import as_table
 from alanet.frames.exposure import Exposure, average, to_eight_bits
-from alanet.model.alanet_plus import ALANetPlus, PlusFeatures
-from alanet.model.flow import Motion
+from alanet.model.network import Network, Window
 
 __all__ = [
     "LONG",
@@ -77,10 +76,10 @@ class Judgement:
         return self.smear
 
 
-def judging_runner(model: object, device: torch.device, precision: str = "fp32") -> Runner:
-    """A runner for a network that judges; OptionError for one that does not."""
-    if not isinstance(model, ALANetPlus) or not model.config.exposure:
-        raise OptionError(f"{type(model).__name__} does not judge frames; give weights of ALANetPlus with exposure")
+def judging_runner(model: Network, device: torch.device, precision: str = "fp32") -> Runner:
+    """A runner for a network that estimates exposure; OptionError for one that does not."""
+    if not model.estimates:
+        raise OptionError(f"{type(model).__name__} does not estimate exposure; give weights of a network that does")
     return Runner(model, device, precision)
 
 
@@ -112,12 +111,11 @@ def _judged(
 ) -> Iterator[Judgement]:
     """A clip as a stream judges it, each frame by the motion to its neighbours too. frames: of each input, those that
     the shutter is open for, t h w 3 uint8."""
-    window: dict[int, PlusFeatures] = {}
-    relations: dict[int, Motion | None] = {}
+    window: dict[int, Any] = {}
+    relations: dict[int, Any] = {}
     for i, open_for in enumerate(frames):
         mean = to_eight_bits(average(open_for.astype(np.float32) / 255))
         features = runner.encode(np.rint(mean * 255).astype(np.uint8))
-        assert isinstance(features, PlusFeatures)
         window[i] = features
         if i:
             relations[i - 1] = runner.relate(window[i - 1], features)
@@ -130,17 +128,17 @@ def _judged(
 
 def _judgement(
     runner: Runner,
-    window: Mapping[int, PlusFeatures],
+    window: Mapping[int, Any],
     i: int,
-    relations: Mapping[int, Motion | None],
+    relations: Mapping[int, Any],
     period: int,
     length: int,
     extent: float | None,
 ) -> Judgement:
-    exposure, logit = runner.opinion(window, i, relations)
-    if not (math.isfinite(logit) and math.isfinite(exposure)):
-        raise DataError("the network's judgement is NaN or infinite; its weights are of no use")
-    return Judgement(length, extent, exposure * period, logit)
+    found = runner.estimate(Window(window, relations), i)
+    if found is None or not math.isfinite(found.logit):
+        raise DataError("the network's estimate is NaN or infinite; its weights are of no use")
+    return Judgement(length, extent, found.exposure * period, found.logit)
 
 
 def shares(judged: Sequence[Judgement], threshold: float, truth: Truth) -> tuple[float, float]:

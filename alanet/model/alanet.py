@@ -12,10 +12,10 @@ Where the paper is silent `docs/method.md` says what was chosen.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -23,7 +23,10 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from alanet.errors import OptionError, TimeError
+from alanet.frames.tiles import Box
 from alanet.model.attention import ChannelAttention, attend, describe
+from alanet.model.cost import count_macs, small_frame
+from alanet.model.network import Cost, FrameEstimate, Memory, Tiling, Window
 
 __all__ = ["ALANet", "ALANetConfig", "Encoder", "Features", "Generator"]
 
@@ -111,13 +114,16 @@ class ALANet(nn.Module):
 
     >>> model = ALANet(ALANetConfig(width=0.25))
     >>> clip = torch.rand(1, 3, 3, 64, 96)                        # b t c h w
-    >>> model(clip, torch.tensor([[0.0, 0.5, 1.0]])).shape        # b n
+    >>> model(clip, [0.0, 0.5, 1.0]).shape
     torch.Size([1, 3, 3, 64, 96])
     """
 
-    stride: ClassVar[int] = 32  # heights and widths are multiples of this
-    continuous_time: ClassVar[bool] = False  # integer and half times only
-    pooling: int = 0  # gates see means over squares of so many pixels; 0, as in the paper: over the frame
+    stride: int = 32
+    continuous_time: bool = False  # integer and half times only
+    around: int = 0
+    estimates: bool = False
+    sharp_above: float = 1.0  # no frame is passed on
+    pooling: int = 0  # as in the paper: attention weights by the mean over the frame
 
     def __init__(self, config: ALANetConfig | None = None) -> None:
         super().__init__()
@@ -148,12 +154,21 @@ class ALANet(nn.Module):
         """Whether the frame at `phase` in [0, 1) between two inputs can be asked for."""
         return phase in (0, Fraction(1, 2))
 
-    def forward(self, clip: Tensor, times: Tensor) -> Tensor:
+    @property
+    def window(self) -> int:
+        return self.config.window
+
+    @property
+    def tiling(self) -> Tiling:
+        """A tile is encoded again with every window; its attention weights need the whole frame's descriptor."""
+        return Tiling(self.receptive_radius, _sum_over, _with_descriptor)
+
+    def forward(self, clip: Tensor, times: Sequence[float]) -> Tensor:
         """Restore a clip.
 
         Args:
             clip: `b t c h w`, float RGB in [0, 1]; h and w multiples of 32, t >= 1.
-            times: `b n`, in input periods from the clip's first frame, each in [0, t - 1] and a multiple of 1/2.
+            times: in input periods from the clip's first frame, each in [0, t - 1] and a multiple of 1/2.
 
         Returns:
             `b n c h w`, not clamped.
@@ -161,24 +176,56 @@ class ALANet(nn.Module):
         Raises:
             TimeError: a time outside the clip, or neither an integer nor a half.
         """
-        if (times != times[:1]).any():  # each clip has its own times
-            return torch.cat([self(c[None], t[None]) for c, t in zip(clip, times, strict=True)])
-        seen = self._seen(times[0].tolist(), clip.shape[1])  # no window holds the others
-        features = self.encode(rearrange(clip[:, seen], "b t c h w -> (b t) c h w"))
-        window = dict(zip(seen, split_features(features, len(seen)), strict=True))
-        return torch.stack([self.generate(window, time) for time in times[0].tolist()], dim=1)  # b n c h w
+        used = self._used(times, clip.shape[1])  # no window holds the others
+        features = self.encode(rearrange(clip[:, used], "b t c h w -> (b t) c h w"))
+        window = Window(dict(zip(used, split_features(features, len(used)), strict=True)))
+        return torch.stack([self.generate(window, time) for time in times], dim=1)  # b n c h w
 
     def encode(self, frame: Tensor) -> Features:
         """E of eq. 2: `b 3 h w` -> what the window needs of it."""
         *skips, latent = self.encoder(frame)
         return Features(frame, tuple(skips), latent, describe(latent, self.pooling // self.stride))
 
-    def generate(self, window: Mapping[int, Features], time: float) -> Tensor:
-        """The frame at `time` from the features of the frames around it (`index -> Features`).
+    def relate(self, a: Features, b: Features) -> None:
+        """The paper's network keeps nothing of a pair."""
 
-        A deblurred frame i uses every j of `window` with |j - i| <= W / 2; neighbours that do not exist (the ends of a
-        video, a cut) are simply not in `window`. An interpolated frame uses i and i + 1. Returns `b 3 h w`.
+    def estimate(self, window: Window, i: int) -> FrameEstimate | None:
+        """The paper's network does not estimate exposure."""
+        return None
+
+    def objective(self, batch: Any, progress: float) -> Tensor | None:
+        """It has no loss of its own."""
+        return None
+
+    def cost(self, height: int = 352, width: int = 640) -> Cost:
+        frame, area = small_frame(self), height * width / self.stride**2
+        with torch.inference_mode():
+            x = self.encode(frame)
+        pair = Window({0: x, 1: x})
+        return Cost(
+            count_macs(self, lambda: self.encode(frame), area) / 1e9,
+            0.0,
+            count_macs(self, lambda: self.generate(pair, 0.5), area) / 1e9,
+        )
+
+    def memory(self, value: int) -> Memory:
+        """The features of a window are a tile's; beside them stand the last scale of G and the rounding."""
+        channels = self.config.channels
+        features = 3 * 4 + value * sum(c / 4**level for level, c in enumerate(channels))
+        last_scale = value * (channels[1] + 9 * channels[0]) + 4 * 3 * 4
+        return Memory(0.0, (self.config.window + 1) * features + last_scale)
+
+    def generate(self, window: Window, time: float, within: Box | None = None) -> Tensor:
+        """The frame at `time` from the features of the frames around it.
+
+        A deblurred frame i uses every j of the window with |j - i| <= W / 2; neighbours that do not exist (the ends of
+        a video, a cut) are not in it. An interpolated frame uses i and i + 1. Returns `b 3 h w`. A part of a frame is
+        what features of that part give (see `tiling`), so `within` is None.
         """
+        assert within is None, "features of a tile are made by encoding the tile"
+        return self._generate(window.features, time)
+
+    def _generate(self, window: Mapping[int, Features], time: float) -> Tensor:
         i = int(time // 1)
         if time == i and i in window:
             z, skips, base = self._deblurred(window, i), window[i].skips, window[i].frame
@@ -195,12 +242,12 @@ class ALANet(nn.Module):
         restored: Tensor = self.generator(z, skips)
         return base + restored if self.config.residual else restored
 
-    def _seen(self, times: list[float], t: int) -> list[int]:
+    def _used(self, times: Sequence[float], t: int) -> list[int]:
         """The frames of a clip of t that the windows of these times hold, in order (at least one)."""
         reach = self.config.window // 2
-        seen = {j for time in times for i in [int(time // 1)]
+        used = {j for time in times for i in [int(time // 1)]
                 for j in (range(i - reach, i + reach + 1) if time == i else (i, i + 1))}  # fmt: skip
-        return sorted(seen & set(range(t))) or [0]
+        return sorted(used & set(range(t))) or [0]
 
     def _deblurred(self, window: Mapping[int, Features], i: int) -> Tensor:
         """z_i of eq. 5: M_S(x_i) + the sum of M_C(x_j given x_i) over the neighbours j."""
@@ -232,6 +279,16 @@ class ALANet(nn.Module):
         """M_C(x_j given x_i) = x_j (x) F_cross(x_i), eq. 4: frame i decides how its neighbour's channels count."""
         gate = self.f_self if self.config.shared_gate else self.f_cross
         return attend(x_j.latent, gate(x_i.descriptor))
+
+
+def _sum_over(features: Features, rows: slice, columns: slice) -> Tensor:
+    """The sum of the latent over these cells, b c, float32."""
+    return features.latent[..., rows, columns].sum(dim=(-2, -1), dtype=torch.float32)
+
+
+def _with_descriptor(features: Features, descriptor: Tensor) -> Features:
+    """A tile's features with the descriptor of its whole frame."""
+    return replace(features, descriptor=descriptor)
 
 
 def split_features(features: Features, t: int) -> list[Features]:

@@ -28,7 +28,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import ClassVar
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -39,7 +39,8 @@ from alanet.errors import OptionError, TimeError
 from alanet.frames.tiles import Box
 from alanet.frames.windows import window_of
 from alanet.model.attention import ChannelAttention, attend, describe
-from alanet.model.exposure_head import Judge, Shutter, curves, told_of
+from alanet.model.cost import count_macs, small_frame
+from alanet.model.exposure_head import EVERY, Judge, Shutter, curves, told_of
 from alanet.model.flow import (
     CELL,
     Motion,
@@ -54,7 +55,11 @@ from alanet.model.flow import (
     warp,
     zeroed,
 )
+from alanet.model.flow import (
+    KEYS as MATCHED,
+)
 from alanet.model.motion_deblur import REACH, AlongSmear, shortened
+from alanet.model.network import Cost, FrameEstimate, Memory, Tiling, Window
 
 __all__ = ["FAST", "PLUS", "ALANetPlus", "ALANetPlusConfig", "PlusFeatures"]
 
@@ -155,11 +160,11 @@ class ALANetPlus(nn.Module):
 
     >>> model = ALANetPlus(FAST)
     >>> clip = torch.rand(1, 3, 3, 64, 96)                        # b t c h w
-    >>> model(clip, torch.tensor([[0.0, 0.25, 1.5]])).shape       # b n
+    >>> model(clip, [0.0, 0.25, 1.5]).shape
     torch.Size([1, 3, 3, 64, 96])
     """
 
-    continuous_time: ClassVar[bool] = True
+    continuous_time: bool = True
     pooling: int = 0  # gates see means over squares of so many pixels; 0: over the frame
 
     def __init__(self, config: ALANetPlusConfig | None = None) -> None:
@@ -204,25 +209,47 @@ class ALANetPlus(nn.Module):
         """Whether the frame at `phase` in [0, 1) between two inputs can be asked for: all can."""
         return 0 <= phase < 1
 
-    def forward(self, clip: Tensor, times: Tensor) -> Tensor:
-        """Restore a clip: `b t c h w` and times `b n`, each in [0, t - 1] -> `b n c h w`, not clamped.
+    @property
+    def window(self) -> int:
+        return self.config.window
+
+    @property
+    def around(self) -> int:
+        return self.config.around
+
+    @property
+    def estimates(self) -> bool:
+        return self.config.exposure
+
+    @property
+    def sharp_above(self) -> float:
+        return self.config.sharp_above
+
+    @sharp_above.setter
+    def sharp_above(self, probability: float) -> None:
+        self.config = replace(self.config, sharp_above=probability)
+
+    @property
+    def tiling(self) -> Tiling:
+        """Features and motion are those of whole frames: a neighbour's part may lie anywhere."""
+        return Tiling(self.receptive_radius)
+
+    def forward(self, clip: Tensor, times: Sequence[float]) -> Tensor:
+        """Restore a clip: `b t c h w` and times, each in [0, t - 1] -> `b n c h w`, not clamped.
 
         Raises TimeError for a time outside the clip.
         """
-        if (times != times[:1]).any():  # each clip has its own times
-            return torch.cat([self(c[None], t[None]) for c, t in zip(clip, times, strict=True)])
-        asked = times[0].tolist()
-        window, relations = self.look(clip, asked)
-        return torch.stack([self.generate(window, time, relations) for time in asked], dim=1)  # b n c h w
+        window = self.encode_clip(clip, times)
+        return torch.stack([self.generate(window, time) for time in times], dim=1)  # b n c h w
 
-    def look(self, clip: Tensor, times: Sequence[float]) -> tuple[dict[int, PlusFeatures], dict[int, Motion | None]]:
-        """Features of the frames that the windows of `times` hold, and the motion of the pairs among them, by index."""
+    def encode_clip(self, clip: Tensor, times: Sequence[float]) -> Window:
+        """The frames that the windows of `times` hold, and the motion of the pairs among them."""
         t = clip.shape[1]
         if not all(0 <= time <= t - 1 for time in times):
             raise TimeError(f"times {list(times)} of a clip of {t} frames; allowed: from 0 to {t - 1}")
         windows = [window_of(time, self.config.window, 0, t - 1, around=self.config.around) for time in times]
         window = self.encoded(clip, sorted({j for window in windows for j in window}) or [0])
-        return window, self.related(window)
+        return Window(window, self.estimate_motion(window))
 
     def encoded(self, clip: Tensor, seen: Sequence[int] | None = None) -> dict[int, PlusFeatures]:
         """Features of the frames `seen` of a clip (`b t c h w`), by index, made as one batch; None: of all."""
@@ -253,7 +280,7 @@ class ALANetPlus(nn.Module):
             return motion
         return replace(motion, curves=(curves(a, motion.forward), curves(b, -motion.backward)))
 
-    def informed(
+    def refine_exposure(
         self, window: Mapping[int, PlusFeatures], relations: Mapping[int, Motion | None]
     ) -> dict[int, PlusFeatures]:
         """The window with exposure and sharpness of each frame judged again by its motion, where that is known."""
@@ -264,33 +291,75 @@ class ALANetPlus(nn.Module):
                 known[j] = replace(features, exposure=exposure, sharp=sharp)
         return known
 
-    def generate(
-        self,
-        window: Mapping[int, PlusFeatures],
-        time: float,
-        relations: Mapping[int, Motion | None],
-        within: Box | None = None,
-    ) -> Tensor:
-        """The frame at `time` from the features of the frames around it; `relations[i]`: motion of frames i, i + 1.
+    def estimate(self, window: Window, i: int) -> FrameEstimate | None:
+        """Exposure and sharpness of frame i; its relations to its neighbours make them better. No uncertainty."""
+        if not self.config.exposure:
+            return None
+        refined = self.refine_exposure({i: window.features[i]}, window.relations)[i]
+        return FrameEstimate(refined.exposure, torch.full_like(refined.exposure, math.nan), refined.sharp)
 
-        Neighbours that do not exist (the ends of a video, a cut) are simply not in `window`. Returns `b 3 h w`; of a
+    def objective(self, batch: Any, progress: float) -> Tensor | None:
+        """Its loss of motion and exposure is the trainer's."""
+        return None
+
+    def cost(self, height: int = 352, width: int = 640) -> Cost:
+        """Of a restored frame all of which moves: where nothing moves, less is computed."""
+        frame, area = small_frame(self), height * width / self.stride**2
+        with torch.inference_mode():
+            x = replace(self.encode(frame), exposure=frame.new_ones(1))
+            pair = self.relate(x, x)
+        if pair is not None:
+            far = torch.full_like(pair.forward, 32.0)
+            pair = replace(pair, forward=far, backward=-far)
+        reach = self.config.window // 2 + self.config.around + 1
+        indices = range(-reach, reach + 1)
+        window = Window(dict.fromkeys(indices, x), dict.fromkeys(indices, pair))
+        both = sum(count_macs(self, functools.partial(self.generate, window, time), area) for time in (0.0, 0.5))
+        return Cost(
+            count_macs(self, lambda: self.encode(frame), area) / 1e9,
+            count_macs(self, lambda: self.relate(x, x), area) / 1e9,
+            both / 2e9,
+        )
+
+    def memory(self, value: int) -> Memory:
+        """Also each frame of the window aligned, weighted, and in float32 while it is warped."""
+        config = self.config
+        held = max(config.window + 1, 2 * config.around + 2)
+        kept = 3 * 4 + value * sum(c / cell**2 for c, cell in zip(config.channels, config.cells, strict=True))
+        finest = config.channels[0] / config.stem**2
+        aligned = (2 * value + 8) * finest + 4 * (
+            3 + 3 + 2 + 2 + 2
+        )  # features; a frame and its part, flow, grid, shares
+        along = (
+            4 * (4 + 3 + 3 + 3) + value * config.along / config.stem**2 if config.knows_smear and config.along else 0
+        )
+        work = max(config.window + 1, 2) * aligned + 9 * value * finest + along
+        encoded = 4 * (3 + 4) + 3 * value * finest  # unshuffled; evenness; a convolution's
+        compared = 2 * 4 * (4 * MATCHED + 2 * (MATCHED + 16) + 3 * config.motion) / CELL**2  # both ways, keys, products
+        exposed = 4 + 4 * (2 + 2 + 2 + 4 + 10) / EVERY**2  # luma; motion, paths, speeds, and samples
+        return Memory((held + 1) * kept, work, max(encoded, compared, exposed))
+
+    def generate(self, window: Window, time: float, within: Box | None = None) -> Tensor:
+        """The frame at `time` from the frames around it.
+
+        Neighbours that do not exist (the ends of a video, a cut) are not in the window. Returns `b 3 h w`; of a
         frame too large for that, the part `within` (multiples of the stride), which is what the whole would be there
         but for `receptive_radius` pixels along those of its borders that are not the frame's.
         """
         assert within is None or not self.pooling, "local means are not cut"
-        i = int(time // 1)
+        i, known = int(time // 1), window.features
         anchors = (i,) if time == i else (i, i + 1)
-        if any(j not in window for j in anchors):
+        if any(j not in known for j in anchors):
             raise TimeError(
-                f"time {time} cannot be restored: it lies outside the frames given, {min(window)} to {max(window)}"
+                f"time {time} cannot be restored: it lies outside the frames given, {min(known)} to {max(known)}"
             )
         reach = self.config.window // 2 if time == i else self.config.around
-        seen = range(anchors[0] - reach, anchors[-1] + reach + 1)  # and nothing else, whatever else is known
-        relations = {j: relations[j] for j in seen[:-1] if j in relations}
-        window = self.informed({j: window[j] for j in seen if j in window}, relations)
+        used = range(anchors[0] - reach, anchors[-1] + reach + 1)  # and nothing else, whatever else is known
+        relations = {j: window.relations[j] for j in used[:-1] if j in window.relations}
+        frames = self.refine_exposure({j: known[j] for j in used if j in known}, relations)
         if time == i:
-            return self._deblurred(window, i, relations, within)
-        return self._interpolated(window, i, window[i].descriptor.new_tensor(time - i), relations, within)
+            return self._deblurred(frames, i, relations, within)
+        return self._interpolated(frames, i, frames[i].descriptor.new_tensor(time - i), relations, within)
 
     def _deblurred(
         self,
@@ -378,7 +447,7 @@ class ALANetPlus(nn.Module):
             flows[j] = None if motion is None else _onward(flows[j + 1], motion.backward)
         return flows
 
-    def related(self, window: Mapping[int, PlusFeatures]) -> dict[int, Motion | None]:
+    def estimate_motion(self, window: Mapping[int, PlusFeatures]) -> dict[int, Motion | None]:
         """The motion of every pair of neighbours in the window, as one batch."""
         pairs = [j for j in window if j + 1 in window]
         if not pairs or not self.config.align:

@@ -1,29 +1,29 @@
-"""What a network costs: parameters, and multiply-accumulates counted while a frame of one stride squared goes through.
+"""What a network costs: parameters, and multiply-accumulates counted while a small frame goes through.
 
-A convolution's count grows with the picture's area, a gate's does not; so a tiny frame tells the cost of any other.
+A convolution's count grows with the picture's area, an attention weight's does not; so a tiny frame tells the cost of
+any other. Networks state their cost themselves (`Network.cost`) with what is here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from alanet.model.alanet import ALANet
-from alanet.model.alanet_plus import ALANetPlus
-
-__all__ = ["Cost", "count_macs", "count_parameters", "stream_cost"]
-
-Cost = dict[str, float]
+__all__ = ["count_macs", "count_parameters", "small_frame"]
 
 
-def count_parameters(model: nn.Module) -> int:
+def count_parameters(model: Any) -> int:
     return sum(p.numel() for p in model.parameters())
+
+
+def small_frame(model: Any) -> Tensor:
+    """A black frame of one stride squared (1 3 h w), in the network's type, on its device."""
+    weight = next(model.parameters())
+    return torch.zeros(1, 3, model.stride, model.stride, device=weight.device, dtype=weight.dtype)
 
 
 def count_macs(model: nn.Module, call: Callable[[], Any], area: float = 1.0) -> float:
@@ -35,48 +35,12 @@ def count_macs(model: nn.Module, call: Callable[[], Any], area: float = 1.0) -> 
         nonlocal total
         weight = module.weight
         assert isinstance(weight, Tensor)
-        per_value = weight[0].numel()  # inputs seen by one output value
+        per_value = weight[0].numel()  # inputs of one output value
         total += output.numel() * per_value * (area if isinstance(module, nn.Conv2d) else 1.0)
 
     with _hooks(model, add), torch.inference_mode():
         call()
     return total
-
-
-def stream_cost(model: ALANet | ALANetPlus, height: int = 352, width: int = 640) -> Cost:
-    """GMACs at one size (multiples of the stride): `encoder` an input frame, `motion` a pair, `generator` a restored
-    frame (of a deblurred and an interpolated one, the mean), `output` a restored frame at x2 in a stream (half an
-    encoder, half a motion and one generator)."""
-    weight = next(model.parameters())
-    frame = torch.zeros(1, 3, model.stride, model.stride, device=weight.device, dtype=weight.dtype)
-    area = height * width / model.stride**2
-    encoder = count_macs(model, lambda: model.encode(frame), area) / 1e9
-    if isinstance(model, ALANetPlus):
-        motion, generator = _aligned_cost(model, frame, area)
-    else:
-        motion, generator = 0.0, _generator_cost(model, frame, area)
-    return {"encoder": encoder, "motion": motion, "generator": generator, "output": (encoder + motion) / 2 + generator}
-
-
-def _generator_cost(model: ALANet, frame: Tensor, area: float) -> float:
-    with torch.inference_mode():
-        x = model.encode(frame)
-    return count_macs(model, lambda: model.generate({0: x, 1: x}, 0.5), area) / 1e9
-
-
-def _aligned_cost(model: ALANetPlus, frame: Tensor, area: float) -> tuple[float, float]:
-    """Of a pair, and of a restored frame all of which moves: of what rests, no smear is corrected."""
-    with torch.inference_mode():
-        x = replace(model.encode(frame), exposure=frame.new_ones(1))
-        pair = model.relate(x, x)
-    if pair is not None:
-        far = torch.full_like(pair.forward, 32.0)
-        pair = replace(pair, forward=far, backward=-far)
-    reach = model.config.window // 2 + model.config.around + 1
-    window = dict.fromkeys(range(-reach, reach + 1), x)
-    pairs = dict.fromkeys(window, pair)
-    restored = sum(count_macs(model, partial(model.generate, window, time, pairs), area) for time in (0.0, 0.5))
-    return count_macs(model, lambda: model.relate(x, x), area) / 1e9, restored / 2e9
 
 
 @contextmanager

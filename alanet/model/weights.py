@@ -15,7 +15,7 @@ import json
 import math
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
-from importlib import resources
+from importlib import import_module, resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,10 +23,10 @@ from alanet.errors import AlanetError, WeightsError
 from alanet.files import write_whole
 
 if TYPE_CHECKING:
-    from alanet.model.alanet import ALANet
-    from alanet.model.alanet_plus import ALANetPlus
+    from alanet.model.network import Network
 
 __all__ = [
+    "NETWORKS",
     "ModelCard",
     "available_models",
     "build_network",
@@ -34,16 +34,19 @@ __all__ = [
     "default_model",
     "file_sha256",
     "load_model",
+    "network_class",
     "save_weights",
 ]
 
 MAX_BYTES = 1 << 30  # far above any network of ours
 MAX_HEADER = 1 << 20
 BYTES_OF = {"F16": 2, "BF16": 2, "F32": 4}
-# What ALANetPlus no longer asks, and is:
-GONE = {"bands": "given", "gates": "paper", "around": 0, "consistent": False, "smear": False}
-UNKNOWN_BEFORE = {"shutter": 0, "along": 0, "uneven": False}  # what ALANetPlus was when a config did not name them
-SHUTTER = 64  # its width when a config only said that there is one
+# The networks by the name that weight files carry: module, class, dataclass of its config. A new network is one new
+# file and one line here; workers, checkpoints and recipes find it through this table.
+NETWORKS: dict[str, tuple[str, str, str]] = {
+    "ALANet": ("alanet.model.alanet", "ALANet", "ALANetConfig"),
+    "ALANetPlus": ("alanet.model.alanet_plus", "ALANetPlus", "ALANetPlusConfig"),
+}
 
 
 @dataclass(frozen=True)
@@ -85,12 +88,22 @@ def continuous_models() -> list[str]:
     for name, card in available_models().items():
         with suppress(OSError, ValueError, KeyError), open(card.path, "rb") as file:
             header = json.loads(file.read(min(int.from_bytes(file.read(8), "little"), MAX_HEADER)))
-            if json.loads(header["__metadata__"]["alanet"])["model"] == "ALANetPlus":
+            network, _ = network_class(json.loads(header["__metadata__"]["alanet"])["model"])
+            if network.continuous_time:
                 names.append(name)
     return names
 
 
-def load_model(name_or_path: str | Path | None = None, *, sha256: str | None = None) -> ALANet | ALANetPlus:
+def network_class(name: str) -> tuple[Any, Any]:
+    """The class of a network and its config's class. Raises WeightsError for a name that is not in NETWORKS."""
+    if name not in NETWORKS:
+        raise WeightsError("it is of a model or format this version does not know; another version of alanet may")
+    module, network, config = NETWORKS[name]
+    there = import_module(module)
+    return getattr(there, network), getattr(there, config)
+
+
+def load_model(name_or_path: str | Path | None = None, *, sha256: str | None = None) -> Network:
     """A model with its weights, in fp32, on the CPU, in eval mode.
 
     Args:
@@ -121,7 +134,7 @@ def load_model(name_or_path: str | Path | None = None, *, sha256: str | None = N
     return _build(blob, header, path)
 
 
-def save_weights(model: ALANet | ALANetPlus, path: str | Path, *, half: bool = True) -> str:
+def save_weights(model: Network, path: str | Path, *, half: bool = True) -> str:
     """Write a model's weights, config inside, atomically; returns the file's SHA-256.
 
     Args:
@@ -143,31 +156,16 @@ def save_weights(model: ALANet | ALANetPlus, path: str | Path, *, half: bool = T
     return hashlib.sha256(blob).hexdigest()
 
 
-def build_network(name: str, config: dict[str, Any]) -> ALANet | ALANetPlus:
+def build_network(name: str, config: dict[str, Any]) -> Network:
     """An untrained network from the name of its class and its config, as JSON has it (lists are tuples).
 
     Raises WeightsError for a name or field this version does not know, OptionError or TypeError for a value.
     """
-    from alanet.model.alanet import ALANet, ALANetConfig
-    from alanet.model.alanet_plus import ALANetPlus, ALANetPlusConfig
-
-    match name:
-        case "ALANet":
-            known = fields(ALANetConfig)
-        case "ALANetPlus":
-            known = fields(ALANetPlusConfig)
-        case _:
-            raise WeightsError("it is of a model or format this version does not know; another version of alanet may")
-    if name == "ALANetPlus":
-        config = {key: value for key, value in config.items() if (key, value) not in GONE.items()}
-    if not set(config) <= {field.name for field in known}:
+    network, config_class = network_class(name)
+    if not set(config) <= {field.name for field in fields(config_class)}:
         raise WeightsError("it has a config this version does not know; another version of alanet may")
-    if name == "ALANetPlus":
-        config = {**UNKNOWN_BEFORE, **config}
-        if config["shutter"] is True:
-            config["shutter"] = SHUTTER
-    values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in config.items()}
-    return ALANet(ALANetConfig(**values)) if name == "ALANet" else ALANetPlus(ALANetPlusConfig(**values))
+    built: Network = network(config_class(**{k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}))
+    return built
 
 
 def file_sha256(path: str | Path) -> str:
@@ -209,7 +207,7 @@ def _header(blob: bytes, path: Path) -> dict[str, Any]:
     return dict(header)
 
 
-def _build(blob: bytes, header: dict[str, Any], path: Path) -> ALANet | ALANetPlus:
+def _build(blob: bytes, header: dict[str, Any], path: Path) -> Network:
     from safetensors.torch import load
 
     about = json.loads(header["__metadata__"]["alanet"])
@@ -233,7 +231,8 @@ def _build(blob: bytes, header: dict[str, Any], path: Path) -> ALANet | ALANetPl
     if broken := [key for key, value in tensors.items() if not value.isfinite().all()]:
         raise WeightsError(f"{path}: {broken[0]} holds values that are not finite; get it again")
     model.load_state_dict(tensors)
-    return model.eval()
+    model.eval()
+    return model
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from alanet.engine.fallback import SteadyRunner
+from alanet.engine.fallback import FallbackRunner
 from alanet.engine.memory import DECODER_THREADS, READ_AHEAD, exhaustion_told, free_memory
 from alanet.engine.prefetch import read_ahead
 from alanet.engine.runner import Runner, pick_device, pick_precision
@@ -30,9 +30,7 @@ from alanet.frames.cuts import find_cuts
 from alanet.frames.frame import Frame, Pixels, VideoInfo
 from alanet.frames.tiles import Tile, overhead, round_up
 from alanet.frames.timing import Factor, Schedule, Tail, output_rate, phases
-from alanet.model.alanet import ALANet
-from alanet.model.alanet_plus import ALANetPlus
-from alanet.model.cost import stream_cost
+from alanet.model.network import Network
 from alanet.model.weights import continuous_models, default_model, load_model
 from alanet.notes import Notes
 from alanet.restoration.options import RestoreOptions
@@ -69,7 +67,7 @@ class Restorer:
 
     def __init__(
         self,
-        model: str | Path | ALANet | ALANetPlus | None = None,
+        model: str | Path | Network | None = None,
         *,
         device: str = "auto",
         precision: str = "auto",
@@ -86,9 +84,11 @@ class Restorer:
                 raise OptionError(f"threads {threads} is not a number from 1 up")
             torch.set_num_threads(threads)
         self.device = pick_device(device)
-        given = isinstance(model, ALANet | ALANetPlus)
-        self.model = model if isinstance(model, ALANet | ALANetPlus) else load_model(model, sha256=sha256)
-        self.model_name = type(model).__name__ if given else str(model or default_model())
+        if model is None or isinstance(model, str | Path):
+            self.model = load_model(model, sha256=sha256)
+            self.model_name = str(model or default_model())
+        else:
+            self.model, self.model_name = model, type(model).__name__
         self.precision = pick_precision(precision, self.model, self.device)
         self.runner = Runner(self.model, self.device, self.precision)
         self.tile_mode, self.processes = tile_mode, processes
@@ -274,14 +274,14 @@ class Restorer:
         part = {"start": options.start, "end": options.end}
         return decode(info, **part, deinterlace=options.deinterlace, notes=notes, threads=DECODER_THREADS)
 
-    def _runner(self, tiles: Sequence[Tile], precision: str, notes: Notes) -> SteadyRunner:
+    def _runner(self, tiles: Sequence[Tile], precision: str, notes: Notes) -> FallbackRunner:
         runner = self.runner if precision == self.precision else Runner(self.model, self.device, precision)
-        return SteadyRunner(runner, tiles, self.tile_mode, notes)
+        return FallbackRunner(runner, tiles, self.tile_mode, notes)
 
     def _stream(
         self,
         frames: Iterable[Frame],
-        runner: SteadyRunner,
+        runner: FallbackRunner,
         options: RestoreOptions,
         counts: Counts,
         going: Passing | None = None,
@@ -299,8 +299,8 @@ class Restorer:
                 shown,
                 runner,
                 options.schedule,
-                window=self.model.config.window,
-                around=self.runner.around,
+                window=self.model.window,
+                around=self.model.around,
                 tail=options.tail,
                 counts=counts,
                 skip=skip,
@@ -326,15 +326,15 @@ class Restorer:
         raise TimeError(
             f"{rate} of {float(input_rate):g} fps needs frames elsewhere than half-way, and {self.model_name} makes "
             "only inputs and midpoints: use x2, x1 or --slow 2, or a time-continuous model: "
-            f"{f'--model {able}' if able else 'weights of ALANetPlus, by --model PATH'}"
+            f"{f'--model {able}' if able else 'weights of such a network, by --model PATH'}"
         )
 
     def _seconds_a_frame(self, info: VideoInfo, rate: Schedule, tiles: Sequence[Tile]) -> float:
         """Estimated seconds an input frame, from a small frame timed here."""
-        cost = stream_cost(self.model)
+        cost = self.model.cost()
         restored = float(output_rate(rate, info.rate) * rate.slow / info.rate)
         encodes, generates = passes(self.model, tiles)
-        macs = encodes * cost["encoder"] + cost["motion"] + restored * generates * cost["generator"]
+        macs = encodes * cost.encode + cost.relate + restored * generates * cost.generate
         pixels = round_up(info.width, self.model.stride) * round_up(info.height, self.model.stride)
         return self.runner.seconds_per_gmac() * macs * pixels / (640 * 352)
 

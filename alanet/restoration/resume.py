@@ -18,8 +18,7 @@ import torch
 from alanet.files import lock_folder, lock_together
 from alanet.frames.tiles import Box, Tile
 from alanet.frames.timing import Factor, Schedule
-from alanet.model.alanet import ALANet
-from alanet.model.alanet_plus import ALANetPlus
+from alanet.model.network import Network
 from alanet.restoration.job import Job, check_same, describe_input, read_job
 from alanet.restoration.options import RestoreOptions, as_plain
 from alanet.restoration.plan import SEGMENT
@@ -114,7 +113,7 @@ def segment_length(rate: Fraction, work: float) -> Fraction:
     return length
 
 
-def weights_digest(model: ALANet | ALANetPlus) -> str:
+def weights_digest(model: Network) -> str:
     """Of the network's kind, config and every value, wherever it was loaded from."""
     digest = hashlib.sha256(f"{type(model).__name__} {model.config}".encode())
     for key, value in sorted(model.state_dict().items()):

@@ -83,7 +83,7 @@ def restoration_objective(loss: Loss) -> Objective:
     """The loss of what the model restores at the batch's times, against the batch's truth."""
 
     def objective(model: nn.Module, batch: Any, fraction: float) -> tuple[Tensor, LossTerms]:
-        return loss(model(batch.clip, batch.times), batch.truth, fraction)
+        return loss(model(batch.clip, batch.times[0].tolist()), batch.truth, fraction)
 
     return objective
 

@@ -42,10 +42,11 @@ def plus_objective(loss: Loss, *, motion: float = 0.01, exposure: float = 0.01, 
     def objective(model: nn.Module, batch: Any, fraction: float) -> tuple[Tensor, LossTerms]:
         network = cast(ALANetPlus, model)
         times = batch.times[0].tolist()
-        window, relations = network.look(batch.clip, times)
+        seen = network.encode_clip(batch.clip, times)
+        window, relations = dict(seen.features), dict(seen.relations)
         total, terms = batch.clip.new_zeros(()), LossTerms()
         if fraction >= motion_first:
-            restored = torch.stack([network.generate(window, time, relations) for time in times], dim=1)
+            restored = torch.stack([network.generate(seen, time) for time in times], dim=1)
             total, terms = loss(restored, batch.truth, fraction)
         if motion and batch.flow is not None and relations and network.config.align:
             terms["motion"] = motion_loss(relations, batch.flow)
@@ -57,7 +58,7 @@ def plus_objective(loss: Loss, *, motion: float = 0.01, exposure: float = 0.01, 
         if exposure and network.config.exposure and blur_known:
             told = exposure_loss(window, batch.exposure, batch.sweep)
             if network.judges_again:
-                again = exposure_loss(network.informed(window, relations), batch.exposure, batch.sweep)
+                again = exposure_loss(network.refine_exposure(window, relations), batch.exposure, batch.sweep)
                 told = told[0] + again[0], told[1] + again[1]
             terms["exposure"], terms["sharp"] = told
             total = total + exposure * (terms["exposure"] + terms["sharp"])
@@ -80,7 +81,7 @@ def judge_objective() -> Objective:
         window = network.encoded(batch.clip)
         length, smeared = _blur_of(sorted(window), batch.exposure, batch.sweep)
         if network.judges_again:
-            read = _read(window, network.related(window))
+            read = _read(window, network.estimate_motion(window))
             rows = torch.cat((read, length[..., None], smeared[..., None]), dim=-1)
             told, length, smeared = memory.joined(rows)
             estimated, logit = network.shutter(*told)

@@ -234,7 +234,7 @@ def prepare(config: RunConfig, device: str | None = None) -> Run:
     """
     place = distributed.join(pick_device(device or ("cuda" if torch.cuda.is_available() else "cpu")))
     torch.manual_seed(config.train.seed)
-    model = load_model(config.init) if config.init else _new_network(config)
+    model: Any = load_model(config.init) if config.init else _new_network(config)
     if isinstance(model, ALANetPlus):
         if config.plus is not None and config.plus != model.config:
             model = grow(model, config.plus)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from alanet.errors import AlanetError, WeightsError
-from alanet.model.alanet import ALANet
-from alanet.model.alanet_plus import ALANetPlus
-from alanet.model.weights import build_network, save_weights
+from alanet.model.network import Network
+from alanet.model.weights import NETWORKS, build_network, save_weights
 from alanet.training.checkpoint import Checkpoint, latest, read_checkpoint
 
 __all__ = ["ship", "trained_model"]
@@ -25,16 +24,19 @@ def ship(source: str | Path, path: str | Path, *, half: bool = True) -> str:
     return save_weights(trained_model(checkpoint), path, half=half)
 
 
-def trained_model(checkpoint: Checkpoint) -> ALANet | ALANetPlus:
+def trained_model(checkpoint: Checkpoint) -> Network:
     """The network of a checkpoint with the running mean of its weights (the weights themselves if it has none)."""
     about = checkpoint.about.get("model")
     name = about.get("model") if isinstance(about, dict) else None
-    if not isinstance(about, dict) or name not in ("ALANet", "ALANetPlus"):
-        raise WeightsError(f"the checkpoint is of {name}, which this version cannot build; allowed: ALANet, ALANetPlus")
+    if not isinstance(about, dict) or name not in NETWORKS:
+        raise WeightsError(
+            f"the checkpoint is of {name}, which this version cannot build; allowed: {', '.join(NETWORKS)}"
+        )
     try:
         model = build_network(name, about["config"])
         model.load_state_dict(checkpoint.part("ema") or checkpoint.part("model"))
     except (AlanetError, KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:120]
         raise WeightsError(f"the checkpoint does not fit the network it names ({reason}); use another") from error
-    return model.eval()
+    model.eval()
+    return model

@@ -58,7 +58,7 @@ def validator(batches: Sequence[Any], *, panels: int = 4) -> Callable[[nn.Module
         pictures: list[Tensor] = []
         for batch in batches:
             clip, times, truth = (x.to(weight.device, weight.dtype) for x in (batch.clip, batch.times, batch.truth))
-            restored, plain = model(clip, times), baseline(clip, times)
+            restored, plain = model(clip, batch.times[0].tolist()), baseline(clip, times)
             pair = torch.stack((psnr8(restored, truth), psnr8(plain, truth)), -1).cpu()  # b n 2
             for row, row_times in zip(pair, batch.times.tolist(), strict=True):
                 for scored, time in zip(row, row_times, strict=True):

@@ -29,7 +29,6 @@ from alanet.evaluation.protocols import parse_protocols
 from alanet.evaluation.result import load_results
 from alanet.model.alanet import ALANet, ALANetConfig
 from alanet.model.alanet_plus import ALANetPlus, ALANetPlusConfig
-from alanet.model.cost import stream_cost
 from alanet.model.weights import file_sha256, save_weights
 from alanet.training.validate import validator
 from tests.support.media import make_video
@@ -216,7 +215,7 @@ def test_an_ablation_names_runs_by_what_differs_from_the_first_and_says_what_the
     names = ["whole", "shutter = 0", "uneven = False, along = 0"]
     assert list(rows)[2:5] == names
     assert [rows[name][-2].strip() for name in names] == ["2", "1", "1"]
-    assert float(rows["whole"][5]) == pytest.approx(stream_cost(ALANetPlus(tiny))["output"], abs=0.05)
+    assert float(rows["whole"][5]) == pytest.approx(ALANetPlus(tiny).cost().output, abs=0.05)
     assert float(rows["whole"][5]) > float(rows[names[2]][5]) > 0
     assert any(name.startswith("ALANet, width = ") for name in rows)
     assert (tmp_path / "parts.md").read_text().startswith("# Ablation, all-blurry\n\n| network |")

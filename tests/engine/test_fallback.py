@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from alanet.engine.fallback import SteadyRunner
+from alanet.engine.fallback import FallbackRunner
 from alanet.engine.memory import exhaustion_told
 from alanet.engine.runner import Runner
 from alanet.engine.stream import Counts, stream
@@ -53,9 +53,11 @@ class FullEncoding(Full):
 class FullGenerating(Full):
     """As MPS says it, and only once everything is encoded."""
 
-    def generate(self, window, time):
-        self._check(next(iter(window.values())).frame, RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)"))
-        return super().generate(window, time)
+    def generate(self, window, time, within=None):
+        self._check(
+            next(iter(window.features.values())).frame, RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)")
+        )
+        return super().generate(window, time, within)
 
 
 def network(kind=ALANet, **more):
@@ -86,7 +88,7 @@ def test_a_full_gpu_gets_smaller_tiles_and_the_same_pictures(monkeypatch, kind, 
     expected = values(streamed(Runner(network(), torch.device("cpu"), "fp32"), given))
     monkeypatch.setattr(kind, "holds", holds * 32 * 2048)
     notes = Notes()
-    steady = SteadyRunner(Runner(network(kind), torch.device("cpu"), "fp32"), (), "exact", notes)
+    steady = FallbackRunner(Runner(network(kind), torch.device("cpu"), "fp32"), (), "exact", notes)
     made = values(streamed(steady, given))
     assert np.abs(made - expected).max() < 1e-4
     assert max(tile.outer.pixels for tile in steady.tiles) <= holds * 32 * 2048
@@ -100,7 +102,7 @@ def test_it_fills_up_in_the_middle_and_what_waits_is_made_again(monkeypatch):
     whole = values(streamed(Runner(network(), torch.device("cpu"), "fp32"), given))
     monkeypatch.setattr(FullGenerating, "holds", 32 * 2048)
     runner = Runner(network(FullGenerating), torch.device("cpu"), "fp32")
-    steady = SteadyRunner(runner, (), "exact", Notes())
+    steady = FallbackRunner(runner, (), "exact", Notes())
     made = []
     for frame in stream(
         ((Frame(p, Fraction(i), Fraction(1)), False) for i, p in enumerate(given)),
@@ -119,7 +121,7 @@ def test_it_fills_up_in_the_middle_and_what_waits_is_made_again(monkeypatch):
 
 def test_tiles_have_a_least_size_and_then_the_run_ends_in_one_line(monkeypatch):
     monkeypatch.setattr(FullEncoding, "holds", 1)
-    steady = SteadyRunner(Runner(network(FullEncoding), torch.device("cpu"), "fp32"), (), "exact", Notes())
+    steady = FallbackRunner(Runner(network(FullEncoding), torch.device("cpu"), "fp32"), (), "exact", Notes())
     with pytest.raises(ResourceError, match="GPU ran out of memory restoring 2030x30, and smaller tiles are not") as e:
         streamed(steady, frames(2))
     assert "\n" not in str(e.value)
@@ -146,14 +148,14 @@ def test_a_network_that_aligns_gets_smaller_tiles_and_the_same_pictures(monkeypa
     expected = values(streamed(Runner(model, torch.device("cpu"), "fp32"), given))
     generate = model.generate
 
-    def holding(window, time, relations, within=None):
+    def holding(window, time, within=None):
         if within is None or within.pixels > 0.4 * 32 * 2048:
             raise torch.OutOfMemoryError(FULL)
-        return generate(window, time, relations, within)
+        return generate(window, time, within)
 
     monkeypatch.setattr(model, "generate", holding)
     notes = Notes()
-    steady = SteadyRunner(Runner(model, torch.device("cpu"), "fp32"), (), "exact", notes)
+    steady = FallbackRunner(Runner(model, torch.device("cpu"), "fp32"), (), "exact", notes)
     assert np.abs(values(streamed(steady, given)) - expected).max() < 1e-4
     assert len(steady.tiles) >= 3
     assert len(notes.warnings) == 1
@@ -162,7 +164,7 @@ def test_a_network_that_aligns_gets_smaller_tiles_and_the_same_pictures(monkeypa
         raise torch.OutOfMemoryError(FULL)
 
     monkeypatch.setattr(model, "encode", encode)
-    steady = SteadyRunner(Runner(model, torch.device("cpu"), "fp32"), (), "exact", Notes())
+    steady = FallbackRunner(Runner(model, torch.device("cpu"), "fp32"), (), "exact", Notes())
     with pytest.raises(ResourceError, match="smaller tiles are not to be had"):
         streamed(steady, frames(2, 64, 64))
 
@@ -171,7 +173,7 @@ def test_other_errors_and_a_cpu_without_memory_are_not_tried_again(monkeypatch):
     for said in ("our own mistake", "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"):
         model = network()
         monkeypatch.setattr(model, "encode", lambda frame, said=said: (_ for _ in ()).throw(RuntimeError(said)))
-        steady = SteadyRunner(Runner(model, torch.device("cpu"), "fp32"), (), "exact", Notes())
+        steady = FallbackRunner(Runner(model, torch.device("cpu"), "fp32"), (), "exact", Notes())
         with pytest.raises(RuntimeError, match=said):
             streamed(steady, frames(2))
     for error in (MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory"), RuntimeError(FULL)):
@@ -193,8 +195,8 @@ class Overflow(ALANet):
             features.latent[..., 0, 0] = torch.inf
         return features
 
-    def generate(self, window, time):
-        restored = super().generate(window, time).clone()
+    def generate(self, window, time, within=None):
+        restored = super().generate(window, time, within).clone()
         if self.where == "generate" and self._spoilt() and time in self.bad:
             restored[0, 0, 5, 5] = torch.nan
         return restored
@@ -212,7 +214,7 @@ def test_what_is_no_number_in_bf16_is_made_again_in_fp32(where, tiled):
     given = frames(3, 60, 120, np.uint8)
     tiles = plan_tiles(64, 128, halo=32, stride=32, max_tile_pixels=64 * 96) if tiled else ()
     notes, counts = Notes(), Counts()
-    steady = SteadyRunner(Runner(spoiling(where, False), torch.device("cpu"), "bf16"), tiles, "exact", notes)
+    steady = FallbackRunner(Runner(spoiling(where, False), torch.device("cpu"), "bf16"), tiles, "exact", notes)
     made = streamed(steady, given, counts)
     assert counts.passed == 0
     exact = range(5) if where == "encode" else [2]  # restored frames that fp32 gave: the identity, bit for bit
@@ -226,7 +228,7 @@ def test_what_is_no_number_in_bf16_is_made_again_in_fp32(where, tiled):
 def test_what_is_never_a_number_is_the_nearer_input(precision):
     given, counts = frames(4, 60, 70, np.uint8), Counts()
     model = spoiling("generate", True, bad=(1.0, 1.5, 3.0))
-    steady = SteadyRunner(Runner(model, torch.device("cpu"), precision), (), "exact", Notes())
+    steady = FallbackRunner(Runner(model, torch.device("cpu"), precision), (), "exact", Notes())
     made = streamed(steady, given, counts)
     assert (counts.passed, counts.first_passed, counts.frames_out) == (3, Fraction(1), 7)
     assert np.array_equal(made[2].pixels, given[1])
@@ -240,13 +242,13 @@ def test_the_nearer_input_at_any_time():
         def encode(self, pixels):
             return None
 
-        def judge(self, window, i, relations):
+        def estimate(self, window, i):
             return None
 
         def relate(self, a, b):
             return None
 
-        def generate(self, window, times, like, relations):
+        def generate(self, window, times, like):
             return (None for _ in times)
 
     given = frames(2, 8, 8, np.uint8)
@@ -257,7 +259,7 @@ def test_the_nearer_input_at_any_time():
 def test_feathered_tiles_of_no_number():
     tiles = plan_tiles(64, 128, halo=32, stride=32, max_tile_pixels=64 * 96)
     model, counts = spoiling("generate", True, bad=(0.0, 1.0)), Counts()
-    steady = SteadyRunner(Runner(model, torch.device("cpu"), "fp32"), tiles, "feather", notes := Notes())
+    steady = FallbackRunner(Runner(model, torch.device("cpu"), "fp32"), tiles, "feather", notes := Notes())
     given = frames(2, 60, 120, np.uint8)
     made = streamed(steady, given, counts)
     assert counts.passed == 2

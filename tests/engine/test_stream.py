@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from alanet.engine.runner import Runner
-from alanet.engine.stream import Counts, Judged, stream
+from alanet.engine.stream import Counts, Estimate, stream
 from alanet.frames.frame import Frame
 from alanet.frames.timing import Factor, TargetRate
 from alanet.model.alanet import ALANet, ALANetConfig
+from alanet.model.network import Window
 
 RATE = Fraction(30000, 1001)
 
@@ -40,16 +41,17 @@ class Spy:
         self.encodes += 1
         return int(pixels[0, 0, 0])
 
-    def judge(self, window, i, relations):
-        self.judged.append((i, sorted(window), sorted(relations)))
-        return None if self.sharp is None else Judged(0.25 + window[i], self.sharp(window[i]))
+    def estimate(self, window, i):
+        self.judged.append((i, sorted(window.features), sorted(window.relations)))
+        one = window.features[i]
+        return None if self.sharp is None else Estimate(0.25 + one, self.sharp(one))
 
     def relate(self, a, b):
         return (a, b)
 
-    def generate(self, window, times, like, relations):
+    def generate(self, window, times, like):
         for at in times:
-            self.calls.append((at, sorted(window)))
+            self.calls.append((at, sorted(window.features)))
             yield np.full_like(like[..., :3], len(self.calls) % 256)
 
 
@@ -123,7 +125,7 @@ def test_a_real_network_streams_what_its_forward_gives():
     assert (runner.encodes, runner.generates) == (n, 2 * n - 1)
     clip = torch.stack([torch.from_numpy(f.pixels).permute(2, 0, 1) for f, _ in video(n, (32, 64))])[None] / 255
     with torch.inference_mode():
-        whole = model(clip, torch.arange(2 * n - 1)[None] / 2)
+        whole = model(clip, [k / 2 for k in range(2 * n - 1)])
     expected = (whole[0].clamp(0, 1) * 255).round().permute(0, 2, 3, 1).numpy()
     assert np.abs(np.stack(out) - expected).max() <= 1  # rounding of sums in another order
 
@@ -133,7 +135,7 @@ def test_a_real_network_streams_what_its_forward_gives():
 def test_any_size_and_depth_come_back(size, dtype):
     runner = Runner(ALANet(ALANetConfig(width=0.125, residual=True)), torch.device("cpu"), "fp32")
     pixels = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, (*size, 3), dtype=dtype, endpoint=True)
-    (out,) = runner.generate({0: runner.encode(pixels)}, [0.0], pixels)
+    (out,) = runner.generate(Window({0: runner.encode(pixels)}), [0.0], pixels)
     assert np.array_equal(out, pixels)  # a fresh residual network is the identity
     assert out.dtype == dtype
 
@@ -203,7 +205,7 @@ def test_strength_0_at_the_inputs_rate_needs_no_network():
 
 def test_strength_blends_deep_video_without_overflow():
     class Dark(Spy):
-        def generate(self, window, times, like, relations):
+        def generate(self, window, times, like):
             for _ in times:
                 yield np.zeros_like(like)
 

@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from alanet.engine.runner import Runner
-from alanet.engine.tiled import FEATHER, exact_halo, passes, tiled
+from alanet.engine.tiled import FEATHER, TiledRunner, exact_halo, passes
 from alanet.frames.tiles import overhead, plan_tiles
 from alanet.model.alanet import ALANet, ALANetConfig
 from alanet.model.alanet_plus import FAST, PLUS, ALANetPlus, ALANetPlusConfig
+from alanet.model.network import Window
 from alanet.notes import Notes
 
 SIZE = (90, 1230)  # h w: padded to 96 x 1248; long enough that the middle tile has a whole halo on both sides
@@ -45,13 +46,13 @@ def frames():
 def restored(runner, frames):
     window = {i: runner.encode(frame) for i, frame in enumerate(frames)}
     pairs = {i: runner.relate(window[i], window[i + 1]) for i in (0, 1)}
-    return np.stack(list(runner.generate(window, [1.0, 1.5], frames[0], pairs))).astype(np.float64) / 65535
+    return np.stack(list(runner.generate(Window(window, pairs), [1.0, 1.5], frames[0]))).astype(np.float64) / 65535
 
 
 def in_tiles(runner, halo, mode, notes):
     tiles = plan_tiles(96, 1248, halo=halo, stride=32, max_tile_pixels=96 * (96 + 2 * halo))
     assert len(tiles) >= 3
-    return tiled(runner, tiles, mode, notes)
+    return TiledRunner(runner, tiles, mode, notes)
 
 
 def test_tiled_equals_untiled(runner, frames):
@@ -84,7 +85,7 @@ def test_a_frame_judged_sharp_comes_back_from_tiles_as_it_is(aligning, frames):
     window = {i: aligning.encode(frame) for i, frame in enumerate(frames)}
     window[1] = replace(window[1], sharp=torch.full((1,), 100.0))
     pairs = {i: aligning.relate(window[i], window[i + 1]) for i in (0, 1)}
-    (made,) = in_tiles(aligning, 160, "exact", Notes()).generate(window, [1.0], frames[1], pairs)
+    (made,) = in_tiles(aligning, 160, "exact", Notes()).generate(Window(window, pairs), [1.0], frames[1])
     np.testing.assert_array_equal(made, frames[1])
 
 
@@ -105,7 +106,7 @@ def test_the_halo_of_a_network_that_aligns_is_narrow(config, most):
 def test_the_gates_see_the_whole_frame(runner, frames):
     exact = in_tiles(runner, 288, "exact", Notes())
     whole = runner.encode(frames[0]).descriptor
-    torch.testing.assert_close(exact.encode(frames[0]).descriptor, whole, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(exact.encode(frames[0]).mean, whole, rtol=1e-4, atol=1e-5)
     part = runner.encode(frames[0][:, :320]).descriptor
     assert (part - whole).abs().max() > 1e-3
 

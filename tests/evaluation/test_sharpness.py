@@ -25,6 +25,7 @@ from alanet.evaluation.sharpness import (
 )
 from alanet.model.alanet import ALANet, ALANetConfig
 from alanet.model.alanet_plus import ALANetPlus, ALANetPlusConfig
+from alanet.model.network import Window
 from alanet.model.weights import load_model, save_weights
 from tests.support.noise import make_bank
 
@@ -100,7 +101,7 @@ def test_what_the_threshold_says_is_what_the_network_then_does(network, bank):
     for one in judged:
         features = runner.encode(np.zeros((16, 16, 3), np.uint8))
         features = replace(features, sharp=torch.tensor([one.logit]))
-        assert runner.judge({0: features}, 0).sharp == (one.logit > limit)
+        assert runner.estimate(Window({0: features}), 0).sharp == (one.logit > limit)
 
 
 def test_scenes_give_every_exposure_its_own_smear(network, bank):
@@ -130,7 +131,7 @@ def test_frames_are_means_around_their_centre(network):
 
 
 def test_only_networks_that_judge():
-    with pytest.raises(OptionError, match="ALANet does not judge frames"):
+    with pytest.raises(OptionError, match="ALANet does not estimate exposure"):
         judging_runner(ALANet(ALANetConfig(width=0.125)), CPU)
     broken = ALANetPlus(TINY)
     torch.nn.init.constant_(broken.judge.say.bias, torch.nan)

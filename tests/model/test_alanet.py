@@ -10,7 +10,8 @@ import torch
 
 from alanet.errors import OptionError, TimeError
 from alanet.model.alanet import ALANet, ALANetConfig, split_features
-from alanet.model.cost import count_parameters, stream_cost
+from alanet.model.cost import count_parameters
+from alanet.model.network import Window
 
 TINY = ALANetConfig(width=0.125)
 
@@ -82,33 +83,26 @@ def test_interpolated_skips_are_the_mean_of_both_frames():
     model = make()
     x = {i: model.encode(frame) for i, frame in enumerate(torch.rand(2, 1, 3, 32, 32, dtype=torch.double))}
     skips = tuple((p + q) / 2 for p, q in zip(x[0].skips, x[1].skips, strict=True))
-    torch.testing.assert_close(model.generate(x, 0.5), model.generator(model._interpolated(x[0], x[1]), skips))
+    torch.testing.assert_close(model.generate(Window(x), 0.5), model.generator(model._interpolated(x[0], x[1]), skips))
 
 
 @pytest.mark.parametrize("t", [1, 2, 3, 5])
 def test_forward_is_encode_and_generate(t):
     model = make()
     clip = torch.rand(2, t, 3, 32, 64, dtype=torch.double)
-    times = torch.arange(2 * t - 1).double().expand(2, -1) / 2
+    times = [k / 2 for k in range(2 * t - 1)]
     out = model(clip, times)
     assert out.shape == (2, 2 * t - 1, 3, 32, 64)
     window = {i: model.encode(clip[:, i]) for i in range(t)}
     for k in range(2 * t - 1):
-        torch.testing.assert_close(out[:, k], model.generate(window, k / 2))
-
-
-def test_each_clip_of_a_batch_has_its_own_times():
-    model = make()
-    clip = torch.rand(2, 3, 3, 32, 32, dtype=torch.double)
-    out = model(clip, torch.tensor([[0.0, 0.5], [1.5, 2.0]]))
-    torch.testing.assert_close(out[1:], model(clip[1:], torch.tensor([[1.5, 2.0]])))
+        torch.testing.assert_close(out[:, k], model.generate(Window(window), k / 2))
 
 
 def test_axes_cannot_be_swapped_unnoticed():
     """Frames, colours, height and width each matter in their own way: a swap changes the result."""
     model = make()
     clip = torch.rand(3, 3, 3, 64, 64, dtype=torch.double)  # b = t = c, h = w: any wrong order would run
-    times = torch.tensor([[0.0, 0.5, 1.0]]).expand(3, -1)
+    times = [0.0, 0.5, 1.0]
     out = model(clip, times)
     for swapped in (clip.transpose(1, 2), clip.flip(1), clip.flip(2), clip.transpose(3, 4)):
         assert (model(swapped, times) - out).abs().max() > 1e-6
@@ -119,7 +113,7 @@ def test_time_runs_the_same_both_ways():
     """Equation 6 and the window are symmetric: a clip played backwards is restored the same, backwards."""
     model = make()
     clip = torch.rand(1, 4, 3, 32, 32, dtype=torch.double)
-    times = torch.arange(7).double()[None] / 2
+    times = [k / 2 for k in range(7)]
     torch.testing.assert_close(model(clip.flip(1), times), model(clip, times).flip(1))
 
 
@@ -128,9 +122,9 @@ def test_a_frame_outside_the_window_has_no_say():
     clip = torch.rand(1, 4, 3, 32, 32, dtype=torch.double)
     other = clip.clone()
     other[:, 3] = 0
-    times = torch.tensor([[0.0, 0.5, 1.0, 1.5]])
+    times = [0.0, 0.5, 1.0, 1.5]
     torch.testing.assert_close(model(clip, times), model(other, times), rtol=0, atol=0)
-    assert (model(clip, times + 1) - model(other, times + 1)).abs().max() > 1e-6
+    assert (model(clip, [time + 1 for time in times]) - model(other, [time + 1 for time in times])).abs().max() > 1e-6
 
 
 def test_only_frames_that_are_looked_at_are_encoded(monkeypatch):
@@ -138,21 +132,21 @@ def test_only_frames_that_are_looked_at_are_encoded(monkeypatch):
     counted = []
     encode = model.encode
     monkeypatch.setattr(model, "encode", lambda x: counted.append(len(x)) or encode(x))
-    model(torch.rand(1, 7, 3, 32, 32, dtype=torch.double), torch.tensor([[3.0, 3.5]]))
+    model(torch.rand(1, 7, 3, 32, 32, dtype=torch.double), [3.0, 3.5])
     assert counted == [3]
 
 
 def test_residual_starts_exactly_at_the_input():
     model = make(residual=True)
     clip = torch.rand(1, 2, 3, 32, 32, dtype=torch.double)
-    out = model(clip, torch.tensor([[0.0, 0.5, 1.0]]))
+    out = model(clip, [0.0, 0.5, 1.0])
     torch.testing.assert_close(out[0], torch.stack([clip[0, 0], clip[0].mean(0), clip[0, 1]]), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("time", [0.25, -0.5, 2.5, 3.0])
 def test_other_times_are_refused_and_say_what_can(time):
     with pytest.raises(TimeError, match="time-continuous"):
-        make()(torch.rand(1, 3, 3, 32, 32, dtype=torch.double), torch.tensor([[time]]))
+        make()(torch.rand(1, 3, 3, 32, 32, dtype=torch.double), [time])
     assert not ALANet.continuous_time
     assert [make().can_restore(Fraction(k, 4)) for k in range(4)] == [True, False, True, False]
 
@@ -165,9 +159,9 @@ def test_bad_configs_are_refused(bad):
 
 def test_costs_are_the_counted_ones():
     """docs/method.md counts 31.4 and 39.6 GMACs at 640x352 and about 19.8 M parameters at full width."""
-    cost = stream_cost(ALANet())
-    assert cost["encoder"] == pytest.approx(31.4, abs=0.05)
-    assert cost["generator"] == pytest.approx(39.6, abs=0.05)
+    cost = ALANet().cost()
+    assert cost.encode == pytest.approx(31.4, abs=0.05)
+    assert cost.generate == pytest.approx(39.6, abs=0.05)
     assert count_parameters(ALANet()) == pytest.approx(19.8e6, rel=0.01)
     assert count_parameters(ALANet(ALANetConfig(width=0.5))) == pytest.approx(5e6, rel=0.02)
 
@@ -180,7 +174,7 @@ def test_no_pixel_reaches_farther_than_the_receptive_radius():
     frame = torch.rand(1, 3, 32, size, dtype=torch.double, requires_grad=True)
     x = model.encode(frame)
     x = replace(x, descriptor=x.descriptor.detach())
-    model.generate({0: x}, 0.0)[0, :, 16, at].sum().backward()
+    model.generate(Window({0: x}), 0.0)[0, :, 16, at].sum().backward()
     touched = frame.grad.abs().amax(dim=(0, 1, 2)).nonzero().flatten()
     reach = max(at - int(touched.min()), int(touched.max()) - at)
     assert 259 - 32 < reach <= 259
@@ -189,8 +183,8 @@ def test_no_pixel_reaches_farther_than_the_receptive_radius():
 def test_the_generator_uses_the_latent_and_every_skip():
     model = make()
     x = model.encode(torch.rand(1, 3, 64, 64, dtype=torch.double))
-    out = model.generate({0: x}, 0.0)
-    assert (model.generate({0: replace(x, latent=x.latent * 0)}, 0.0) - out).abs().max() > 1e-6
+    out = model.generate(Window({0: x}), 0.0)
+    assert (model.generate(Window({0: replace(x, latent=x.latent * 0)}), 0.0) - out).abs().max() > 1e-6
     for level in range(5):
         skips = tuple(s * 0 if k == level else s for k, s in enumerate(x.skips))
-        assert (model.generate({0: replace(x, skips=skips)}, 0.0) - out).abs().max() > 1e-6
+        assert (model.generate(Window({0: replace(x, skips=skips)}), 0.0) - out).abs().max() > 1e-6

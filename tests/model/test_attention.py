@@ -43,7 +43,7 @@ def test_pooling_as_wide_as_the_frame_is_none_and_narrower_is_local(make):
     with torch.no_grad():
         for weight in model.parameters():  # so that gates and outputs say something
             weight += 0.1 * torch.randn_like(weight)
-        clip, times = torch.rand(1, 3, 3, 128, 128, dtype=torch.float64), torch.tensor([[1.0, 1.5]])
+        clip, times = torch.rand(1, 3, 3, 128, 128, dtype=torch.float64), [1.0, 1.5]
         clip[..., :64] *= 0.2
         whole = model(clip, times)
         model.pooling = 128

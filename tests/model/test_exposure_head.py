@@ -10,6 +10,7 @@ import torch
 from alanet.model.alanet_plus import FAST, ALANetPlus
 from alanet.model.exposure_head import CURVES, LAGS, PACES, PLACES, Shutter, curves
 from alanet.model.flow import Motion
+from alanet.model.network import Window
 from tests.support.textures import moving, smeared, textures
 
 
@@ -95,9 +96,9 @@ def test_the_network_judges_again_once_it_knows_the_motion():
     frames = smeared(textures(3, 0, 64), 5)
     window = {i: model.encode(frame) for i, frame in enumerate(frames.split(1))}
     relations = {i: model.relate(window[i], window[i + 1]) for i in (0, 1)}
-    alone = model.informed(window, {})
+    alone = model.refine_exposure(window, {})
     assert all(alone[i] is window[i] for i in window)
-    informed = model.informed(window, relations)
+    informed = model.refine_exposure(window, relations)
     assert all(float(informed[i].sharp) != float(window[i].sharp) for i in window)
     sides = [model.shutter(pair.curves[end], window[1].exposure, window[1].sharp)[1] for pair, end in
              ((relations[0], 1), (relations[1], 0))]  # fmt: skip
@@ -105,7 +106,7 @@ def test_the_network_judges_again_once_it_knows_the_motion():
     both = model.shutter((relations[0].curves[1] + relations[1].curves[0]) / 2, window[1].exposure, window[1].sharp)
     torch.testing.assert_close(informed[1].sharp, both[1])
     clip = frames[None]
-    together = model.look(clip, [1.0])[1]
+    together = model.encode_clip(clip, [1.0]).relations
     torch.testing.assert_close(together[0].curves, relations[0].curves, rtol=1e-3, atol=1e-3)
 
     plain = ALANetPlus(replace(FAST, shutter=0)).eval()
@@ -123,7 +124,7 @@ def test_what_was_judged_again_decides_what_is_given_back():
     frames = textures(2, 0, 64)
     window = {i: replace(model.encode(x), sharp=torch.tensor([9.0])) for i, x in enumerate(frames.split(1))}
     relations = {0: model.relate(window[0], window[1])}
-    assert torch.equal(model.generate({0: window[0]}, 0.0, {}), frames[:1])
-    assert not torch.equal(model.generate(window, 0.0, relations), frames[:1])
+    assert torch.equal(model.generate(Window({0: window[0]}, {}), 0.0), frames[:1])
+    assert not torch.equal(model.generate(Window(window, relations), 0.0), frames[:1])
     unsure = {0: Motion(relations[0].forward, relations[0].backward)}  # no curves: as it was
-    assert torch.equal(model.generate(window, 0.0, unsure), frames[:1])
+    assert torch.equal(model.generate(Window(window, unsure), 0.0), frames[:1])

@@ -10,7 +10,13 @@ import torch
 from alanet.model import motion_deblur as along
 from alanet.model.alanet_plus import FAST, ALANetPlus
 from alanet.model.motion_deblur import BENT, LEAST, LONGEST, MULTIPLE, REACH, STRIP, SURE, AlongSmear, shortened
+from alanet.model.network import Window
 from tests.support.textures import moving, smeared, textures
+
+
+def parts(window):
+    """Its features and its relations, each by index."""
+    return dict(window.features), dict(window.relations)
 
 
 def trained(minutes_of_steps: int, axis: int, seed: int = 0) -> AlongSmear:
@@ -148,10 +154,14 @@ def test_the_network_adds_it_where_motion_and_exposure_are_known():
     torch.nn.init.normal_(model.generator.along.to_weights.weight, std=0.3)
     torch.nn.init.normal_(model.motion.last[0].weight, std=1.0)
     clip = smeared(textures(3, 0, 64), 5)[None]
-    window, relations = model.look(clip, [1.0])
+    window, relations = parts(model.encode_clip(clip, [1.0]))
     plain = ALANetPlus(replace(FAST, along=0)).train()
     plain.load_state_dict(model.state_dict(), strict=False)
     with torch.no_grad():
         for time in (1.0, 0.5):
-            assert (model.generate(window, time, relations) - plain.generate(window, time, relations)).abs().max() > 0
-        assert torch.equal(model.generate({1: window[1]}, 1.0, {}), plain.generate({1: window[1]}, 1.0, {}))
+            assert (
+                model.generate(Window(window, relations), time) - plain.generate(Window(window, relations), time)
+            ).abs().max() > 0
+        assert torch.equal(
+            model.generate(Window({1: window[1]}, {}), 1.0), plain.generate(Window({1: window[1]}, {}), 1.0)
+        )

@@ -11,7 +11,7 @@ import torch
 
 from alanet.errors import OutputError, WeightsError
 from alanet.model.alanet import ALANet, ALANetConfig
-from alanet.model.weights import available_models, build_network, default_model, file_sha256, load_model, save_weights
+from alanet.model.weights import available_models, default_model, file_sha256, load_model, save_weights
 
 CONFIG = ALANetConfig(width=0.125, attention="cross", residual=True)
 
@@ -41,22 +41,6 @@ def test_half_precision_on_disk_full_in_memory(saved):
     model = load_model(saved)
     assert {p.dtype for p in model.parameters()} == {torch.float32}
     assert saved.stat().st_size < 2.2 * sum(p.numel() for p in model.parameters())
-
-
-def test_what_a_config_once_had_is_read_as_what_it_was():
-    """Weights from before ALANetPlus had its later parts, and from when it had others."""
-    old = {"channels": [8, 8, 12], "encoder": [1, 1, 1], "generator": [1, 1, 1], "motion": 8, "stem": 4}
-    network = build_network(
-        "ALANetPlus", {**old, "bands": "given", "gates": "paper", "around": 0, "consistent": False, "smear": False}
-    )
-    assert (network.config.channels, network.config.shutter, network.config.along) == ((8, 8, 12), 0, 0)
-    assert not network.config.uneven
-    later = build_network("ALANetPlus", {**old, "shutter": True, "along": 8})
-    assert (later.config.along, later.config.shutter, later.shutter.second.out_features) == (8, 64, 64)
-    assert build_network("ALANetPlus", {**old, "shutter": False}).config.shutter == 0
-    for gone in ({"bands": "learned"}, {"gates": "pair"}, {"around": 2}, {"consistent": True}, {"smear": True}):
-        with pytest.raises(WeightsError, match="another version of alanet may"):
-            build_network("ALANetPlus", {**old, **gone})
 
 
 def test_same_model_same_bytes(saved, tmp_path):

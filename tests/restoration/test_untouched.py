@@ -15,14 +15,15 @@ import torch
 
 from alanet.cli import run
 from alanet.cli.info import _Opinions, analyse
-from alanet.engine.fallback import SteadyRunner
-from alanet.engine.stream import Judged
+from alanet.engine.fallback import FallbackRunner
+from alanet.engine.stream import Estimate
 from alanet.errors import OptionError, TimeError
 from alanet.frames.frame import Frame
 from alanet.frames.timing import Factor, slow_motion
 from alanet.model import weights
 from alanet.model.alanet import ALANet, ALANetConfig
 from alanet.model.alanet_plus import ALANetPlus, ALANetPlusConfig
+from alanet.model.network import Window
 from alanet.model.weights import continuous_models, save_weights
 from alanet.notes import Notes
 from alanet.restoration.options import EncodeOptions, RestoreOptions
@@ -90,7 +91,7 @@ def test_only_frames_judged_sharp_pass(tmp_path, monkeypatch):
     source = make_video(tmp_path / "a.mkv", frames=6, codec="ffv1")
     ours = restorer(network())
     opinions = iter([True, False, False, True, True, False])
-    monkeypatch.setattr(ours.runner, "judge", lambda window, i, relations: Judged(0.5, next(opinions)))
+    monkeypatch.setattr(ours.runner, "estimate", lambda window, i: Estimate(0.5, next(opinions)))
     report = ours.restore(source, tmp_path / "b.mkv", RestoreOptions(encode=EncodeOptions(codec="ffv1")))
     same = [alike(a, b) for a, b in zip(planes_of(source), planes_of(tmp_path / "b.mkv")[::2], strict=True)]
     assert same == [True, False, False, True, True, False]
@@ -102,17 +103,17 @@ def test_an_opinion_that_is_no_number_is_none():
     """A network gone wrong passes nothing by that, and does not spoil the mean exposure."""
     ours = restorer(network())
     pixels = np.zeros((16, 16, 3), np.uint8)
-    assert ours.runner.judge({0: ours.runner.encode(pixels)}, 0) == Judged(pytest.approx(0.5), True)
+    assert ours.runner.estimate(Window({0: ours.runner.encode(pixels)}), 0).sharp
     with torch.no_grad():
         ours.model.judge.say.bias.fill_(torch.nan)
-    assert ours.runner.judge({0: ours.runner.encode(pixels)}, 0) is None
-    assert restorer(ALANet(ALANetConfig(width=0.125))).runner.judge({0: None}, 0) is None
+    assert ours.runner.estimate(Window({0: ours.runner.encode(pixels)}), 0) is None
+    assert restorer(ALANet(ALANetConfig(width=0.125))).runner.estimate(Window({0: None}), 0) is None
 
 
 def test_a_gpu_that_is_full_when_a_frame_is_judged_takes_smaller_tiles(monkeypatch):
-    steady = SteadyRunner(restorer(network()).runner, (), "exact", Notes())
+    steady = FallbackRunner(restorer(network()).runner, (), "exact", Notes())
     fails = iter([True, False])
-    real = steady.runner.judge
+    real = steady.runner.estimate
 
     def judge(*given):
         if next(fails):
@@ -120,10 +121,10 @@ def test_a_gpu_that_is_full_when_a_frame_is_judged_takes_smaller_tiles(monkeypat
         return real(*given)
 
     taken = []
-    monkeypatch.setattr(steady.runner, "judge", judge)
+    monkeypatch.setattr(steady.runner, "estimate", judge)
     monkeypatch.setattr(steady, "_take_smaller", taken.append)
     pixels = np.zeros((16, 16, 3), np.uint8)
-    assert steady.judge({0: steady.encode(pixels)}, 0).sharp
+    assert steady.estimate(Window({0: steady.encode(pixels)}), 0).sharp
     assert len(taken) == 1
     assert taken[0] is pixels
 
@@ -210,7 +211,7 @@ def test_a_network_of_midpoints_names_those_that_can(tmp_path, monkeypatch):
         with pytest.raises(TimeError, match=r"x4 .* only inputs and midpoints: use x2.*--model able, abler"):
             ours.plan(source, options=RestoreOptions(rate))
         monkeypatch.setattr("alanet.restoration.restorer.continuous_models", list)
-        with pytest.raises(TimeError, match="weights of ALANetPlus, by --model PATH"):
+        with pytest.raises(TimeError, match="weights of such a network, by --model PATH"):
             ours.plan(source, options=RestoreOptions(rate))
     plan = ours.plan(source, options=RestoreOptions(slow_motion(2)))  # midpoints only
     assert (plan.frames_out, plan.rate) == (4, 30)
@@ -249,7 +250,7 @@ def test_frames_between_those_looked_at_are_as_the_one_before():
     def judge(pixels, earlier):
         looked.append(int(pixels[0, 0, 0]))
         before.append(None if earlier is None else int(earlier[0, 0, 0]))
-        return None if len(looked) == 1 else Judged(float(len(looked)), len(looked) == 2)
+        return None if len(looked) == 1 else Estimate(float(len(looked)), len(looked) == 2)
 
     frames = [Frame(np.full((2, 2, 3), i, np.uint8), Fraction(i), Fraction(1)) for i in range(7)]
     found = analyse(
@@ -273,4 +274,4 @@ def test_frames_that_follow_each_other_are_encoded_once_each_for_an_opinion():
     said = opinions(frames[4], frames[3])
     assert (runner.encodes, runner.relates) == (5, 3)
     window = {i: runner.encode(frames[i]) for i in (3, 4)}
-    assert said == runner.judge(window, 4, {3: runner.relate(window[3], window[4])})
+    assert said == runner.estimate(Window(window, {3: runner.relate(window[3], window[4])}), 4)

@@ -150,7 +150,7 @@ class Explode:
 
     def __call__(self, model: nn.Module, batch: Clips, fraction: float) -> tuple[Tensor, dict[str, Tensor]]:
         self.count += 1
-        apart = (model(batch.clip, batch.times) - batch.truth).square().mean()
+        apart = (model(batch.clip, batch.times[0].tolist()) - batch.truth).square().mean()
         if self.count in self.steps:
             # sqrt has an infinite slope at 0: the loss is finite, its gradient is not
             apart = (apart - apart.detach()).sqrt() if self.gradient_only else apart * math.nan

@@ -30,6 +30,11 @@ TINY = ALANetPlusConfig((8, 8, 12), (1, 1, 1), (1, 1, 1), motion=8, stem=4)
 FRAMES = SceneOptions().frames
 
 
+def parts(window):
+    """Its features and its relations, each by index."""
+    return dict(window.features), dict(window.relations)
+
+
 class Textures(Stills):
     """Smooth random pictures instead of files."""
 
@@ -83,7 +88,7 @@ def test_the_motion_loss_is_the_logarithm_of_a_distance_in_pixels(clips):
 def test_sharp_is_what_shows_no_blur_however_long_the_exposure():
     """Frames: a sharp one, a long exposure of what stands still, the same of what moves, a short one of the same."""
     model = ALANetPlus(TINY)
-    window, _ = model.look(torch.rand(1, 4, 3, 32, 32), [1.0, 2.0])
+    window, _ = parts(model.encode_clip(torch.rand(1, 4, 3, 32, 32), [1.0, 2.0]))
     window = {j: replace(x, exposure=torch.tensor([1.0]), sharp=torch.tensor([2.0])) for j, x in window.items()}
     lengths = torch.tensor([[1.0, 9.0, 9.0, 1.0]])
     sweep = torch.zeros(1, 4, 2, 8, 8)
@@ -99,7 +104,7 @@ def test_sharp_is_what_shows_no_blur_however_long_the_exposure():
 
 def test_only_the_frames_that_are_looked_at_are_judged():
     model = ALANetPlus(TINY)
-    window, _ = model.look(torch.rand(1, 4, 3, 32, 32), [3.0])  # frames 2 and 3
+    window, _ = parts(model.encode_clip(torch.rand(1, 4, 3, 32, 32), [3.0]))  # frames 2 and 3
     window = {j: replace(x, exposure=torch.tensor([9 / 8]), sharp=torch.tensor([-20.0])) for j, x in window.items()}
     sweep = torch.zeros(1, 4, 2, 8, 8)
     sweep[:, 2:] = 5.0
@@ -154,7 +159,7 @@ def test_what_judges_learns_again_from_frames_of_steps_before():
     assert all((known == row).all(-1).any() for row in read[2][10:])
     model.requires_grad_(False)
     window = model.encoded(batches[0].clip)
-    window = model.informed(window, model.related(window))
+    window = model.refine_exposure(window, model.estimate_motion(window))
     exposure, sharp = exposure_loss(window, batches[0].exposure, batches[0].sweep)  # as `alanet restore` judges them
     _, terms = judge_objective()(model, batches[0], 0.0)  # with nothing before
     assert float(terms["exposure"]) == pytest.approx(float(exposure), rel=1e-5)

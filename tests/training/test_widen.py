@@ -45,7 +45,7 @@ def test_the_larger_network_restores_what_the_smaller_one_does(small, large):
     model.double()
     assert grown.config == large
     clip = torch.rand(1, 4, 3, 48, 64).double()
-    times = torch.tensor([[0.0, 0.5, 1.0, 2.25]])
+    times = [0.0, 0.5, 1.0, 2.25]
     with torch.no_grad():
         wanted, made = model(clip, times), grown(clip, times)
     assert (wanted - clip[:, [0, 0, 1, 2]]).abs().max() > 0.05
@@ -58,7 +58,7 @@ def test_all_of_the_larger_network_can_learn():
     before = {name: weight.detach().clone() for name, weight in grown.named_parameters()}
     optimizer = torch.optim.SGD(grown.parameters(), 0.1)
     for _ in range(3):
-        out = grown(torch.rand(1, 3, 3, 32, 32), torch.tensor([[0.0, 0.5, 1.0]]))
+        out = grown(torch.rand(1, 3, 3, 32, 32), [0.0, 0.5, 1.0])
         optimizer.zero_grad()
         (out - 0.3).square().mean().backward()
         optimizer.step()
