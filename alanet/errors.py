@@ -1,14 +1,14 @@
-"""Everything that can go wrong and be told to a person, in one tree.
+"""Every error that a user can cause or meet, in one tree.
 
-    AlanetError                      exit 1   (anything else that reaches the top is our own mistake)
-    ├── InputError                   exit 2   what was given cannot be used
-    │   ├── MediaError                        a file that cannot be opened or holds no picture
-    │   ├── OptionError                       an option's value, or two that do not go together
+    AlanetError                      exit 1   (any other exception is an internal error)
+    ├── InputError                   exit 2   the input or an option cannot be used
+    │   ├── MediaError                        a file that cannot be opened or has no pictures
+    │   ├── OptionError                       an invalid value, or options that exclude each other
     │   ├── TimeError                         a time or rate that the chosen model cannot restore
-    │   ├── WeightsError                      a weights file that is damaged, hostile or of another model
+    │   ├── WeightsError                      a weights file that is damaged, unsafe or of another model
     │   └── DataError                         training or evaluation data that cannot be used
     ├── OutputError                  exit 4   the result cannot be written (folder, disk, container, codec)
-    ├── ResourceError                exit 5   this machine lacks it (memory, device, encoder)
+    ├── ResourceError                exit 5   a resource is missing (memory, device, encoder)
     └── IncompleteError              exit 3   some of the work failed, the rest is done
 
 Exit 3 is also a batch of which some files failed; 130 and 143 an interruption by Ctrl-C and by SIGTERM.
@@ -35,7 +35,7 @@ __all__ = [
 
 
 class AlanetError(Exception):
-    """What a person should read; `exit_code` is what the command line returns for it."""
+    """The message is for the user; the command line exits with `exit_code`."""
 
     exit_code: ClassVar[int] = 1
 
@@ -44,7 +44,7 @@ class AlanetError(Exception):
 
 
 class InputError(AlanetError):
-    """What was given cannot be used."""
+    """The input or an option cannot be used."""
 
     exit_code = 2
 
@@ -76,12 +76,12 @@ class OutputError(AlanetError):
 
 
 class ResourceError(AlanetError):
-    """This machine lacks what was asked for."""
+    """A resource of this machine is missing."""
 
     exit_code = 5
 
 
 class IncompleteError(AlanetError):
-    """Some of the work failed however often it was tried; the rest is done and kept."""
+    """Some of the work failed in every attempt; the rest is done and kept."""
 
     exit_code = 3

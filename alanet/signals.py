@@ -1,8 +1,8 @@
-"""Ctrl-C and SIGTERM. Both unwind as exceptions, so that whoever has something half-written removes it.
+"""Ctrl-C and SIGTERM. Both are raised as exceptions, so that unfinished files are removed on the way out.
 
-An exception that falls into the wrong line would leave it behind after all. So where files are written a first signal
-waits for the next safe place; a second one, or one that has waited for PATIENCE, does not. Where work is kept in parts,
-the next safe place is the end of the part in hand.
+Where files are written, `deferred_signals` delays the first signal until the next safe place. A second signal is raised
+at once, and so is one that has waited for PATIENCE. Where finished parts are kept, the next safe place is the end of
+the current part. `noted_signals` only records signals, for a loop that looks between two steps.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from types import FrameType
 
 from alanet.text import duration
 
-__all__ = ["SafePlace", "Terminated", "gently", "raise_signals"]
+__all__ = ["SafePlace", "Terminated", "deferred_signals", "noted_signals", "raise_signals"]
 
 PATIENCE = 10.0  # seconds: longer than most frames take; an input that has stalled must not hold a signal off
 
@@ -64,7 +64,7 @@ class SafePlace:
         if not self._told:
             self._told = True
             long = "" if wait is None else f" (about {duration(max(1.0, wait))})"
-            self._tell(f"finishing the segment in hand{long}, so that it is kept; once more stops now")
+            self._tell(f"Finishing the current segment{long}. Press Ctrl-C again to stop now.")
         signal.setitimer(signal.ITIMER_REAL, self.patience)
 
     @property
@@ -74,10 +74,10 @@ class SafePlace:
 
 
 @contextmanager
-def gently(tell: Callable[[str], None] | None = None) -> Iterator[SafePlace]:
-    """Inside it, a first signal is raised by the next call of what is yielded, which marks the safe places.
+def deferred_signals(tell: Callable[[str], None] | None = None) -> Iterator[SafePlace]:
+    """Inside it, the first signal is raised by the next call of the yielded object, which marks the safe places.
 
-    tell: told in a line where that takes longer, as a part of the work is finished first.
+    tell: called with a line of text when a part of the work is finished first.
     """
     place = SafePlace(tell)
     if threading.current_thread() is not threading.main_thread():
@@ -102,6 +102,28 @@ def gently(tell: Callable[[str], None] | None = None) -> Iterator[SafePlace]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in {**before, signal.SIGALRM: alarm}.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def noted_signals() -> Iterator[list[int]]:
+    """Inside it, SIGTERM and Ctrl-C are appended to the list and raise nothing; a second Ctrl-C ends the process."""
+    noted: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield noted
+        return
+
+    def note(number: int, frame: FrameType | None) -> None:
+        noted.append(number)
+        signal.signal(signal.SIGINT, before[signal.SIGINT])
+
+    before = {number: signal.getsignal(number) for number in KINDS}
+    try:
+        for number in before:
+            signal.signal(number, note)
+        yield noted
+    finally:
+        for number, handler in before.items():
             signal.signal(number, handler)
 
 

@@ -17,7 +17,7 @@ from alanet.errors import ResourceError
 from alanet.frames.tiles import overhead, round_up
 from alanet.engine.memory import ENCODERS, memory_cost, resident_memory
 from alanet.restoration.options import RestoreOptions
-from alanet.restoration.progress import Progress
+from alanet.restoration.progress import RestoreProgress
 
 MIB = 2**20
 AHEAD = 48  # restored frames after which x264 holds all that it will
@@ -53,7 +53,7 @@ def child(given: argparse.Namespace) -> None:
     said["planned"] += cost.per_frame_pixel * round_up(info.height, 32) * round_up(info.width, 32)
     ahead = ENCODERS[plan.output.codec.name] * info.width * info.height * 1.5
 
-    def note(progress: Progress) -> None:
+    def note(progress: RestoreProgress) -> None:
         if given.every and progress.frames_in % given.every == 0:
             held[progress.frames_in] = resident_memory()
 

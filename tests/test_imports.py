@@ -42,6 +42,7 @@ BARE = (  # run on a machine that has torch and numpy and little else
     "training/checkpoint.py",
     "training/loop.py",
 )
+KNOWN_CIRCLES = {("alanet.training.command", "alanet.training.loop", "alanet.training.recipe")}
 HEAVY = {"torch", "av", "numpy"}
 
 
@@ -101,6 +102,34 @@ def upward(module: str, tree: ast.AST) -> list[str]:
 @pytest.mark.parametrize("module", [module for module in MODULES if module != "alanet"])
 def test_imports_run_one_way(module: str) -> None:
     assert not upward(module, parsed(module)), f"{module} imports from a folder above its own; the order is {ORDER}"
+
+
+def circles(graph: dict[str, set[str]]) -> set[tuple[str, ...]]:
+    """Groups of modules that import each other, directly or through others."""
+
+    def reached(start: str) -> set[str]:
+        seen, todo = set[str](), list(graph[start])
+        while todo:
+            if (name := todo.pop()) not in seen:
+                seen.add(name)
+                todo += graph[name]
+        return seen
+
+    after = {name: reached(name) for name in graph}
+    groups = (
+        (other for other in after[name] | {name} if name in after[other]) for name in graph if name in after[name]
+    )
+    return {tuple(sorted(group)) for group in groups}
+
+
+def test_no_modules_import_each_other() -> None:
+    """Imports inside functions and for types only count; the package's face, which loads lazily, is exempt."""
+    inside = {module: set(imports_of(module, parsed(module))) & (MODULES.keys() - {"alanet"}) for module in MODULES}
+    assert circles(inside) <= KNOWN_CIRCLES
+
+
+def test_a_circle_would_be_seen() -> None:
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}) == {("b", "c")}
 
 
 def test_every_folder_has_a_place_in_the_order() -> None:

@@ -1,12 +1,12 @@
 """The command line: parse, build the dataclass, make one call.
 
-What a person reads while something runs goes to standard error; standard output carries what was asked for (a report,
-`--json`, the video of `-o -`). A failure is one line and one of these exit codes:
+Messages go to standard error. Standard output carries the requested data (a report, `--json`, the video of `-o -`). An
+error is one line and one of these exit codes:
 
     0  done                                   4  the result cannot be written
-    1  our own mistake                        5  this machine lacks something
-    2  what was given cannot be used          130, 143  interrupted by Ctrl-C, by SIGTERM
-    3  a batch of which some files failed
+    1  internal error                         5  a resource of this machine is missing
+    2  input or option cannot be used         130, 143  interrupted by Ctrl-C, by SIGTERM
+    3  some files of a batch failed
 
 Nothing here imports torch, av or numpy before a verb runs: `--help` is instant.
 """
@@ -38,14 +38,14 @@ from alanet.version import __version__
 __all__ = ["app", "main", "run"]
 
 EXIT_CODES = (
-    "Exit codes: 0 done; 1 our own mistake; 2 what was given cannot be used; 3 a batch of which some files failed; "
-    "4 the result cannot be written; 5 this machine lacks something; 130 Ctrl-C; 143 SIGTERM."
+    "Exit codes: 0 done; 1 internal error; 2 the input or an option cannot be used; 3 some files of a batch failed; "
+    "4 the result cannot be written; 5 a resource is missing; 130 Ctrl-C; 143 SIGTERM."
 )
 VERBS: tuple[Callable[..., int], ...] = (restore, finish, info, preview, models, doctor)
 
 app = App(
     name="alanet",
-    help="A poor video in, a sharp one at twice the frame rate out.",
+    help="Deblur a video and interpolate frames.",
     help_epilogue=EXIT_CODES,
     version=__version__,
     result_action="return_value",
@@ -81,7 +81,7 @@ def run(arguments: Sequence[str]) -> int:
             import traceback
 
             traceback.print_exc()
-        message, code = told(error)
+        message, code = describe_error(error)
         print(f"alanet: {safe(message)}", file=sys.stderr)
         return code
 
@@ -103,7 +103,7 @@ def plain_words(arguments: Sequence[str]) -> list[str]:
     return words
 
 
-def told(error: BaseException) -> tuple[str, int]:
+def describe_error(error: BaseException) -> tuple[str, int]:
     """The line and the exit code of a failure."""
     match error:
         case AlanetError():
@@ -113,16 +113,16 @@ def told(error: BaseException) -> tuple[str, int]:
                 return str(error.__cause__), error.__cause__.exit_code
             if isinstance(error, UnusedCliTokensError):
                 spare = " ".join(error.unused_tokens or [])
-                return f"one video at a time; there is no place for: {spare}", OptionError.exit_code
+                return f"unexpected arguments: {spare}. Give one video at a time.", OptionError.exit_code
             return f"{' '.join(str(error).split())} See alanet --help.", OptionError.exit_code
         case KeyboardInterrupt():
-            return str(error) or "interrupted; nothing was left behind", 130
+            return str(error) or "interrupted; no unfinished files are left", 130
         case Terminated():
-            return str(error) or "terminated; nothing was left behind", 143
+            return str(error) or "terminated; no unfinished files are left", 143
         case MemoryError():
-            return "out of memory; give a bound that is below what is free, such as --memory 2G", 5
+            return "out of memory; set a limit below the free memory, such as --memory 2G", 5
     text = " ".join(str(error).split())
-    return f"our own mistake, {type(error).__name__}: {text} (run it again with -v, and report what it prints)", 1
+    return f"Internal error (please report it, with the output of -v): {type(error).__name__}: {text}", 1
 
 
 def _is_verbose(arguments: Sequence[str]) -> bool:

@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alanet.cli.options import NetworkOptions, RestoreOptions, Verbosity, source_path
-from alanet.cli.screen import Screen, progress_line
-from alanet.cli.working import Show, working
+from alanet.cli.progress import Show, progress, restoration_line
+from alanet.cli.screen import Screen
 from alanet.errors import AlanetError, IncompleteError, InputError, OptionError, OutputError, ResourceError
 from alanet.restoration.batch import Item, Outcome, find_items
-from alanet.signals import Terminated, gently
+from alanet.signals import Terminated, deferred_signals
 from alanet.text import count, duration, safe
 
 if TYPE_CHECKING:
-    from alanet.restoration.progress import Progress
+    from alanet.restoration.progress import RestoreProgress
     from alanet.restoration.worker_process import Setup
 
 __all__ = ["restore_many", "table"]
@@ -142,7 +142,7 @@ def _one(item: Item, setup: Setup, screen: Screen, verbosity: Verbosity) -> int:
             screen.rows([(name, text) for name, text in said["planned"] if name != "estimate"])
 
     try:
-        with working(screen, "restoring") as show:
+        with progress(screen, "restoring") as show:
             tally = _Tally(show, 1, begun)
             outcome = Pool([item], setup, tally.hear, say=screen.say).run()[0]
     except (KeyboardInterrupt, Terminated) as error:
@@ -162,7 +162,7 @@ def _one(item: Item, setup: Setup, screen: Screen, verbosity: Verbosity) -> int:
 def _together(items: list[Item], setup: Setup, screen: Screen, over: Callable[[Outcome], None]) -> None:
     from alanet.restoration.pool import Pool
 
-    with working(screen, "restoring") as show:
+    with progress(screen, "restoring") as show:
         tally = _Tally(show, len(items), lambda said: None)
         Pool(items, setup, tally.hear, over=over, say=screen.say).run()
 
@@ -174,12 +174,12 @@ def _alone(items: list[Item], setup: Setup, screen: Screen, over: Callable[[Outc
 
     with screen.waiting("loading the network"):
         worker = Worker(Restorer(**asdict(setup.network)), setup.options)
-    with gently(screen.say) as safe_place, working(screen, "restoring") as show:
+    with deferred_signals(screen.say) as safe_place, progress(screen, "restoring") as show:
         for i, item in enumerate(items):
 
-            def on_progress(progress: Progress, i: int = i, name: str = item.name) -> None:
-                show(i, len(items), f"{name}: {progress_line(progress).strip()}")
-                safe_place(progress.finished, progress.wait)
+            def on_progress(now: RestoreProgress, i: int = i, name: str = item.name) -> None:
+                show(i, len(items), f"{name}: {restoration_line(now).strip()}")
+                safe_place(now.finished, now.wait)
 
             over(worker.restore(item, on_progress=on_progress))
 
@@ -226,7 +226,7 @@ def _share(outcomes: list[Outcome], items: list[Item]) -> str:
 
 def _goes_on() -> str:
     words = [word for word in sys.argv[1:] if word != "--restart"]
-    return f"go on with: {shlex.join(['alanet', *words])}"
+    return f"resume with: {shlex.join(['alanet', *words])}"
 
 
 def _cores() -> int:

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import App, Group, Parameter
 
 from alanet.cli.options import EncodeOptions, Verbosity, flag
+from alanet.cli.progress import progress, resumable
 from alanet.cli.screen import Screen
-from alanet.cli.working import resumable, working
 from alanet.restoration.values import parse_ratio, parse_size
-from alanet.signals import gently
+from alanet.signals import deferred_signals
 from alanet.text import count, duration, rate, size
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def build(
         plan = plan_build(folder, output, options, notes)
     screen.heading(f"{folder} → {output}")
     screen.rows(_planned_rows(plan))
-    with resumable() as safe_place, working(screen, "building") as show:
+    with resumable() as safe_place, progress(screen, "building") as show:
 
         def on_progress(now: BuildProgress) -> None:
             show(now.frames, now.frames_total, f"video {now.videos + 1} of {now.videos_total}: {now.name}")
@@ -218,7 +218,7 @@ def blur(
     plan = plan_blur(video, output, options, encoding, notes)
     screen.heading(f"{video} → {plan.poor.path}")
     screen.rows([("rate", f"{rate(plan.rate)} → {rate(plan.poor.rate)}, truth {rate(plan.truth.rate)}")])
-    with gently() as safe_place, working(screen, "blurring") as show:
+    with deferred_signals() as safe_place, progress(screen, "blurring") as show:
 
         def on_progress(done: int) -> None:
             show(done, plan.info.frame_count, "")
@@ -258,7 +258,7 @@ def motion(
     began, screen = time.monotonic(), Screen(quiet=verbosity.quiet)
     teacher = rife_motion(rife_module, rife_weights, device=device)
     screen.heading(f"{folder}")
-    with resumable(), working(screen, "estimating") as show:
+    with resumable(), progress(screen, "estimating") as show:
         pairs = estimate_motion(
             folder, teacher, "RIFE 4.25", period=period, on_progress=lambda done, total: show(done, total, "pairs")
         )
@@ -312,7 +312,7 @@ def scenes(
     check_room(output, max(0, needed - there), "render fewer or smaller --scenes")
     screen.heading(f"{stills} → {output}")
     screen.rows([("estimate", f"{count(rendering.scenes, 'scene')} of {frames} frames, about {size(needed)} on disk")])
-    with resumable(), working(screen, "rendering") as show:
+    with resumable(), progress(screen, "rendering") as show:
         bank = render_bank(
             stills, output, rendering.scenes, options, seed=rendering.seed, longest=rendering.longest,
             held_out=rendering.held_out, workers=rendering.workers or os.cpu_count() or 1,

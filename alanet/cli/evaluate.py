@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import App
 
-from alanet.cli.evaluation_options import Asked
+from alanet.cli.evaluation_options import EvaluationOptions
 from alanet.cli.measure import Videos
 from alanet.cli.options import flag
 from alanet.cli.sharpness import sharpness
@@ -28,11 +28,11 @@ for verb in (table2, table3, ablation, strips, crops, sharpness):
 @evaluate.default
 def run_evaluation(
     *videos: Videos,
-    asked: Asked = Asked(),
+    options: EvaluationOptions = EvaluationOptions(),
     brief: Annotated[bool, flag(["--brief"], "Only the tables that have all protocols side by side.")] = False,
 ) -> int:
     """Score networks, and what they are compared with, on sharp high-rate video or scenes."""
     from alanet.evaluation.report import as_markdown
 
-    results = asked.results(videos, asked.methods.all)
-    return asked.report.write(results, as_markdown(results, brief=brief), asked.verbosity)
+    results = options.results(videos, options.methods.all)
+    return options.report.write(results, as_markdown(results, brief=brief), options.verbosity)

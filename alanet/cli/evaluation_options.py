@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from alanet.evaluation.baselines import Method
     from alanet.evaluation.result import Result
 
-__all__ = ["Asked", "Overwrite", "Report"]
+__all__ = ["EvaluationOptions", "Overwrite", "ResultFiles"]
 
 Base = Annotated[
     Path | None, Parameter(name=["--output", "-o"], metavar="BASE", help="Write BASE.md, BASE.csv and BASE.json too.")
@@ -31,7 +31,7 @@ Overwrite = Annotated[bool, flag(["--overwrite"], "Replace an existing result.")
 
 @Parameter(name="*")
 @dataclass(frozen=True)
-class Report:
+class ResultFiles:
     """Where results go beside the terminal."""
 
     output: Base = None
@@ -67,13 +67,13 @@ class Report:
 
 @Parameter(name="*")
 @dataclass(frozen=True)
-class Asked:
+class EvaluationOptions:
     """What is measured, of what, and where the results go."""
 
     material: Material = field(default_factory=Material)
     methods: Methods = field(default_factory=Methods)
     measuring: Measuring = field(default_factory=Measuring)
-    report: Report = field(default_factory=Report)
+    report: ResultFiles = field(default_factory=ResultFiles)
     verbosity: Verbosity = field(default_factory=Verbosity)
 
     def results(self, videos: tuple[Videos, ...], gather: Callable[[], list[Method]]) -> list[Result]:

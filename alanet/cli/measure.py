@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Group, Parameter
 
 from alanet.cli.options import flag
+from alanet.cli.progress import progress
 from alanet.cli.screen import Screen
-from alanet.cli.working import working
 from alanet.errors import DataError, MediaError, OptionError, WeightsError
 from alanet.restoration.values import parse_ratio
 from alanet.text import count, safe
@@ -235,7 +235,7 @@ def measured(
 
     protocols, distance, notes = measuring.protocols(), measuring.distance(), Notes()
     results = []
-    with working(screen, "evaluating") as show:
+    with progress(screen, "evaluating") as show:
         for protocol in protocols:
 
             def on_progress(video: str, method: str, done: int, protocol: Protocol = protocol) -> None:

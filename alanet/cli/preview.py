@@ -30,7 +30,7 @@ from alanet.cli.screen import Screen
 from alanet.errors import OptionError, OutputError
 from alanet.files import atomic_write
 from alanet.restoration.values import parse_moment
-from alanet.signals import gently
+from alanet.signals import deferred_signals
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -186,7 +186,7 @@ def _video(
     opening = next(joined, None) or _nothing(at)
     wide = _plain(info, opening)
     plan = plan_output(wide, target, EncodeOptions(compatible=True, overwrite=sheet.overwrite), Notes())
-    with gently() as safe_place, open_writer(plan, start=at, end=end, notes=Notes()) as writer:
+    with deferred_signals() as safe_place, open_writer(plan, start=at, end=end, notes=Notes()) as writer:
         for frame in chain([opening], joined):
             writer.write(frame)
             safe_place()

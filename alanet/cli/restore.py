@@ -23,14 +23,15 @@ from alanet.cli.options import (
     restorer_of,
     source_path,
 )
+from alanet.cli.progress import restoration_progress
 from alanet.cli.screen import Screen
 from alanet.errors import OptionError, OutputError, ResourceError
 from alanet.restoration.summary import closing_rows, named, opening_rows
-from alanet.signals import Terminated, gently
+from alanet.signals import Terminated, deferred_signals
 
 if TYPE_CHECKING:
     from alanet.restoration.plan import RestorePlan, RestoreReport
-    from alanet.restoration.progress import Progress
+    from alanet.restoration.progress import RestoreProgress
     from alanet.restoration.restorer import Restorer
 
 __all__ = ["restore"]
@@ -102,9 +103,9 @@ def restore(
 def _run(restorer: Restorer, plan: RestorePlan, screen: Screen) -> RestoreReport:
     """The run; whatever ends it before its time says what is kept and how to go on."""
     try:
-        with gently(screen.say) as safe_place, screen.progress() as show:
+        with deferred_signals(screen.say) as safe_place, restoration_progress(screen) as show:
 
-            def on_progress(progress: Progress) -> None:
+            def on_progress(progress: RestoreProgress) -> None:
                 show(progress)
                 safe_place(progress.finished, progress.wait)
 
@@ -118,13 +119,13 @@ def _run(restorer: Restorer, plan: RestorePlan, screen: Screen) -> RestoreReport
 
 
 def kept_so_far(plan: RestorePlan) -> str:
-    """What is finished, and the command that goes on with it; "" where nothing is."""
+    """The finished part, and the command that resumes; "" where nothing is finished."""
     from alanet.restoration.resume import done_so_far
 
     seconds = done_so_far(plan.output) if plan.job is not None else 0
     words = [word for word in sys.argv[1:] if word != "--restart"]
     goes_on = shlex.join(["alanet", *words])
-    return f"{float(seconds):.1f} s of the result are finished and kept; go on with: {goes_on}" if seconds else ""
+    return f"{float(seconds):.1f} s of the result are finished and kept; resume with: {goes_on}" if seconds else ""
 
 
 def free_path(path: Path) -> Path:

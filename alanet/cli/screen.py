@@ -1,31 +1,24 @@
-"""What a person sees while a verb runs: everything on standard error, safe to show, and nothing when asked to be quiet.
-
-On a terminal the progress is a bar; elsewhere it is a line every few seconds, for logs.
-"""
+"""What a person sees while a verb runs: everything on standard error, safe to show, and nothing with --quiet."""
 
 from __future__ import annotations
 
 import logging
 import textwrap
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.logging import RichHandler
-from rich.progress import BarColumn, TextColumn
-from rich.progress import Progress as Bar
 from rich.text import Text
 
-from alanet.text import SafeFormatter, clock, count, safe
+from alanet.text import SafeFormatter, safe
 
 if TYPE_CHECKING:
-    from alanet.restoration.progress import Progress
+    pass
 
-__all__ = ["Paper", "Screen", "is_plain", "page", "progress_line", "show_logging", "time_left"]
+__all__ = ["Paper", "Screen", "is_plain", "page", "show_logging"]
 
-SECONDS_A_LINE = 5.0
 INDENT = 13  # of a row's text
 STYLES = {"warning": "yellow", "left out": "yellow", "result": "bold green"}
 
@@ -41,7 +34,7 @@ class Paper(Console):
 
 
 class Screen:
-    """Standard error as a page: a heading, rows of a name and a text, and progress."""
+    """Standard error as a page: a heading, and rows of a name and a text."""
 
     def __init__(self, *, quiet: bool = False, console: Console | None = None) -> None:
         self.console = console or Console(stderr=True, highlight=False, soft_wrap=True)
@@ -69,35 +62,6 @@ class Screen:
         if rows and not self.quiet:
             self.console.print(page(rows, self.console))
 
-    @contextmanager
-    def progress(self) -> Iterator[Callable[[Progress], None]]:
-        """Inside it, what is called with the library's progress shows it; the bar is gone afterwards."""
-        if self.quiet:
-            yield lambda progress: None
-        elif self.console.is_terminal:
-            columns = (TextColumn("  {task.description}"), BarColumn(40), TextColumn("{task.fields[line]}"))
-            with Bar(*columns, console=self.console, transient=True) as bar:
-                task = bar.add_task("restoring", total=None, line="")
-
-                def advance(progress: Progress) -> None:
-                    total = progress.frames_in_total
-                    bar.update(task, completed=progress.frames_in, total=total, line=progress_line(progress))
-
-                yield advance
-        else:
-            yield self._lines()
-
-    def _lines(self) -> Callable[[Progress], None]:
-        last = time.monotonic()
-
-        def advance(progress: Progress) -> None:
-            nonlocal last
-            if time.monotonic() - last >= SECONDS_A_LINE:
-                last = time.monotonic()
-                self.console.print(Text(f"  restoring: {progress_line(progress)}"))
-
-        return advance
-
 
 def page(rows: list[tuple[str, str]], console: Console) -> Text:
     """Lines of a name and a text; a name that repeats is shown once. Long texts are wrapped for a terminal's eyes, but
@@ -114,30 +78,6 @@ def page(rows: list[tuple[str, str]], console: Console) -> Text:
         before = name
     text.rstrip()
     return text
-
-
-def time_left(progress: Progress) -> float | None:
-    """Seconds, if the rest goes as fast as what is done; None where the length is unknown or nothing is done yet."""
-    done = progress.frames_in - progress.earlier_in
-    if progress.frames_in_total is None or done <= 0 or progress.frames_in > progress.frames_in_total:
-        return None
-    return progress.seconds / done * (progress.frames_in_total - progress.frames_in)
-
-
-def progress_line(progress: Progress) -> str:
-    """ "  50 %   12 of 24 frames   1.5 restored a second   0:08 left"."""
-    total = progress.frames_in_total
-    made = progress.frames_out - progress.earlier_out
-    rate = f"{made / progress.seconds:.1f} restored a second" if made > 0 and progress.seconds > 0 else ""
-    left = time_left(progress)
-    if left is None or total is None:
-        return "   ".join(
-            filter(None, [count(progress.frames_in, "frame"), rate, f"at {clock(float(progress.position))}"])
-        )
-    share = f"{100 * progress.frames_in // total:3d} %"
-    return "   ".join(
-        filter(None, [share, f"{progress.frames_in:,} of {count(total, 'frame')}", rate, f"{clock(left)} left"])
-    )
 
 
 def is_plain(console: Console) -> bool:

@@ -14,8 +14,8 @@ from cyclopts import Group, Parameter
 from alanet.cli.measure import Material, Videos, print_text, weights_in
 from alanet.cli.options import Verbosity, flag
 from alanet.cli.pages import Into, put_into
+from alanet.cli.progress import progress
 from alanet.cli.screen import Screen
-from alanet.cli.working import working
 from alanet.errors import OutputError
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def sharpness(
     runner = judging_runner(network, pick_device(device))
     screen, notes = Screen(quiet=verbosity.quiet), Notes()
     judged: list[Judgement] = []
-    with working(screen, "judging frames") as show:
+    with progress(screen, "judging frames") as show:
         for one in _judged(runner, videos, material, notes):
             judged.append(one)
             show(len(judged), None, "")

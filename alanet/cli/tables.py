@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from alanet.cli.evaluation_options import Asked, Overwrite
+from alanet.cli.evaluation_options import EvaluationOptions, Overwrite
 from alanet.cli.measure import Material, Measuring, Methods, Videos, parse_time
 from alanet.cli.options import Verbosity
 from alanet.cli.screen import Screen
@@ -43,36 +43,36 @@ Part = Annotated[str | None, Parameter(metavar="X,Y,WxH", help="The part to show
 Zoom = Annotated[int, Parameter(metavar="N", help="Enlarge so many times.")]
 
 
-def table2(*videos: Videos, asked: Asked = Asked()) -> int:
+def table2(*videos: Videos, options: EvaluationOptions = EvaluationOptions()) -> int:
     """Table 2: all methods at hand, and what others have published, marked as quoted."""
     from alanet.evaluation.report import table2 as make
 
     results = _stored(videos)
     if results is None:
-        results = asked.results(videos, asked.methods.all)
+        results = options.results(videos, options.methods.all)
     pages = [(f"Table 2, {one.protocol}", _page(make(one), one)) for one in results]
-    return _written(pages, results, asked)
+    return _written(pages, results, options)
 
 
-def table3(*videos: Videos, asked: Asked = Asked()) -> int:
+def table3(*videos: Videos, options: EvaluationOptions = EvaluationOptions()) -> int:
     """Table 3: the ablation, mean ± spread over runs. Every --model is a run; its weights say what attention it has."""
     from alanet.evaluation.report import table3 as make
 
     results = _stored(videos)
     if results is None:
-        asked.measuring.one_protocol("Table 3")
-        results = asked.results(videos, partial(_runs, asked.methods, _attention, "Table 3"))
+        options.measuring.one_protocol("Table 3")
+        results = options.results(videos, partial(_runs, options.methods, _attention, "Table 3"))
     table = make(_runs_of(results, tuple(ROWS.values())))
     pages = [(f"Table 3, {results[0].protocol}", _page(table, results[0]))]
-    return _written(pages, results, asked)
+    return _written(pages, results, options)
 
 
-def ablation(*videos: Videos, asked: Asked = Asked()) -> int:
+def ablation(*videos: Videos, options: EvaluationOptions = EvaluationOptions()) -> int:
     """What each part of a network gives and costs. The first --model is the whole; others: what differs."""
     from alanet.evaluation.report import ablation as make
     from alanet.model.cost import count_parameters
 
-    asked.measuring.one_protocol("an ablation")
+    options.measuring.one_protocol("an ablation")
     costs: dict[str, tuple[int, float]] = {}
 
     def name(model: Network, whole: Network) -> str:
@@ -80,9 +80,9 @@ def ablation(*videos: Videos, asked: Asked = Asked()) -> int:
         costs[label] = count_parameters(model), model.cost().output
         return label
 
-    results = asked.results(videos, partial(_runs, asked.methods, name, "an ablation"))
+    results = options.results(videos, partial(_runs, options.methods, name, "an ablation"))
     pages = [(f"Ablation, {results[0].protocol}", _page(make(_runs_of(results), costs), results[0]))]
-    return _written(pages, results, asked)
+    return _written(pages, results, options)
 
 
 def strips(
@@ -153,10 +153,10 @@ def _stored(videos: tuple[Path, ...]) -> list[Result] | None:
     return [result for path in videos for result in load_results(path)]
 
 
-def _written(pages: Sequence[tuple[str, str]], results: list[Result], asked: Asked) -> int:
+def _written(pages: Sequence[tuple[str, str]], results: list[Result], options: EvaluationOptions) -> int:
     """`pages`: what each is headed by in a report, and its Markdown."""
     head = "".join(f"# {title}\n\n{text}\n" for title, text in pages)
-    return asked.report.write(results, "\n".join(text for _, text in pages), asked.verbosity, head=head)
+    return options.report.write(results, "\n".join(text for _, text in pages), options.verbosity, head=head)
 
 
 def _page(table: str, result: Result) -> str:

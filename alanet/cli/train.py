@@ -15,8 +15,8 @@ from cyclopts import App, Group, Parameter
 
 from alanet.cli.options import Verbosity, flag
 from alanet.cli.pages import Into, put_into
+from alanet.cli.progress import training_progress, warnings_on
 from alanet.cli.screen import Screen
-from alanet.cli.training_progress import following, warnings_on
 from alanet.text import count, duration, size
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def run_training(
             with screen.waiting("opening the data"):
                 run = prepare(whole, machine.device)
             _announce(screen, run, output)
-            with following(screen) as show:
+            with training_progress(screen) as show:
                 report = run.start(output, show)
     finally:
         distributed.leave()

@@ -117,7 +117,7 @@ def _stated_rate(name: str, rate: Fraction | None, assumed: Fraction | None, not
 
 def footage_of_set(folder: str | Path, split: str = "test", *, limit: int | None = None) -> Iterator[Footage]:
     """Every run of a split of a built set, its first `limit` frames. Raises DataError."""
-    from alanet.data.real.dataset import VideoSet
+    from alanet.data.real.video_set import VideoSet
 
     videos = VideoSet(folder, split)
     number = 0

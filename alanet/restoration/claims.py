@@ -23,13 +23,13 @@ from alanet.frames.frame import Frame
 from alanet.video.output.format import OutputPlan
 from alanet.video.output.segments import Segment, SegmentWriter, finished_in, name_of_segment, record
 
-__all__ = ["TRIES", "Share", "Standing", "Turn", "TurnSink"]
+__all__ = ["TRIES", "Claim", "ClaimSink", "Share", "Status"]
 
 TRIES = 3
 
 
 @dataclass
-class Turn:
+class Claim:
     """A segment that is this process's to make."""
 
     number: int
@@ -39,7 +39,7 @@ class Turn:
 
 
 @dataclass(frozen=True)
-class Standing:
+class Status:
     """How the segments of a job stand."""
 
     finished: Sequence[Segment]  # in order
@@ -54,7 +54,7 @@ class Share:
     def __init__(self, folder: Path, longest: Fraction) -> None:
         self.folder, self.longest = folder, longest
         self.starts: list[Fraction] = []  # of all segments, as far as the pass in hand has come
-        self.turns: list[Turn] = []  # taken and not finished, in order; the encoder's thread removes them
+        self.turns: list[Claim] = []  # taken and not finished, in order; the encoder's thread removes them
         self.made = self.frames = 0  # segments and frames finished by this process
 
     def begin_pass(self) -> None:
@@ -75,7 +75,7 @@ class Share:
         for turn in tuple(self.turns):
             turn.given = turn.given or frame.time + frame.duration - turn.start >= self.longest
 
-    def done(self, turn: Turn, segment: Segment) -> None:
+    def done(self, turn: Claim, segment: Segment) -> None:
         """Write a finished segment down, and let it go."""
         record(self.folder, segment)
         self.made, self.frames = self.made + 1, self.frames + segment.frames
@@ -97,7 +97,7 @@ class Share:
         """Let all segments in hand go as if untouched."""
         self.fail("", number=-1)
 
-    def standing(self) -> Standing:
+    def standing(self) -> Status:
         """How the segments stand after a whole pass."""
         finished = finished_in(self.folder)
         failed, held, free = [], 0, 0
@@ -117,9 +117,9 @@ class Share:
                 until = "its end" if ends is None else f"{float(ends):.1f} s"
                 failed.append((number, f"from {float(start):.1f} s to {until}: {tries[-1]}"))
         there = [finished[number] for number in range(len(self.starts)) if number in finished]
-        return Standing(there, failed, held, free)
+        return Status(there, failed, held, free)
 
-    def _take(self, number: int, start: Fraction) -> Turn | None:
+    def _take(self, number: int, start: Fraction) -> Claim | None:
         """The segment, where it is neither finished, given up nor another's."""
         lock = claim(_claim(self.folder, number))
         if lock is None:
@@ -129,15 +129,15 @@ class Share:
             lock.close()
             return None
         _rewrite(lock, [*tries, f"its process ended in it ({socket.gethostname()}, {os.getpid()})"])
-        return Turn(number, start, lock)
+        return Claim(number, start, lock)
 
 
-class TurnSink:
+class ClaimSink:
     """Frames of the segments that were taken, into these; run by the encoder's thread."""
 
     def __init__(self, plan: OutputPlan, share: Share) -> None:
         self._plan, self._share = plan, share
-        self._turn: Turn | None = None
+        self._turn: Claim | None = None
         self._writer: SegmentWriter | None = None
         self.failed: int | None = None  # the segment in which the encoder failed
 

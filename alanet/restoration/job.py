@@ -73,8 +73,8 @@ def check_same(before: Job, now: Job, target: Path) -> None:
     """Refuse, with OptionError, to go on with a job that is another one now: one line that says what changed."""
     if changed := changes(before, now):
         raise OptionError(
-            f"{target}: an earlier run of it was interrupted, and since then {'; '.join(changed)}. Run it as it was to "
-            "go on, or with --restart to begin anew"
+            f"{target}: an earlier run was interrupted, and since then {'; '.join(changed)}. Repeat the earlier "
+            "command to resume, or use --restart to start over"
         )
 
 
@@ -118,7 +118,7 @@ def begin(
     """
     earlier = None if restart else read_job(folder)
     if job is None and earlier is not None:
-        raise OutputError(f"{target}: an interrupted run of it is kept; let that go on, or give another name with -o")
+        raise OutputError(f"{target}: an interrupted run of it is kept; resume it, or give another name with -o")
     if job is None or earlier is None:
         _only(folder)
         if job is not None:
@@ -174,7 +174,7 @@ def read_job(folder: Path) -> Job | None:
         raise ValueError("of another version")
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise OptionError(
-            f"{path}: what an interrupted run has kept cannot be read ({error}); --restart begins anew"
+            f"{path}: the record of an interrupted run cannot be read ({error}); use --restart to start over"
         ) from error
 
 

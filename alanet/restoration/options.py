@@ -12,7 +12,8 @@ Importing this module is cheap: no torch, PyAV or NumPy.
 
 from __future__ import annotations
 
-from dataclasses import Field, dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, field, fields, replace
 from fractions import Fraction
 from typing import Any, Literal
 
@@ -31,6 +32,7 @@ __all__ = [
     "TargetRate",
     "as_plain",
     "flag_of",
+    "sorted_options",
 ]
 
 ALLOWED = {"tail": ("hold", "drop"), "deinterlace": ("auto", "on", "off"), "cuts": ("auto", "off")}
@@ -157,6 +159,23 @@ class NetworkOptions:
 def flag_of(option: Field[Any]) -> str:
     """The name of a field on the command line and in the job file: "--tile-mode"."""
     return str(option.metadata.get("flag", f"--{option.name.replace('_', '-')}"))
+
+
+def sorted_options(options: Mapping[str, Any]) -> tuple[NetworkOptions, RestoreOptions]:
+    """Options by their names, in any order, as the classes that they belong to. `threads` is for network and encoder.
+
+    Raises OptionError for an unknown name or a wrong value.
+    """
+    kinds: tuple[type[Any], ...] = (NetworkOptions, EncodeOptions, RestoreOptions)
+    names = {kind: {option.name for option in fields(kind)} for kind in kinds}
+    if unknown := sorted(options.keys() - set().union(*names.values())):
+        allowed = ", ".join(sorted(set().union(*names.values())))
+        raise OptionError(f"option {unknown[0]!r} is unknown; allowed: {allowed}")
+    network, encode, restore = ({name: options[name] for name in options if name in names[kind]} for kind in kinds)
+    if "threads" in encode:
+        encode["threads"] = encode["threads"] or 0
+    restore["encode"] = replace(restore.get("encode", EncodeOptions()), **encode)
+    return NetworkOptions(**network), RestoreOptions(**restore)
 
 
 def as_plain(options: ReadOptions | EncodeOptions) -> dict[str, Any]:

@@ -213,7 +213,7 @@ class Pool:
 
     def _stop(self, number: int) -> None:
         """Tell all workers to stop, once more for each further signal, and wait until they have."""
-        self._say("the workers finish the segments in hand, so that they are kept; once more stops now")
+        self._say("Workers finish their current segments. Press Ctrl-C again to stop now.")
         while self._processes:
             for process in self._processes.values():
                 if process.poll() is None:

@@ -14,11 +14,11 @@ from alanet.frames.frame import Frame
 from alanet.notes import Notes
 from alanet.restoration.writer import VideoWriter
 
-__all__ = ["Going", "Passing", "Progress"]
+__all__ = ["Passing", "RestoreProgress", "RunProgress"]
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class RestoreProgress:
     """How far a run is, after each input frame."""
 
     frames_in: int
@@ -44,7 +44,7 @@ class Passing(Protocol):
         """Whether the restored frame at a time is not to be made; asked once for each, in order."""
 
 
-class Going:
+class RunProgress:
     """A run on its way: what is counted and told of it, and what an earlier one has done already."""
 
     def __init__(
@@ -53,7 +53,7 @@ class Going:
         segment: Fraction,
         writer: VideoWriter,
         notes: Notes,
-        on_progress: Callable[[Progress], None] | None,
+        on_progress: Callable[[RestoreProgress], None] | None,
     ) -> None:
         self._total, self._segment, self._writer, self._on_progress = frames_in, segment, writer, on_progress
         self.counts = Counts()
@@ -76,7 +76,7 @@ class Going:
         return self.counts.frames_out < self.skip
 
     def tell(self, position: Fraction) -> None:
-        """Progress, once an input frame."""
+        """RestoreProgress, once an input frame."""
         counts = self.counts
         if self._on_progress is None or counts.frames_in <= self._reported:
             return
@@ -87,7 +87,7 @@ class Going:
             self._first = position
         self._reported = counts.frames_in
         self._on_progress(
-            Progress(
+            RestoreProgress(
                 counts.frames_in,
                 self._total,
                 counts.frames_out,
@@ -118,5 +118,5 @@ class Going:
         if self.counts.frames_out < self.skip:
             raise OutputError(
                 f"{self._writer.path}: {self.skip} restored frames were finished before, and now the input gives only "
-                f"{self.counts.frames_out}; --restart begins anew"
+                f"{self.counts.frames_out}; use --restart to start over"
             )

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -33,9 +34,9 @@ from alanet.frames.timing import Factor, Schedule, Tail, output_rate, phases
 from alanet.model.network import Network
 from alanet.model.weights import continuous_models, default_model, load_model
 from alanet.notes import Notes
-from alanet.restoration.options import RestoreOptions
+from alanet.restoration.options import RestoreOptions, sorted_options
 from alanet.restoration.plan import RestorePlan, RestoreReport, nothing_shown, stated_frames, suffix_of
-from alanet.restoration.progress import Going, Passing, Progress
+from alanet.restoration.progress import Passing, RestoreProgress, RunProgress
 from alanet.restoration.resume import earlier_job, job_for, segment_length, segment_of, tiles_of, weights_digest
 from alanet.restoration.writer import open_writer
 from alanet.video.input.decode import decode
@@ -44,7 +45,7 @@ from alanet.video.input.scores import scored
 from alanet.video.output.disk import check_room
 from alanet.video.output.format import plan_output
 
-__all__ = ["Restorer"]
+__all__ = ["Restorer", "restore"]
 
 
 class Restorer:
@@ -116,7 +117,7 @@ class Restorer:
 
         What an interrupted run of the same has finished is gone on with, or refused where something has changed since.
 
-        folder: where the result goes under the input's own name, absolute. shared: for `sharing.take_part`.
+        folder: where the result goes under the input's own name, absolute. shared: for `sharing.run_worker`.
 
         Raises:
             InputError, OutputError, ResourceError: see `errors.py`; one line each.
@@ -155,7 +156,7 @@ class Restorer:
         self,
         plan: RestorePlan,
         *,
-        on_progress: Callable[[Progress], None] | None = None,
+        on_progress: Callable[[RestoreProgress], None] | None = None,
         about_to: Callable[[Path, Counts], None] | None = None,
     ) -> RestoreReport:
         """Do what the plan says. The input is untouched; on any failure nothing is left behind but, in the hidden work
@@ -176,7 +177,7 @@ class Restorer:
             restart=options.restart,
         )
         with exhaustion_told(self.device), opened as writer:
-            going = Going(plan.frames_in, plan.segment, writer, plan.notes, on_progress)
+            going = RunProgress(plan.frames_in, plan.segment, writer, plan.notes, on_progress)
             counts = going.counts
             for frame in self.restored(plan, going):
                 writer.write(frame)
@@ -214,7 +215,7 @@ class Restorer:
         output: str | Path | None = None,
         options: RestoreOptions | None = None,
         *,
-        on_progress: Callable[[Progress], None] | None = None,
+        on_progress: Callable[[RestoreProgress], None] | None = None,
     ) -> RestoreReport:
         """Restore a video file into another; `output` None names it `NAME_x2.EXT` beside the input."""
         return self.run(self.plan(source, output, options), on_progress=on_progress)
@@ -337,6 +338,31 @@ class Restorer:
         macs = encodes * cost.encode + cost.relate + restored * generates * cost.generate
         pixels = round_up(info.width, self.model.stride) * round_up(info.height, self.model.stride)
         return self.runner.seconds_per_gmac() * macs * pixels / (640 * 352)
+
+
+def restore(
+    path: str | Path,
+    output: str | Path | None = None,
+    *,
+    on_progress: Callable[[RestoreProgress], None] | None = None,
+    **options: Any,
+) -> RestoreReport:
+    """Restore a video file into another.
+
+    Args:
+        path: the input: a video, a folder of images (with `input_rate`), a GIF or an APNG.
+        output: the result; None names it `NAME_x2.EXT` beside the input.
+        on_progress: called after each input frame.
+        options: fields of `RestoreOptions`, `EncodeOptions` and `NetworkOptions`, by name.
+
+    Raises:
+        OptionError: an unknown option, or a wrong value.
+        InputError, OutputError, ResourceError: see `alanet.errors`.
+
+    >>> alanet.restore("holiday.mp4", rate=alanet.Factor(4), crf=16, device="cuda")  # doctest: +SKIP
+    """
+    network, how = sorted_options(options)
+    return Restorer(**asdict(network)).restore(path, output, how, on_progress=on_progress)
 
 
 def _nothing(time: Fraction) -> bool:

@@ -1,4 +1,4 @@
-"""One video restored by several processes: each calls `take_part`, and takes segments until none is left.
+"""One video restored by several processes: each calls `run_worker`, and takes segments until none is left.
 
 Every process decodes the whole video, so that times, fields and cuts are those of one run alone, and its network works
 only from the window of a segment's first frame on: the restored frames are that run's, bit for bit. What decoding costs
@@ -19,10 +19,10 @@ from alanet.engine.stream import Counts
 from alanet.errors import AlanetError, IncompleteError, InputError, OptionError, OutputError
 from alanet.files import FINISHED, FULL, admit_others, claim, lock_folder, lock_together
 from alanet.frames.frame import Frame
-from alanet.restoration.claims import Share, Standing, TurnSink
+from alanet.restoration.claims import ClaimSink, Share, Status
 from alanet.restoration.job import MANIFEST, begin, keep_finished, read_job
 from alanet.restoration.plan import RestorePlan, RestoreReport, nothing_shown
-from alanet.restoration.progress import Progress
+from alanet.restoration.progress import RestoreProgress
 from alanet.restoration.restorer import Restorer
 from alanet.restoration.writer import VideoWriter, put_in_place, writing
 from alanet.video.output.destination import work_folder
@@ -30,18 +30,18 @@ from alanet.video.output.disk import check_room
 from alanet.video.output.mux import mux
 from alanet.video.output.segments import Segment, finished_in
 
-__all__ = ["take_part"]
+__all__ = ["run_worker"]
 
 log = logging.getLogger("alanet")
 
 
-def take_part(
+def run_worker(
     restorer: Restorer,
     plan: RestorePlan,
     *,
     helping: bool = False,
     on_begun: Callable[[], None] | None = None,
-    on_progress: Callable[[Progress], None] | None = None,
+    on_progress: Callable[[RestoreProgress], None] | None = None,
     about_to: Callable[[Path, Counts], None] | None = None,
 ) -> RestoreReport | None:
     """Make segments of a plan (of `plan(..., shared=True)`) until none is left; who finds all finished joins them.
@@ -82,7 +82,7 @@ def _until_done(
     restorer: Restorer,
     plan: RestorePlan,
     share: Share,
-    on_progress: Callable[[Progress], None] | None,
+    on_progress: Callable[[RestoreProgress], None] | None,
     about_to: Callable[[Path, Counts], None] | None,
 ) -> RestoreReport | None:
     began, earlier = time.perf_counter(), sum(s.frames for s in finished_in(share.folder).values())
@@ -106,14 +106,14 @@ def _until_done(
 
 
 def _pass(
-    restorer: Restorer, plan: RestorePlan, share: Share, on_progress: Callable[[Progress], None] | None
+    restorer: Restorer, plan: RestorePlan, share: Share, on_progress: Callable[[RestoreProgress], None] | None
 ) -> Counts | None:
     """Go over the video once and make the segments that nobody else has; None where one of them failed.
 
     Raises what is no single segment's failure: an input that cannot be read, a full disk.
     """
     turns = _Turns(plan, share, on_progress)
-    sink = TurnSink(plan.output, share)
+    sink = ClaimSink(plan.output, share)
     share.begin_pass()
     try:
         with exhaustion_told(restorer.device), VideoWriter(plan.output, sink, None) as writer:
@@ -140,7 +140,7 @@ def _pass(
 class _Turns:
     """One pass over the video: what is counted of it, and which restored frames are ours to make."""
 
-    def __init__(self, plan: RestorePlan, share: Share, on_progress: Callable[[Progress], None] | None) -> None:
+    def __init__(self, plan: RestorePlan, share: Share, on_progress: Callable[[RestoreProgress], None] | None) -> None:
         self.counts = Counts()
         self._share, self._total, self._on_progress = share, plan.frames_in, on_progress
         self._began, self._skipped = time.perf_counter(), 0
@@ -158,10 +158,10 @@ class _Turns:
         return skips
 
     def tell(self, position: Fraction) -> None:
-        """Progress; a safe place where nothing is in hand."""
+        """RestoreProgress; a safe place where nothing is in hand."""
         if self._on_progress is not None:
             self._on_progress(
-                Progress(
+                RestoreProgress(
                     self.counts.frames_in,
                     self._total,
                     self.counts.frames_out,
@@ -173,7 +173,7 @@ class _Turns:
             )
 
 
-def _given_up(plan: RestorePlan, standing: Standing) -> str:
+def _given_up(plan: RestorePlan, standing: Status) -> str:
     """What failed, for a person."""
     number, why = standing.failed[0]
     more = f", and {len(standing.failed) - 1} more" if len(standing.failed) > 1 else ""
@@ -194,7 +194,7 @@ def _join(
     path, segments = plan.output.path, list(segments)
     for segment, begins in zip(segments, share.starts, strict=True):
         if abs(segment.start - begins) > plan.output.tick:
-            raise OutputError(f"{path}: {segment.name} does not begin where the input says; --restart begins anew")
+            raise OutputError(f"{path}: {segment.name} does not fit the input; use --restart to start over")
     lock = claim(share.folder / "join.claim")
     if lock is None:
         return False

@@ -38,7 +38,7 @@ def opening_rows(plan: RestorePlan, network: str) -> list[tuple[str, str]]:
     if len(plan.tiles) > 1:
         rows.append(("tiles", f"{len(plan.tiles)} a frame, to stay within the memory"))
     if plan.done:
-        rows.append(("goes on", f"after {plan.done:,} restored frames that an earlier run has finished"))
+        rows.append(("resumes", f"after {plan.done:,} restored frames of an earlier run"))
     if room := check_room(plan.output, plan.frames_out, done=plan.done):
         rows.append(("warning", room))
     return [*rows, ("estimate", estimate(plan.seconds, plan.frames_in))]

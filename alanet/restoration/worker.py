@@ -19,9 +19,9 @@ from alanet.restoration.batch import Item, Outcome, read_record, write_record
 from alanet.restoration.job import Job, changes
 from alanet.restoration.options import RestoreOptions
 from alanet.restoration.plan import RestorePlan, RestoreReport
-from alanet.restoration.progress import Progress
+from alanet.restoration.progress import RestoreProgress
 from alanet.restoration.restorer import Restorer
-from alanet.restoration.sharing import take_part
+from alanet.restoration.sharing import run_worker
 
 __all__ = ["Worker"]
 
@@ -42,7 +42,7 @@ class Worker:
         helping: bool = False,
         on_planned: Callable[[RestorePlan], None] | None = None,
         on_begun: Callable[[], None] | None = None,
-        on_progress: Callable[[Progress], None] | None = None,
+        on_progress: Callable[[RestoreProgress], None] | None = None,
     ) -> Outcome:
         """Restore a video, unless that is done already. Never raises what is the video's own failure.
 
@@ -119,7 +119,7 @@ class Worker:
         plan: RestorePlan,
         helping: bool,
         on_begun: Callable[[], None] | None,
-        on_progress: Callable[[Progress], None] | None,
+        on_progress: Callable[[RestoreProgress], None] | None,
     ) -> RestoreReport | None:
         began = time.perf_counter()
 
@@ -131,7 +131,7 @@ class Worker:
         if not self.shared:
             told = None if item.record is None else about_to
             return self.restorer.run(plan, on_progress=on_progress, about_to=told)
-        return take_part(
+        return run_worker(
             self.restorer, plan, helping=helping, on_begun=on_begun, on_progress=on_progress, about_to=about_to
         )
 
@@ -147,7 +147,7 @@ def _failed(item: Item, error: Exception, seconds: float) -> Outcome:
         return Outcome(item.name, "failed", seconds=seconds, reason=str(error), code=error.exit_code)
     text = " ".join(str(error).split())
     return Outcome(
-        item.name, "failed", seconds=seconds, reason=f"our own mistake, {type(error).__name__}: {text}", code=1
+        item.name, "failed", seconds=seconds, reason=f"Internal error: {type(error).__name__}: {text}", code=1
     )
 
 

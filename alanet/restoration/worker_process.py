@@ -23,12 +23,12 @@ from typing import TYPE_CHECKING, Any, TextIO
 from alanet.errors import AlanetError
 from alanet.restoration.batch import Item
 from alanet.restoration.options import NetworkOptions, RestoreOptions
-from alanet.signals import SafePlace, Terminated, gently, raise_signals
+from alanet.signals import SafePlace, Terminated, deferred_signals, raise_signals
 from alanet.text import SafeFormatter
 
 if TYPE_CHECKING:
     from alanet.restoration.plan import RestorePlan
-    from alanet.restoration.progress import Progress
+    from alanet.restoration.progress import RestoreProgress
     from alanet.restoration.worker import Worker
 
 __all__ = ["Setup", "main", "packed"]
@@ -81,7 +81,7 @@ def _work(number: int, out: TextIO) -> int:
     tell(ready=True)
     for line in sys.stdin:
         task = json.loads(line)
-        with gently() as safe_place:
+        with deferred_signals() as safe_place:
             _restore(worker, task, tell, safe_place)
     return 0
 
@@ -112,7 +112,7 @@ def _restore(worker: Worker, task: dict[str, Any], tell: Callable[..., None], sa
         paths = {"source": str(plan.info.path), "output": str(plan.output.path)}
         tell(task=number, planned=rows, expected=plan.frames_out, there=plan.done, **paths)
 
-    def on_progress(progress: Progress) -> None:
+    def on_progress(progress: RestoreProgress) -> None:
         nonlocal last, finished
         if time.monotonic() - last >= A_MOMENT or (progress.finished or 0) > finished:
             last, finished = time.monotonic(), max(finished, progress.finished or 0)

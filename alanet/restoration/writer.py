@@ -189,7 +189,7 @@ class SegmentSink:
         if len(self.segments) == self._earlier and abs(frame.time - end) > self._plan.tick:
             raise OutputError(
                 f"{self._plan.path}: the input does not go on where the finished part ends ({float(end):.3f} s, but "
-                f"{float(frame.time):.3f} s); --restart begins anew"
+                f"{float(frame.time):.3f} s); use --restart to start over"
             )
 
     def _close(self) -> None:

@@ -26,13 +26,13 @@ from torch import Tensor, nn
 
 from alanet.errors import OptionError
 from alanet.model.weights import save_weights
+from alanet.signals import noted_signals
 from alanet.training import distributed
 from alanet.training.checkpoint import checkpoints, latest, write_checkpoint
 from alanet.training.config import TrainConfig, softening
 from alanet.training.journal import Journal
 from alanet.training.loader import Feed, Sampler, make_batch, moved
 from alanet.training.loss import Loss, LossTerms, RestorationLoss
-from alanet.training.stop import noted_signals
 from alanet.training.trainer import Objective, StepResult, Trainer
 from alanet.training.validate import Validation
 

@@ -22,9 +22,10 @@ import torch
 from torch import nn
 
 from alanet.data.clips import BankClips, ClipOptions, MixedClips, SceneClips, validation_batches
-from alanet.data.real.dataset import VideoClips, VideoSet, held_out_batches, paper_clips
+from alanet.data.real.dataset import VideoClips, held_out_batches, paper_clips
 from alanet.data.real.manifest import has_manifest, read_manifest
 from alanet.data.real.teacher_flow import Midway
+from alanet.data.real.video_set import VideoSet
 from alanet.data.synthetic.bank import Bank
 from alanet.data.synthetic.render import Stills, find_stills
 from alanet.data.synthetic.scenes import SceneOptions

@@ -19,12 +19,12 @@ import pytest
 import torch
 from PIL import Image
 
-from alanet.cli import plain_words, run, told
+from alanet.cli import describe_error, plain_words, run
 from alanet.cli.restore import free_path
 from alanet.errors import AlanetError, OptionError, OutputError, ResourceError
 from alanet.model.alanet import ALANet, ALANetConfig
 from alanet.model.weights import available_models, save_weights
-from alanet.signals import Terminated, gently
+from alanet.signals import Terminated, deferred_signals
 from tests.support.media import Track, make_video, make_y4m
 from tests.support.witness import ffprobe, times
 
@@ -68,7 +68,7 @@ def test_a_file_named_like_an_option_is_a_file_when_it_is_there(tmp_path, monkey
     [
         (["restor"], 'Did you mean "restore"?'),
         (["restore", "--crff", "3"], "Did you mean --crf?"),
-        (["restore", "a.mp4", "b.mp4"], "one video at a time; there is no place for: b.mp4"),
+        (["restore", "a.mp4", "b.mp4"], "unexpected arguments: b.mp4. Give one video at a time."),
         (["restore", "a.mp4", "--device", "tpu"], "--device"),
         (["restore", "a.mp4", "--crf", "good"], "--crf"),
         (["restore", "a.mp4", "-o", "-", "--json"], "both need standard output"),
@@ -102,10 +102,10 @@ def test_a_report_that_nobody_reads_is_no_traceback():
 
 def test_every_failure_has_its_exit_code():
     codes = {OptionError: 2, OutputError: 4, ResourceError: 5, AlanetError: 1, KeyboardInterrupt: 130, MemoryError: 5}
-    assert {kind: told(kind("x"))[1] for kind in codes} == codes
-    line, code = told(ZeroDivisionError("division\nby zero"))
+    assert {kind: describe_error(kind("x"))[1] for kind in codes} == codes
+    line, code = describe_error(ZeroDivisionError("division\nby zero"))
     assert code == 1
-    assert line.startswith("our own mistake, ZeroDivisionError: division by zero")
+    assert line.endswith("ZeroDivisionError: division by zero")
 
 
 # --- verbs ----------------------------------------------------------------------------------------------------------
@@ -217,7 +217,7 @@ def test_a_second_interruption_stops_now_and_leaves_nothing_behind(number, code,
         err = ""
         for line in map(bytes.decode, process.stderr):
             err += line
-            if "once more stops now" in line:  # not told where nothing is in hand yet
+            if "Press Ctrl-C again" in line:  # not told where nothing is in hand yet
                 process.send_signal(number)
     assert process.returncode == code, err
     assert "Traceback" not in err
@@ -237,7 +237,7 @@ def sound_only(path: Path) -> None:
 
 def kill(*numbers: signal.Signals, wait: float = 0.0) -> None:
     """Signals to ourselves while files are written; then, unless one has raised already, the next safe place."""
-    with gently() as safe_place:
+    with deferred_signals() as safe_place:
         for number in numbers:
             os.kill(os.getpid(), number)
         time.sleep(wait)

@@ -17,8 +17,8 @@ from PIL import Image
 from rich.console import Console
 
 from alanet.cli import run
+from alanet.cli.progress import counting_line, progress
 from alanet.cli.screen import Screen
-from alanet.cli.working import counting_line, working
 from alanet.data.demo import BlurOptions, blur_video
 from alanet.errors import AlanetError, DataError, OptionError, OutputError
 from alanet.frames.exposure import Exposure, expose
@@ -210,7 +210,7 @@ main()
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True,
                           text=True, timeout=120)  # fmt: skip
     assert done.returncode == code, done.stderr
-    assert done.stderr == "alanet: stopped; what is finished is kept, and the same command goes on with it\n"
+    assert done.stderr == "alanet: stopped; finished work is kept, and the same command resumes it\n"
     assert [one["name"] for one in json.loads((tmp_path / "out/data.json").read_text())["videos"]] == ["0.mkv"]
     assert [path.name[:5] for path in (tmp_path / "out/runs").iterdir()] == ["0.mkv"]
 
@@ -321,7 +321,7 @@ def test_progress_is_shown_with_the_time_left_and_any_name():
     for terminal in (True, False):
         page = io.StringIO()
         screen = Screen(console=Console(file=page, force_terminal=terminal, width=120))
-        with working(screen, "building") as show:
+        with progress(screen, "building") as show:
             show(1, 2, "[/red] [bold]x")
         assert not terminal or "[/red] [bold]x" in page.getvalue()
 

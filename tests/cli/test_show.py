@@ -9,9 +9,10 @@ from fractions import Fraction
 import pytest
 from rich.console import Console
 
-from alanet.cli.screen import Screen, page, progress_line, time_left
+from alanet.cli.progress import restoration_line, restoration_progress, time_left
+from alanet.cli.screen import Screen, page
 from alanet.errors import OptionError
-from alanet.restoration.progress import Progress
+from alanet.restoration.progress import RestoreProgress
 from alanet.restoration.values import parse_memory, parse_moment, parse_ratio
 from alanet.text import bars, clock, count, duration, marks, rate, ruler, safe, size
 
@@ -110,12 +111,12 @@ def test_rows_keep_names_apart_from_texts_and_paths_whole():
 
 
 def test_progress_is_a_bar_on_a_terminal_and_lines_elsewhere(monkeypatch):
-    steps = [Progress(i, 10, 2 * i, 0.5 * i, Fraction(i, 30)) for i in range(1, 11)]
+    steps = [RestoreProgress(i, 10, 2 * i, 0.5 * i, Fraction(i, 30)) for i in range(1, 11)]
     for terminal, quiet in ((True, False), (False, False), (False, True)):
         clock_now = itertools.count(0, 2.0)
-        monkeypatch.setattr("alanet.cli.screen.time.monotonic", lambda now=clock_now: next(now))
+        monkeypatch.setattr("alanet.cli.progress.time.monotonic", lambda now=clock_now: next(now))
         screen, shown = a_screen(terminal=terminal, quiet=quiet)
-        with screen.progress() as on_progress:
+        with restoration_progress(screen) as on_progress:
             for step in steps:
                 on_progress(step)
         text = shown.getvalue()
@@ -132,10 +133,10 @@ def test_progress_is_a_bar_on_a_terminal_and_lines_elsewhere(monkeypatch):
 
 
 def test_time_left_goes_on_at_the_rate_so_far():
-    half = Progress(12, 24, 22, 6.0, Fraction(1, 2))
+    half = RestoreProgress(12, 24, 22, 6.0, Fraction(1, 2))
     assert time_left(half) == 6.0
-    assert progress_line(half) == " 50 %   12 of 24 frames   3.7 restored a second   0:06 left"
-    unknown = Progress(12, None, 22, 6.0, Fraction(1, 2))
+    assert restoration_line(half) == " 50 %   12 of 24 frames   3.7 restored a second   0:06 left"
+    unknown = RestoreProgress(12, None, 22, 6.0, Fraction(1, 2))
     assert time_left(unknown) is None
-    assert progress_line(unknown) == "12 frames   3.7 restored a second   at 0:00"
-    assert time_left(Progress(30, 24, 60, 6.0, Fraction(1))) is None  # the file lied about its length
+    assert restoration_line(unknown) == "12 frames   3.7 restored a second   at 0:00"
+    assert time_left(RestoreProgress(30, 24, 60, 6.0, Fraction(1))) is None  # the file lied about its length

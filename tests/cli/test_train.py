@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from alanet.cli import run
-from alanet.cli.training_progress import training_line
+from alanet.cli.progress import training_line
 from alanet.data.augment import Degradation, ExposureMix
 from alanet.data.clips import ClipOptions
 from alanet.data.real.build import build_set
@@ -203,7 +203,7 @@ def test_a_signal_ends_a_run_that_then_goes_on(number, expected, bank, tmp_path,
 
     words = ("train", "--bank", bank, "-o", tmp_path, *TINY, "--steps", 3, "--json")
     with monkeypatch.context() as patched:
-        patched.setattr(sys.modules["alanet.cli.train"], "following", interrupting)
+        patched.setattr(sys.modules["alanet.cli.train"], "training_progress", interrupting)
         code, out, err = tell(capsys, *words)
     assert code == expected
     assert json.loads(out)["step"] < 3

@@ -13,7 +13,7 @@ from alanet.cli import run
 from alanet.errors import OptionError, OutputError
 from alanet.model.weights import save_weights
 from alanet.restoration.batch import RECORDS, Item, Outcome, find_items
-from alanet.restoration.progress import Progress
+from alanet.restoration.progress import RestoreProgress
 from alanet.restoration.restorer import Restorer
 from alanet.restoration.worker import Worker
 from tests.restoration.test_resume import LOSSLESS, make_network, shown
@@ -110,7 +110,7 @@ def test_an_interrupted_batch_goes_on(folder, weights, tmp_path):
     assert ([item.name for item in items], others) == (["a.avi", "a.mp4", "b.mp4", "bad.mp4", "sub/deep/ü b.mkv"], 1)
     worker = Worker(Restorer(weights, device="cpu", precision="fp32", memory=8 << 30), LOSSLESS)
 
-    def stop(progress: Progress) -> None:
+    def stop(progress: RestoreProgress) -> None:
         if progress.finished == 1:
             raise KeyboardInterrupt
 
@@ -133,7 +133,7 @@ def test_a_mistake_of_ours_in_one_file_does_not_end_the_batch(folder, weights, m
     worker = Worker(Restorer(weights, device="cpu", precision="fp32", memory=8 << 30), LOSSLESS)
     outcome = worker.restore(Item("a", str(folder / "a.mp4"), output=str(folder / "out.mkv")))
     assert (outcome.state, outcome.code) == ("failed", 1)
-    assert outcome.reason == "our own mistake, ZeroDivisionError: division by zero"
+    assert outcome.reason == "Internal error: ZeroDivisionError: division by zero"
 
 
 def test_two_results_of_one_name_are_refused(folder, weights, tmp_path):

@@ -2,9 +2,12 @@
 
 from dataclasses import fields
 from fractions import Fraction
+from importlib import import_module
+from pathlib import Path
 
 import pytest
 
+import alanet
 from alanet.cli import app
 from alanet.errors import OptionError
 from alanet.restoration.options import (
@@ -15,7 +18,9 @@ from alanet.restoration.options import (
     TargetRate,
     as_plain,
     flag_of,
+    sorted_options,
 )
+from tests.support.media import make_video
 
 
 def parsed(*words: str) -> dict[str, object]:
@@ -56,3 +61,21 @@ def test_slow_motion_keeps_the_rate_of_the_input() -> None:
 def test_wrong_values_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(OptionError):
         RestoreOptions(**wrong)  # type: ignore[arg-type]
+
+
+def test_options_by_name_find_their_class() -> None:
+    network, how = sorted_options({"slow": 4, "crf": 16, "device": "cpu", "threads": 2})
+    assert network == NetworkOptions(device="cpu", threads=2)
+    assert how == RestoreOptions(slow=4, encode=EncodeOptions(crf=16, threads=2))
+    with pytest.raises(OptionError, match="option 'quality' is unknown; allowed: codec, compatible, crf"):
+        sorted_options({"quality": 3})
+
+
+def test_the_function_restores_and_keeps_its_name(tmp_path: Path) -> None:
+    video = make_video(tmp_path / "in.mp4", frames=2)
+    weights = tmp_path / "tiny.safetensors"
+    alanet.save_weights(alanet.ALANet(alanet.ALANetConfig(width=0.125, residual=True)), weights)
+    report = alanet.restore(video, model=str(weights), device="cpu", precision="fp32", codec="ffv1", rate=Factor(1))
+    assert (report.output, report.frames_out) == (tmp_path / "in_x1.mkv", 2)
+    import_module("alanet.restoration.worker")
+    assert callable(alanet.restore), "the folder of the same name does not take its place"

@@ -26,7 +26,7 @@ from alanet.frames.tiles import plan_tiles
 from alanet.frames.timing import Factor, TargetRate
 from alanet.model.alanet import ALANet, ALANetConfig
 from alanet.restoration.options import EncodeOptions, RestoreOptions
-from alanet.restoration.progress import Progress
+from alanet.restoration.progress import RestoreProgress
 from alanet.restoration.restorer import Restorer
 from alanet.video.input.decode import decode
 from alanet.video.input.probe import probe
@@ -285,7 +285,7 @@ def test_arrays_in_arrays_out(restorer, dtype):
 
 def test_progress_is_told_after_each_frame(tmp_path, restorer):
     source = make_video(tmp_path / "p.mp4", frames=6)
-    told: list[Progress] = []
+    told: list[RestoreProgress] = []
     plan = restorer.plan(source)
     restorer.run(plan, on_progress=told.append)
     assert plan.frames_in == 6

@@ -30,7 +30,7 @@ from alanet.model.weights import save_weights
 from alanet.restoration import writer
 from alanet.restoration.finish import finish
 from alanet.restoration.options import EncodeOptions, RestoreOptions
-from alanet.restoration.progress import Progress
+from alanet.restoration.progress import RestoreProgress
 from alanet.restoration.restorer import Restorer
 from alanet.restoration.writer import open_writer
 from alanet.video.input.decode import decode
@@ -108,7 +108,7 @@ def whole(made, restorer, tmp_path_factory) -> list[tuple[Fraction, str]]:
 def ended(restorer: Restorer, video: Path, options: RestoreOptions = LOSSLESS, after: int = 1) -> Path:
     """A run that ends after some finished segments; returns the result's name and not the result."""
 
-    def stop(progress: Progress) -> None:
+    def stop(progress: RestoreProgress) -> None:
         if (progress.finished or 0) >= after:
             raise KeyboardInterrupt
 
@@ -149,7 +149,7 @@ def test_a_run_ended_anywhere_goes_on_and_gives_the_uninterrupted_result(killed,
     assert case["kept"] == kept, first["said"]
     assert case["there"] == kept * A_SEGMENT
     if signals != "SIGKILL":
-        assert f"{4 * kept}.0 s of the result are finished and kept; go on with: alanet restore " in first["said"]
+        assert f"{4 * kept}.0 s of the result are finished and kept; resume with: alanet restore " in first["said"]
     if place.startswith("tidy"):  # the result is there: it is not made again, and what was left is tidied up
         assert then["code"] == 4
     else:
@@ -170,7 +170,7 @@ def test_a_library_run_goes_on(restorer, video, whole):
     before = restorer.runner.encodes
     plan = restorer.plan(video, out, LOSSLESS)
     assert plan.done == A_SEGMENT
-    told: list[Progress] = []
+    told: list[RestoreProgress] = []
     report = restorer.run(plan, on_progress=told.append)
     assert (report.frames_in, report.frames_out, report.earlier_out) == (24, 48, 16)
     assert any("16 restored frames" in line for line in report.notes.kept)
@@ -229,7 +229,7 @@ def test_changed_options_are_refused_by_name_and_restart_begins_anew(restorer, v
         "--end was not given and is 9": replace(LOSSLESS, end=Fraction(9)),
     }
     for said, options in changed.items():
-        with pytest.raises(OptionError, match=f"{said}.*--restart to begin anew"):
+        with pytest.raises(OptionError, match=f"{said}.*--restart to start over"):
             restorer.plan(video, out, options)
     other = Restorer(make_network(1), device="cpu", precision="fp32", memory=8 << 30)
     with pytest.raises(OptionError, match="weights was"):
@@ -305,7 +305,7 @@ def test_a_full_disk_keeps_what_is_finished(restorer, video, whole, monkeypatch,
     assert run(words) == 4
     said = capsys.readouterr().err.splitlines()[-1]
     assert "the disk is full" in said
-    assert "4.0 s of the result are finished and kept; go on with: alanet restore" in said
+    assert "4.0 s of the result are finished and kept; resume with: alanet restore" in said
     assert not any(path.name.startswith("00001") for path in work_folder(out).iterdir())  # its space is free again
     assert run(words) == 0
     assert len(shown(out)) == len(whole)

@@ -13,10 +13,10 @@ from alanet.model.alanet import ALANet, ALANetConfig
 from alanet.restoration.job import read_job
 from alanet.restoration.options import EncodeOptions, RestoreOptions
 from alanet.restoration.plan import SEGMENT
-from alanet.restoration.progress import Progress
+from alanet.restoration.progress import RestoreProgress
 from alanet.restoration.restorer import Restorer
 from alanet.restoration.resume import segment_length, segment_of
-from alanet.signals import gently
+from alanet.signals import deferred_signals
 from alanet.video.output.destination import work_folder
 from alanet.video.output.segments import recorded
 from tests.support.media import make_video
@@ -48,9 +48,9 @@ def test_its_length_is_the_jobs_whatever_a_later_run_would_choose(tmp_path, monk
     source, out = make_video(tmp_path / "a.mp4", frames=45, rate=15, size=(32, 32)), tmp_path / "b.mkv"
     monkeypatch.setattr(restorer, "_seconds_a_frame", lambda *_: 9.0)
     assert restorer.plan(source, out, LOSSLESS).segment == Fraction(1, 2)
-    told: list[Progress] = []
+    told: list[RestoreProgress] = []
 
-    def stop(progress: Progress) -> None:
+    def stop(progress: RestoreProgress) -> None:
         told.append(progress)
         if progress.finished == 2:
             raise KeyboardInterrupt
@@ -76,7 +76,7 @@ def test_ctrl_c_says_how_long_it_takes():
     said: list[str] = []
 
     def interrupted() -> None:
-        with gently(said.append) as safe_place:
+        with deferred_signals(said.append) as safe_place:
             for finished, wait in ((0, None), (0, 41.6), (0, 40.0), (1, None)):
                 safe_place(finished, wait)
                 if wait is None:
@@ -84,4 +84,4 @@ def test_ctrl_c_says_how_long_it_takes():
 
     with pytest.raises(KeyboardInterrupt):
         interrupted()
-    assert said == ["finishing the segment in hand (about 42 s), so that it is kept; once more stops now"]
+    assert said == ["Finishing the current segment (about 42 s). Press Ctrl-C again to stop now."]

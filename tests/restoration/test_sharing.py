@@ -26,9 +26,9 @@ from alanet.restoration.batch import Item, Outcome
 from alanet.restoration.claims import TRIES, Share
 from alanet.restoration.options import EncodeOptions, NetworkOptions, RestoreOptions
 from alanet.restoration.pool import Pool
-from alanet.restoration.progress import Progress
+from alanet.restoration.progress import RestoreProgress
 from alanet.restoration.restorer import Restorer
-from alanet.restoration.sharing import take_part
+from alanet.restoration.sharing import run_worker
 from alanet.restoration.worker_process import Setup
 from alanet.video.output.destination import work_folder
 from alanet.video.output.segments import SegmentWriter, finished_in
@@ -85,12 +85,12 @@ def another(video: Path, weights: Path, out: Path, place: str, number: int) -> s
         from tests.stress.killing import before_call
         from tests.restoration.test_resume import LOSSLESS
         from alanet.restoration.restorer import Restorer
-        from alanet.restoration.sharing import take_part
+        from alanet.restoration.sharing import run_worker
 
         video, weights, out, place, number = sys.argv[1:]
         restorer = Restorer(weights, device="cpu", precision="fp32", threads=1, memory=8 << 30)
         before_call(place, int(number), lambda: os.kill(os.getpid(), signal.SIGSTOP))
-        take_part(restorer, restorer.plan(video, out, LOSSLESS, shared=True), helping=True)
+        run_worker(restorer, restorer.plan(video, out, LOSSLESS, shared=True), helping=True)
     """
     command = [sys.executable, "-c", "\n".join(line[8:] for line in code.splitlines())]
     given = [str(word) for word in (video, weights, out, place, number)]
@@ -111,12 +111,12 @@ def test_what_a_killed_process_had_in_hand_is_taken_over(video, weights, restore
         with pytest.raises(OutputError, match="another run is writing it"):
             plain(video, out, LOSSLESS)
 
-    def advance(progress: Progress) -> None:
+    def advance(progress: RestoreProgress) -> None:
         if len(made) == 1 and others[0].returncode is None:
             others[0].kill()
             others[0].wait()
 
-    report = take_part(restorer, plan, on_begun=begun, on_progress=advance)
+    report = run_worker(restorer, plan, on_begun=begun, on_progress=advance)
     assert report is not None
     assert made == ["00001.nut", "00002.nut", "00000.nut"]
     assert (report.frames_in, report.frames_out, report.earlier_out) == (24, 48, 0)
@@ -177,14 +177,14 @@ def test_a_segment_that_fails_three_times_is_named_and_the_rest_is_kept(
     with monkeypatch.context() as patch:
         fail(patch)
         with pytest.raises(IncompleteError) as told:
-            take_part(restorer, restorer.plan(video, out, LOSSLESS, shared=True))
+            run_worker(restorer, restorer.plan(video, out, LOSSLESS, shared=True))
     assert "segment 1 failed three times (from 4.0 s to 8.0 s: ValueError: as arranged)" in str(told.value)
     assert "the other 2 are finished and kept" in str(told.value)
     assert set(finished_in(work_folder(out))) == THREE - {1}
     assert not out.exists()
     assert not list(work_folder(out).glob("*.claim"))
     made.clear()
-    report = take_part(restorer, restorer.plan(video, out, LOSSLESS, shared=True))
+    report = run_worker(restorer, restorer.plan(video, out, LOSSLESS, shared=True))
     assert report is not None
     assert made == ["00001.nut"]
     assert report.earlier_out == 32
@@ -234,19 +234,19 @@ def test_a_full_disk_is_no_failure_of_a_segment(video, restorer, tmp_path, monke
     with monkeypatch.context() as patch:
         patch.setattr("alanet.restoration.claims.record", full)
         with pytest.raises(OutputError, match="the disk is full"):
-            take_part(restorer, restorer.plan(video, out, LOSSLESS, shared=True))
+            run_worker(restorer, restorer.plan(video, out, LOSSLESS, shared=True))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_interruption_keeps_what_is_finished(video, restorer, whole, made, tmp_path):
     out = tmp_path / "out.mkv"
 
-    def stop(progress: Progress) -> None:
+    def stop(progress: RestoreProgress) -> None:
         if progress.finished == 1:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        take_part(restorer, restorer.plan(video, out, LOSSLESS, shared=True), on_progress=stop)
+        run_worker(restorer, restorer.plan(video, out, LOSSLESS, shared=True), on_progress=stop)
     assert set(finished_in(work_folder(out))) == {0}
     with pytest.raises(OptionError, match="--tail was hold and is drop"):
         restorer.plan(video, out, replace(LOSSLESS, tail="drop"), shared=True)
@@ -259,11 +259,11 @@ def test_an_interruption_keeps_what_is_finished(video, restorer, whole, made, tm
 def test_who_comes_late_makes_nothing(video, restorer, made, tmp_path):
     out = tmp_path / "out.mkv"
     plan = restorer.plan(video, out, LOSSLESS, shared=True)
-    assert take_part(restorer, plan, helping=True) is None  # nobody is there to help
+    assert run_worker(restorer, plan, helping=True) is None  # nobody is there to help
     assert list(tmp_path.iterdir()) == []
-    take_part(restorer, plan)
+    run_worker(restorer, plan)
     made.clear()
-    assert take_part(restorer, plan) is None  # it was joined between plan and run
+    assert run_worker(restorer, plan) is None  # it was joined between plan and run
     assert made == []
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.mkv"]
 
@@ -273,7 +273,7 @@ def test_a_run_alone_is_not_joined(video, restorer, tmp_path, monkeypatch):
     out = tmp_path / "out.mkv"
     plan = restorer.plan(video, out, LOSSLESS, shared=True)
     with lock_folder(work_folder(out), out), pytest.raises(OutputError, match="another run is writing it"):
-        take_part(restorer, plan)
+        run_worker(restorer, plan)
 
 
 @pytest.mark.parametrize(("code", "reason"), [(3, "segment 1 failed three times"), (2, "not a video"), (4, "full")])

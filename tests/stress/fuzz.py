@@ -39,7 +39,7 @@ __all__ = ["Outcome", "finding", "judge", "mutated", "plain_runs", "run_cases", 
 
 PATIENCE = 20.0  # seconds that one command may take, on a machine that is not busy with other things
 ROOM = 1 << 30  # bytes above the unharmed file's run
-CODES = {0, 2, 4, 5}  # documented, without 1 (our own mistake) and what signals give
+CODES = {0, 2, 4, 5}  # documented, without 1 (internal error) and what signals give
 ADDRESSES = 6 << 30  # bytes of addresses beyond those at the start, so that no case takes the machine
 
 

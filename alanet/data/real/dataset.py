@@ -12,8 +12,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -21,15 +19,14 @@ from torch import Tensor
 
 from alanet.data.augment import Degradation, ExposureMix, turn_motion
 from alanet.data.clips import Batch, ClipOptions, cells, collate, cut_clip, draw_times, place, rng_of
-from alanet.data.real.manifest import Run, read_manifest
+from alanet.data.real.manifest import Run
+from alanet.data.real.teacher_flow import Midway
+from alanet.data.real.video_set import VideoSet
 from alanet.data.synthetic.render import CELL
 from alanet.errors import DataError, OptionError
 from alanet.frames.exposure import Exposure, draw_blurred, expose
 
-if TYPE_CHECKING:
-    from alanet.data.real.teacher_flow import Midway
-
-__all__ = ["Cell", "VideoClips", "VideoSet", "held_out_batches", "paper_clips"]
+__all__ = ["Cell", "VideoClips", "held_out_batches", "paper_clips"]
 
 STRETCH = 29  # sharp frames that one clip of an epoch is drawn from (section 5.2)
 PLACES = 3  # for a crop, of which the one is taken in which most moves
@@ -48,38 +45,6 @@ def paper_clips(t: int = 5, *, exposure: int = 11) -> ClipOptions:
         faults=Degradation(noise=0.0, jpeg=0.0),
         turns=False,
     )
-
-
-class VideoSet:
-    """The runs of one split ("train", "val", "test") of a built set; their files are opened when first asked for."""
-
-    def __init__(self, folder: Path | str, split: str = "train") -> None:
-        self.folder = Path(folder)
-        manifest = read_manifest(self.folder)
-        self.videos = tuple(video for video in manifest.videos if video.split == split)
-        if not self.videos:
-            there = ", ".join(sorted({video.split for video in manifest.videos})) or "nothing"
-            raise DataError(f"{self.folder}: no video in split {split!r}; it has {there}")
-        self.split = split
-        self.runs = tuple(run for video in self.videos for run in video.runs)
-        self.sizes = tuple(video.size for video in self.videos for _ in video.runs)  # (width, height) of every run
-        self._open = lru_cache(maxsize=512)(self._mapped)
-
-    def sharp(self, run: int) -> Tensor:
-        """The frames of a run: frames h w c, uint8, on disk. Raises DataError if its file is damaged."""
-        return self._open(run)
-
-    def _mapped(self, number: int) -> Tensor:
-        run, (width, height) = self.runs[number], self.sizes[number]
-        path = self.folder / run.file
-        try:
-            # Copy-on-write, as torch wants memory it could write to; nobody writes.
-            frames = np.load(path, mmap_mode="c", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise DataError(f"{path}: cannot be read ({error}); run alanet data build again to repair it") from None
-        if frames.shape != (run.frames, height, width, 3) or frames.dtype != np.uint8:
-            raise DataError(f"{path}: holds {frames.dtype} {frames.shape}, not what its manifest says; build it again")
-        return torch.from_numpy(frames)
 
 
 @dataclass(frozen=True, slots=True)

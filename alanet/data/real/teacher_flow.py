@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alanet.data.real.dataset import VideoSet
+from alanet.data.real.video_set import VideoSet
 from alanet.data.synthetic.render import CELL
 from alanet.errors import DataError, OptionError
 from alanet.files import atomic_write, write_json

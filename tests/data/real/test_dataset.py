@@ -16,11 +16,12 @@ import torch
 from PIL import Image
 
 from alanet.data.real.build import BuildOptions, build_set
-from alanet.data.real.dataset import VideoClips, VideoSet, cells_of, held_out_batches, paper_clips
+from alanet.data.real.dataset import VideoClips, cells_of, held_out_batches, paper_clips
 from alanet.data.real.find import ADOBE240_TEST, SplitOptions, find_sources, read_list, split_sources
 from alanet.data.real.manifest import read_manifest
 from alanet.data.real.read import picture_places
 from alanet.data.real.runs import resize_area
+from alanet.data.real.video_set import VideoSet
 from alanet.errors import DataError, OptionError, OutputError
 from alanet.frames.exposure import Exposure
 from alanet.training.config import Stage

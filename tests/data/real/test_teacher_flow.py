@@ -14,9 +14,10 @@ import torch
 from alanet.data.augment import Degradation, ExposureMix
 from alanet.data.clips import ClipOptions, MixedClips
 from alanet.data.real.build import BuildOptions, build_set
-from alanet.data.real.dataset import VideoClips, VideoSet
+from alanet.data.real.dataset import VideoClips
 from alanet.data.real.find import SplitOptions
 from alanet.data.real.teacher_flow import Midway, estimate_motion
+from alanet.data.real.video_set import VideoSet
 from alanet.errors import DataError, OptionError
 from alanet.frames.exposure import Exposure
 from alanet.model.flow import CELL, Motion, resized, warp

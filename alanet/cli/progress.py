@@ -1,0 +1,162 @@
+"""Progress of work: a bar on a terminal, else a line every few seconds; and interruptions that lose nothing."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.progress import BarColumn, TextColumn
+from rich.progress import Progress as RichProgress
+from rich.text import Text
+
+from alanet.cli.screen import Screen
+from alanet.signals import Terminated, deferred_signals
+from alanet.text import clock, count, safe
+
+if TYPE_CHECKING:
+    from alanet.restoration.progress import RestoreProgress
+    from alanet.training.loop import Progress
+
+__all__ = [
+    "Show",
+    "counting_line",
+    "progress",
+    "restoration_line",
+    "restoration_progress",
+    "resumable",
+    "time_left",
+    "training_line",
+    "training_progress",
+    "warnings_on",
+]
+
+SECONDS_A_LINE = 5.0
+SECONDS_A_TRAINING_LINE = 20.0
+WIDTH = 40  # of a bar, characters
+
+Show = Callable[[int, int | None, str], None]
+
+
+@contextmanager
+def _bar(screen: Screen, what: str, every: float = SECONDS_A_LINE) -> Iterator[Callable[..., None]]:
+    """Yields `show(done, total, line)`. every: seconds from line to line where there is no terminal."""
+    if screen.quiet:
+        yield lambda done, total, line: None
+    elif screen.console.is_terminal:
+        columns = (
+            TextColumn("  {task.description}"),
+            BarColumn(WIDTH),
+            TextColumn("{task.fields[line]}", markup=False),
+        )
+        with RichProgress(*columns, console=screen.console, transient=True) as bar:
+            task = bar.add_task(what, total=None, line="")
+            yield lambda done, total, line: bar.update(task, completed=done, total=total, line=line)
+    else:
+        last = time.monotonic()
+
+        def show(done: float, total: float | None, line: str) -> None:
+            nonlocal last
+            if time.monotonic() - last >= every:
+                last = time.monotonic()
+                screen.console.print(Text(f"  {what}: {line}"))
+
+        yield show
+
+
+@contextmanager
+def progress(screen: Screen, what: str) -> Iterator[Show]:
+    """Yields `show(done, total, text)`, for work that is counted. text: what is being worked on."""
+    began = time.monotonic()
+    with _bar(screen, what) as show:
+        yield lambda done, total, text: show(done, total, counting_line(done, total, text, time.monotonic() - began))
+
+
+def counting_line(done: int, total: int | None, text: str, seconds: float) -> str:
+    """ "1,200 of 9,000   80.0 a second   1:37 left   video 2 of 12: a.mp4"; totals that files state may be wrong."""
+    parts = [f"{done:,} of {total:,}" if total and done <= total else f"{done:,}"]
+    if seconds > 0 and done:
+        parts.append(f"{done / seconds:.1f} a second")
+        if total and done <= total:
+            parts.append(f"{clock(seconds / done * (total - done))} left")
+    return "   ".join(filter(None, [*parts, safe(text)]))
+
+
+@contextmanager
+def restoration_progress(screen: Screen) -> Iterator[Callable[[RestoreProgress], None]]:
+    """Yields a function that shows how far a restoration is."""
+    with _bar(screen, "restoring") as show:
+        yield lambda now: show(now.frames_in, now.frames_in_total, restoration_line(now))
+
+
+def restoration_line(now: RestoreProgress) -> str:
+    """ "  50 %   12 of 24 frames   1.5 restored a second   0:08 left"."""
+    total = now.frames_in_total
+    made = now.frames_out - now.earlier_out
+    rate = f"{made / now.seconds:.1f} restored a second" if made > 0 and now.seconds > 0 else ""
+    left = time_left(now)
+    if left is None or total is None:
+        return "   ".join(filter(None, [count(now.frames_in, "frame"), rate, f"at {clock(float(now.position))}"]))
+    share = f"{100 * now.frames_in // total:3d} %"
+    return "   ".join(
+        filter(None, [share, f"{now.frames_in:,} of {count(total, 'frame')}", rate, f"{clock(left)} left"])
+    )
+
+
+def time_left(now: RestoreProgress) -> float | None:
+    """Seconds, at the speed so far; None where the length is unknown or nothing is done yet."""
+    done = now.frames_in - now.earlier_in
+    if now.frames_in_total is None or done <= 0 or now.frames_in > now.frames_in_total:
+        return None
+    return now.seconds / done * (now.frames_in_total - now.frames_in)
+
+
+@contextmanager
+def training_progress(screen: Screen) -> Iterator[Callable[[Progress], None]]:
+    """Yields a function that shows how far a training run is."""
+    with _bar(screen, "training", SECONDS_A_TRAINING_LINE) as show:
+        yield lambda now: show(now.fraction, 1.0, training_line(now))
+
+
+def training_line(now: Progress) -> str:
+    """ "12.3 %   step 1,234   loss 0.01234   27.1 clips a second   41:10 left   gain +0.31 dB"."""
+    left = f"{clock(now.left)} left" if math.isfinite(now.left) else ""
+    waiting = f"waits for data {now.waiting:.0%}" if now.waiting > 0.05 else ""
+    gain = f"gain {now.scores['gain']:+.2f} dB" if "gain" in now.scores else ""
+    rate = f"{now.samples_per_second:.1f} clips a second"
+    share, loss = f"{100 * now.fraction:.1f} %", f"loss {now.loss:.5f}"
+    return "   ".join(filter(None, [share, f"step {now.step:,}", loss, rate, waiting, left, gain]))
+
+
+@contextmanager
+def resumable() -> Iterator[Callable[[], None]]:
+    """Yields a function that marks safe places; the message of an interruption says that the work is kept."""
+    try:
+        with deferred_signals() as safe_place:
+            yield safe_place
+    except (KeyboardInterrupt, Terminated) as error:
+        raise type(error)("stopped; finished work is kept, and the same command resumes it") from None
+
+
+@contextmanager
+def warnings_on(screen: Screen, verbose: bool) -> Iterator[None]:
+    """Shows the library's warnings (steps skipped, batches replaced) at once."""
+    log, handler = logging.getLogger("alanet"), _Rows(screen)
+    if not verbose:  # then every line is shown anyway
+        log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+
+
+class _Rows(logging.Handler):
+    def __init__(self, screen: Screen) -> None:
+        super().__init__(logging.WARNING)
+        self.screen = screen
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.screen.rows([("warning", record.getMessage())])
