@@ -42,8 +42,10 @@ Show = Callable[[int, int | None, str], None]
 
 
 @contextmanager
-def _bar(screen: Screen, what: str, every: float = SECONDS_A_LINE) -> Iterator[Callable[..., None]]:
-    """Yields `show(done, total, line)`. every: seconds from line to line where there is no terminal."""
+def _bar(
+    screen: Screen, what: str, every: float = SECONDS_A_LINE, *, at_once: bool = False
+) -> Iterator[Callable[..., None]]:
+    """Yields `show(done, total, line)`. every: seconds between lines without a terminal, the first `at_once`."""
     if screen.quiet:
         yield lambda done, total, line: None
     elif screen.console.is_terminal:
@@ -56,7 +58,7 @@ def _bar(screen: Screen, what: str, every: float = SECONDS_A_LINE) -> Iterator[C
             task = bar.add_task(what, total=None, line="")
             yield lambda done, total, line: bar.update(task, completed=done, total=total, line=line)
     else:
-        last = time.monotonic()
+        last = -math.inf if at_once else time.monotonic()
 
         def show(done: float, total: float | None, line: str) -> None:
             nonlocal last
@@ -117,7 +119,7 @@ def time_left(now: RestoreProgress) -> float | None:
 @contextmanager
 def training_progress(screen: Screen) -> Iterator[Callable[[Progress], None]]:
     """Yields a function that shows how far a training run is."""
-    with _bar(screen, "training", SECONDS_A_TRAINING_LINE) as show:
+    with _bar(screen, "training", SECONDS_A_TRAINING_LINE, at_once=True) as show:
         yield lambda now: show(now.fraction, 1.0, training_line(now))
 
 
