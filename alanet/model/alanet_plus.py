@@ -41,23 +41,9 @@ from alanet.frames.windows import window_of
 from alanet.model.attention import ChannelAttention, attend, describe
 from alanet.model.cost import count_macs, small_frame
 from alanet.model.exposure_head import EVERY, Judge, Shutter, curves, told_of
-from alanet.model.flow import (
-    CELL,
-    Motion,
-    MotionEstimator,
-    acceleration,
-    act,
-    conv,
-    exact,
-    moving,
-    resized,
-    towards,
-    warp,
-    zeroed,
-)
-from alanet.model.flow import (
-    KEYS as MATCHED,
-)
+from alanet.model.flow import KEYS as MATCHED
+from alanet.model.flow import Motion, MotionEstimator, acceleration, moving, towards
+from alanet.model.layers import CELL, act, blocks, conv, exact, part, resized, warp, zeroed
 from alanet.model.motion_deblur import REACH, AlongSmear, shortened
 from alanet.model.network import Cost, FrameEstimate, Memory, Tiling, Window
 
@@ -377,7 +363,7 @@ class ALANetPlus(nn.Module):
         if self.training or not self.config.exposure:  # in training the network sees all it would do to sharp frames
             return restored
         sharp = window[i].sharp > math.log(self.config.sharp_above / (1 - self.config.sharp_above))
-        return torch.where(rearrange(sharp, "b -> b 1 1 1"), _part(window[i].frame, 1, within), restored)
+        return torch.where(rearrange(sharp, "b -> b 1 1 1"), part(window[i].frame, 1, within), restored)
 
     def _interpolated(
         self,
@@ -474,14 +460,14 @@ class Encoder(nn.Module):
             conv(i, c, 7 if self.stem == 1 and level == 0 else 3, stride=2 if level else 1)
             for level, (i, c) in enumerate(zip(inputs, channels, strict=True))
         )
-        self.blocks = nn.ModuleList(_blocks(c, n) for c, n in zip(channels, config.encoder, strict=True))
+        self.blocks = nn.ModuleList(blocks(c, n) for c, n in zip(channels, config.encoder, strict=True))
 
     def forward(self, frame: Tensor) -> list[Tensor]:
         """`b 3 h w` -> features at each scale; the last is the latent."""
         x = F.pixel_unshuffle(frame * 2 - 1, self.stem)
         scales: list[Tensor] = []
-        for down, blocks in zip(self.down, self.blocks, strict=True):
-            x = blocks(act(down(x)))
+        for down, refine in zip(self.down, self.blocks, strict=True):
+            x = refine(act(down(x)))
             scales.append(x)
         return scales
 
@@ -496,7 +482,7 @@ class Generator(nn.Module):
         self.fusions = nn.ModuleList(Fusion(config, level) for level in levels)
         self.up = nn.ModuleList(conv(c[level + 1], c[level], 1) for level in levels[:-1])
         self.join = nn.ModuleList(conv(2 * c[level], c[level], 3) for level in levels[:-1])
-        self.blocks = nn.ModuleList(_blocks(n, m) for n, m in zip(c, config.generator, strict=True))
+        self.blocks = nn.ModuleList(blocks(n, m) for n, m in zip(c, config.generator, strict=True))
         if config.along and config.knows_smear:
             self.along = AlongSmear(c[0], config.stem, config.along)
         if config.unaligned:
@@ -510,9 +496,9 @@ class Generator(nn.Module):
     def forward(self, seen: Sequence[Candidate], smear: Tensor | None = None, within: Box | None = None) -> Tensor:
         """The restored frame, or the part `within` of it, from the frames it looks at, and its smear (b 2 h/4 w/4,
         pixels; b 4 where it is bent): b 3 h w. Flows and smear are the whole frame's."""
-        flows_of = [(None if x is None else _part(x, CELL, within) for x in (k.flow, k.lag)) for k in seen]
+        flows_of = [(None if x is None else part(x, CELL, within) for x in (k.flow, k.lag)) for k in seen]
         seen = [replace(k, flow=flow, lag=lag) for k, (flow, lag) in zip(seen, flows_of, strict=True)]
-        smear = None if smear is None else _part(smear, CELL, within)
+        smear = None if smear is None else part(smear, CELL, within)
         anchors = [k for k in seen if k.anchor]
         x: Tensor | None = None
         changes: list[Tensor | None] = [None] * len(seen)  # of the flows, in cells of the scale before
@@ -544,7 +530,7 @@ class Generator(nn.Module):
     def _lying(self, level: int, anchors: Sequence[Candidate], within: Box | None) -> Tensor:
         """What both frames of an interpolated one show at a place itself: their mean, and how they differ. It counts
         most half-way."""
-        a, b = (_part(k.features.scales[level], self.config.cells[level], within) for k in anchors)
+        a, b = (part(k.features.scales[level], self.config.cells[level], within) for k in anchors)
         mean = _sum((k.share * f).to(f.dtype) for k, f in zip(anchors, (a, b), strict=True))
         overlap = 4 * anchors[0].share * anchors[1].share
         added: Tensor = (overlap * self.lying[level](torch.cat((mean, (a - b).abs()), dim=1))).to(a.dtype)
@@ -646,19 +632,6 @@ class Refinement(nn.Module):
         return SMALL * exact(self.last, act(self.first(known)))
 
 
-class Block(nn.Module):
-    """x + two convolutions of it, which begin small, so that deep stacks begin near the identity."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.first = conv(channels, channels, 3)
-        self.second = conv(channels, channels, 3, gain=0.2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        changed: Tensor = self.second(act(self.first(x))).add_(x)
-        return changed
-
-
 def _smear(motion: Tensor, exposure: Tensor) -> Tensor:
     """Motion (b 2 h w, pixels a period) times exposure (b, periods), at least float32.
 
@@ -679,10 +652,6 @@ def _lag(changing: Tensor, exposure: Tensor) -> Tensor:
     return _smear(changing, exposure.square()) / 24
 
 
-def _blocks(channels: int, count: int) -> nn.Sequential:
-    return nn.Sequential(*(Block(channels) for _ in range(count)))
-
-
 def _flow_at(flow: Tensor | None, change: Tensor | None, cell: int) -> Tensor | None:
     """A flow of cells of 4 pixels in cells of `cell`, and the change it has there."""
     if flow is None:
@@ -691,17 +660,10 @@ def _flow_at(flow: Tensor | None, change: Tensor | None, cell: int) -> Tensor | 
     return flow if change is None else flow + change
 
 
-def _part(x: Tensor, cell: int, within: Box | None) -> Tensor:
-    """Of a map of cells of `cell` pixels, what lies within a box of the frame; None: all."""
-    if within is None:
-        return x
-    return x[..., within.top // cell : within.bottom // cell, within.left // cell : within.right // cell]
-
-
 def _aligned(x: Tensor, flow: Tensor | None, cell: int, within: Box | None) -> Tensor:
     """The features or the frame x as seen along the flow of that part of the frame; None: as they lie."""
     if flow is None:
-        return _part(x, cell, within)
+        return part(x, cell, within)
     return warp(x, flow, cell) if within is None else warp(x, flow, cell, (within.top, within.left))
 
 

@@ -17,7 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from alanet.model.flow import CELL, Motion, act, conv, exact, resized
+from alanet.model.flow import Motion
+from alanet.model.layers import CELL, act, conv, exact, resized
 
 __all__ = ["CURVES", "EVERY", "PLACES", "Judge", "Shutter", "curves", "told_of", "unevenness"]
 

@@ -23,23 +23,18 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from alanet.model.layers import CELL, act, conv, exact, resized, warp, zeroed
+
 __all__ = [
-    "CELL",
     "KEYS",
     "Motion",
     "MotionEstimator",
     "acceleration",
-    "act",
-    "conv",
     "correlate",
-    "exact",
     "moving",
-    "resized",
     "towards",
-    "warp",
 ]
 
-CELL = 4  # pixels: the finest flow; the cells in which scenes know theirs
 KEYS = 32  # channels that are compared
 SURE = 8.0  # before training: how much likelier the shift is that is as alike as can be than one without likeness, log
 TRUST = 10.0  # times what is learned of how far matches are to be believed, so that it is learned in some hundred steps
@@ -140,33 +135,6 @@ def correlate(a: Tensor, b: Tensor, radius: int) -> Tensor:
     return torch.stack(alike, dim=1)
 
 
-def warp(x: Tensor, flow: Tensor, cell: int, corner: tuple[int, int] = (0, 0)) -> Tensor:
-    """x (b c h w, cells of `cell` pixels) as seen along `flow` (b 2 h w, pixels): x at p + flow(p), bilinear.
-
-    Beyond the edge its last row or column goes on. A flow of 0 gives x back, to the rounding of a position.
-    corner: top and left, in pixels of x, of the part of the frame that the flow is of.
-    """
-    kind = torch.promote_types(x.dtype, torch.float32)
-    height, width = x.shape[-2:]
-    columns = torch.arange(flow.shape[-1], device=x.device, dtype=kind) + (0.5 + corner[1] / cell)
-    rows = torch.arange(flow.shape[-2], device=x.device, dtype=kind) + (0.5 + corner[0] / cell)
-    u = (columns + flow[:, 0].to(kind) / cell) * (2 / width) - 1  # b h w, in [-1, 1]
-    v = (rows[:, None] + flow[:, 1].to(kind) / cell) * (2 / height) - 1
-    moved = F.grid_sample(x.to(kind), torch.stack((u, v), -1), "bilinear", "border", align_corners=False).to(x.dtype)
-    if x.shape[1] > 3 and x.is_contiguous(memory_format=torch.channels_last):
-        return moved.contiguous(memory_format=torch.channels_last)  # as convolutions want it: else each copies it again
-    return moved
-
-
-def resized(x: Tensor, cell: int, wanted: int) -> Tensor:
-    """A map of cells of `cell` pixels in cells of `wanted` pixels: a mean, or bilinear; the values are as they were."""
-    if wanted > cell:
-        return F.avg_pool2d(x, wanted // cell)
-    if wanted < cell:
-        return F.interpolate(x, scale_factor=float(cell // wanted), mode="bilinear", align_corners=False)
-    return x
-
-
 def towards(motion: Motion, time: Tensor, changing: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Flows from `time` in [0, 1] between a and b to a, and to b.
 
@@ -213,35 +181,6 @@ def moving(a: Tensor, b: Tensor, to_a: Tensor, to_b: Tensor) -> Tensor:
 def _unlike(difference: Tensor) -> Tensor:
     """Mean absolute difference over colours and 3 x 3 cells: b c h w -> b 1 h w."""
     return F.avg_pool2d(difference.abs().mean(1, keepdim=True), 3, 1, 1, count_include_pad=False)
-
-
-def exact(layer: nn.Module, x: Tensor) -> Tensor:
-    """A layer in its weights' own precision, whatever autocast says."""
-    weight = next(layer.parameters())
-    with torch.autocast(x.device.type, enabled=False):
-        done: Tensor = layer(x.to(weight.dtype))
-    return done
-
-
-def conv(inputs: int, outputs: int, kernel: int, *, stride: int = 1, gain: float = 1.0) -> nn.Conv2d:
-    """A convolution that keeps the size, or divides it by `stride`; He's initialisation, times `gain`."""
-    layer = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2)
-    nn.init.kaiming_normal_(layer.weight, a=0.1)
-    with torch.no_grad():
-        layer.weight.mul_(gain)
-    nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
-    return layer
-
-
-def zeroed(layer: nn.Conv2d) -> nn.Conv2d:
-    """The layer, saying 0 until it has learned something."""
-    nn.init.zeros_(layer.weight)
-    return layer
-
-
-def act(x: Tensor) -> Tensor:
-    """Of what a layer has just said, in its place: nobody else may need x."""
-    return F.leaky_relu(x, 0.1, inplace=True)
 
 
 def _comparable(keys: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from alanet.model.flow import CELL, act, conv, exact, resized, zeroed
+from alanet.model.layers import CELL, act, conv, exact, resized, zeroed
 
 __all__ = ["REACH", "AlongSmear", "shortened"]
 

@@ -46,6 +46,7 @@ BYTES_OF = {"F16": 2, "BF16": 2, "F32": 4}
 NETWORKS: dict[str, tuple[str, str, str]] = {
     "ALANet": ("alanet.model.alanet", "ALANet", "ALANetConfig"),
     "ALANetPlus": ("alanet.model.alanet_plus", "ALANetPlus", "ALANetPlusConfig"),
+    "ALANetNext": ("alanet.model.alanet_next", "ALANetNext", "ALANetNextConfig"),
 }
 
 

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from alanet.data.blur_extent import PERIOD, VISIBLE, smear
 from alanet.model.alanet_plus import ALANetPlus, PlusFeatures
 from alanet.model.exposure_head import told_of
-from alanet.model.flow import CELL, Motion, resized, towards
+from alanet.model.flow import Motion, towards
+from alanet.model.layers import CELL, resized
 from alanet.training.loss import Loss, LossTerms
 from alanet.training.trainer import Objective
 

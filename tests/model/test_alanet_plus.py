@@ -16,7 +16,8 @@ from alanet.frames.timing import Factor, TargetRate
 from alanet.model.alanet_plus import FAST, PLUS, ALANetPlus, ALANetPlusConfig, Candidate
 from alanet.model.cost import count_parameters
 from alanet.model.exposure_head import unevenness
-from alanet.model.flow import Motion, acceleration, moving, warp
+from alanet.model.flow import Motion, acceleration, moving
+from alanet.model.layers import warp
 from alanet.model.network import Window
 from alanet.model.weights import load_model, save_weights
 from tests.engine.test_stream import video

@@ -16,7 +16,8 @@ from alanet.data.synthetic.render import Stills
 from alanet.data.synthetic.scenes import SceneOptions
 from alanet.errors import OptionError
 from alanet.model.alanet_plus import ALANetPlus, ALANetPlusConfig
-from alanet.model.flow import CELL, Motion, resized, warp
+from alanet.model.flow import Motion
+from alanet.model.layers import CELL, resized, warp
 from alanet.training import objectives
 from alanet.training.checkpoint import Checkpoint
 from alanet.training.config import Stage, preset

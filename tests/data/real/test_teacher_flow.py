@@ -20,7 +20,8 @@ from alanet.data.real.teacher_flow import Midway, estimate_motion
 from alanet.data.real.video_set import VideoSet
 from alanet.errors import DataError, OptionError
 from alanet.frames.exposure import Exposure
-from alanet.model.flow import CELL, Motion, resized, warp
+from alanet.model.flow import Motion
+from alanet.model.layers import CELL, resized, warp
 from alanet.training.command import main
 from alanet.training.log import summarize
 from alanet.training.objectives import midway_loss

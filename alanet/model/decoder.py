@@ -1,0 +1,179 @@
+"""The decoder of ALANetNext: coarse to fine, from aligned neighbours and the blur path to a restored frame.
+
+At each scale it joins the neighbours' features, warped along their flow, with the blur features and (for a deblurred
+frame) the frame's own features, and corrects both flows. At the finest scale it also takes the aligned frames and the
+luma along the blur path at full size. It ends with three parts: weights by which the candidates are blended, weights of
+the luma along the blur path (a deconvolution whose kernel follows the path), and a residual.
+
+Axes: b batch, c channels, h w. Flows and paths are b 2 h/4 w/4 in pixels, float32. Scales are 1/2, 1/4, 1/8, 1/16.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from alanet.frames.tiles import Box
+from alanet.model.attention import attend
+from alanet.model.blur_features import BLUR_FEATURES, POSITIONS, blur_features, luma_along
+from alanet.model.layers import CELL, act, blocks, cheap_warp, compute_type, conv, part, resized, warp, zeroed
+
+__all__ = ["Decoder", "Guide", "Side"]
+
+STEM = 2  # pixels to a side of a cell of the finest scale
+FLOW_UNIT = 8.0  # pixels: flows are given in this unit, clamped to 8 of them
+RESIDUAL = 0.2  # the residual's unit, of the range of a frame
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A neighbour: its frame and features (of the whole frame), and the flow to it and back."""
+
+    frame: Tensor  # b 3 h w
+    features: Sequence[Tensor]  # b c h/s w/s for s = 4, 8, 16
+    descriptor: Tensor  # b c
+    flow: Tensor  # from the restored frame to it
+    distance: Tensor  # b 1, periods; 0: there is none, and the frame itself stands in
+
+
+@dataclass(frozen=True, slots=True)
+class Guide:
+    """What is restored: from which frame, along which blur path, and with which weights the blend begins."""
+
+    frame: Tensor | None  # b 3 h w, of a deblurred frame
+    own: Sequence[Tensor]  # its features at every scale; empty for an interpolated frame
+    descriptor: Tensor | None
+    path: Tensor
+    prior: Tensor  # b k 1|h 1|w, blend weights: of the frame itself (deblurred only), before, after
+
+
+class Decoder(nn.Module):
+    """channels: at 1/2 ... 1/16; side: of a neighbour's features at 1/4 ... 1/16; depth: residual blocks a scale."""
+
+    def __init__(self, channels: Sequence[int], side: Sequence[int], depth: Sequence[int]) -> None:
+        super().__init__()
+        c, levels, taps = channels, range(len(channels)), len(POSITIONS)
+        self.finest = conv(9 + taps, c[0], 6, stride=STEM)  # full size -> 1/2
+        self.finest.padding = (2, 2)
+        self.neighbours = nn.ModuleList(conv(2 * s, n, 3) for s, n in zip(side, c[1:], strict=True))
+        self.guide = nn.ModuleList(conv(4 + BLUR_FEATURES, c[i], 3) for i in levels)
+        self.kind = nn.ModuleList(nn.Linear(3, c[i]) for i in levels)
+        self.rise = nn.ModuleList(conv(c[i], c[i], 3) for i in levels[:-1])
+        self.up = nn.ModuleList(conv(c[i + 1], 4 * c[i], 1) for i in levels[:-1])
+        self.own = nn.ModuleList(conv(n, n, 1, gain=0.5) for n in c)
+        self.blocks = nn.ModuleList(blocks(n, count) for n, count in zip(c, depth, strict=True))
+        self.f_self, self.f_cross = Gate(c[-1], c[-1]), Gate(c[-1], side[-1])
+        self.refine = nn.ModuleList(zeroed(conv(n, 4, 3)) for n in c[1:])
+        self.head = zeroed(conv(c[0], STEM**2 * (6 + taps), 3))
+
+    def forward(self, to: Guide, before: Side, after: Side, within: Box | None = None) -> Tensor:
+        """The restored frame, or the part `within` of it: b 3 h w, not clamped."""
+        sides, kind = (before, after), compute_type(before.frame, self)
+        path = part(to.path, CELL, within)
+        flows = [part(side.flow, CELL, within) for side in sides]
+        hints = blur_features(path)
+        deblurs = before.distance.new_full(before.distance.shape, float(to.frame is not None))
+        about = torch.cat((before.distance, after.distance, deblurs), 1)
+        both = torch.cat(flows, 1)
+        x: Tensor | None = None
+        change: Tensor | None = None
+        for level in reversed(range(1, len(self.blocks))):
+            cell = STEM * 2**level
+            flow = resized(both, CELL, cell)
+            if change is not None:
+                change = resized(change, 2 * cell, cell)
+                flow = flow + change
+            total = self._joined(level, sides, flow.detach(), to, within, kind)
+            x = self._scale(level, x, total, flow.detach(), hints, about, to, within, kind)
+            step = self.refine[level - 1](x).float() * (0.25 * cell)
+            change = step if change is None else change + step
+        both = both if change is None else both + change
+        full = resized(both, CELL, 1)
+        corner = (0, 0) if within is None else (within.top, within.left)
+        aligned = [self._warp(side.frame, f, 1, corner) for side, f in zip(sides, full.chunk(2, 1), strict=True)]
+        seen = [a.detach() for a in aligned]
+        prior = part(to.prior, 1, within) if to.prior.shape[-1] > 1 else to.prior
+        frame = None if to.frame is None else part(to.frame, 1, within)
+        base = prior[:, :1] * seen[0] + prior[:, 1:] * seen[1] if frame is None else frame
+        along = luma_along(base, path)
+        views = (base * 2 - 1, *(2 * (a - base) for a in seen), 4 * along)
+        total = self.finest(torch.cat([v.to(kind) for v in views], 1).contiguous(memory_format=torch.channels_last))
+        x = self._scale(0, x, total, resized(both, CELL, STEM).detach(), hints, about, to, within, kind)
+        out = F.pixel_shuffle(self.head(x), STEM).float()
+        residual, logits, taps = out[:, :3], out[:, 3:6], out[:, 6:]
+        candidates = aligned if frame is None else [frame, *aligned]
+        weights = (logits[:, -len(candidates) :] + prior.log()).softmax(1)
+        blend = sum(w * c for w, c in zip(weights.chunk(len(candidates), 1), candidates, strict=True))
+        restored: Tensor = blend + RESIDUAL * residual + (taps * along).sum(1, keepdim=True)
+        return restored
+
+    def _warp(self, x: Tensor, flow: Tensor, cell: int, corner: tuple[int, int]) -> Tensor:
+        return cheap_warp(x, flow, cell) if self.training else warp(x, flow, cell, corner)
+
+    def _joined(
+        self, level: int, sides: Sequence[Side], flow: Tensor, to: Guide, within: Box | None, kind: torch.dtype
+    ) -> Tensor:
+        """The neighbours' features where the restored frame shows their content; at the deepest scale with
+        cross-attention: the restored frame's descriptor (between two frames, the other one's) weighs their channels."""
+        cell, deepest = STEM * 2**level, level == len(self.blocks) - 1
+        corner = (0, 0) if within is None else (within.top, within.left)
+        parts = []
+        for k, (side, to_it) in enumerate(zip(sides, flow.chunk(2, 1), strict=True)):
+            seen = self._warp(side.features[level - 1], to_it, cell, corner)
+            if deepest:
+                query = sides[1 - k].descriptor if to.descriptor is None else to.descriptor
+                seen = attend(seen, self.f_cross(query))
+            parts.append(seen.to(kind))
+        joined: Tensor = self.neighbours[level - 1](torch.cat(parts, 1).contiguous(memory_format=torch.channels_last))
+        return joined
+
+    def _scale(
+        self,
+        level: int,
+        x: Tensor | None,
+        total: Tensor,
+        flow: Tensor,
+        hints: Tensor,
+        about: Tensor,
+        to: Guide,
+        within: Box | None,
+        kind: torch.dtype,
+    ) -> Tensor:
+        """One scale's features from all that is known there."""
+        cell = STEM * 2**level
+        known = torch.cat(((flow / FLOW_UNIT).clamp(-8, 8), resized(hints, CELL, cell)), 1)
+        total = total + self.guide[level](known.to(kind).contiguous(memory_format=torch.channels_last))
+        total = total + _plane(self.kind[level], about).to(total.dtype)
+        if x is not None:
+            total = total + self.rise[level](F.pixel_shuffle(self.up[level](x), 2))
+        if to.own:
+            own = self.own[level](part(to.own[level], cell, within))
+            if level == len(self.blocks) - 1 and to.descriptor is not None:  # self-attention
+                own = attend(own, self.f_self(to.descriptor))
+            total = total + own
+        done: Tensor = self.blocks[level](act(total))
+        return done
+
+
+class Gate(nn.Module):
+    """F of eq. 3 and 4: a descriptor b c -> weights of o channels, in (0, 2)."""
+
+    def __init__(self, channels: int, outputs: int) -> None:
+        super().__init__()
+        hidden = max(8, channels // 16)
+        self.squeeze, self.excite = nn.Linear(channels, hidden), nn.Linear(hidden, outputs)
+
+    def forward(self, descriptor: Tensor) -> Tensor:
+        weights: Tensor = self.excite(self.squeeze(descriptor.to(self.squeeze.weight.dtype)).relu()).sigmoid()
+        return 2 * weights
+
+
+def _plane(layer: Any, about: Tensor) -> Tensor:
+    """A linear layer's output as a constant plane: b c 1 1."""
+    values: Tensor = layer(about.to(layer.weight.dtype))
+    return values[..., None, None]
