@@ -34,7 +34,7 @@ class Limits:
     """What a single input may ask of this machine."""
 
     pixels: int = PIXELS  # of one picture
-    look: int = 40  # frames decoded at most while looking whether a video is interlaced
+    look: int = 24  # frames decoded at most while looking whether a video is interlaced
 
 
 def open_media(path: Path, pixel_limit: int = PIXELS) -> Any:

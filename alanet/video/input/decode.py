@@ -154,9 +154,11 @@ def _frames(work: _Work, decoded: Iterator[Any], damage: Damage) -> Iterator[Fra
     if work.deinterlace == "on" or (work.deinterlace == "auto" and info.interlaced):
         only_flagged = work.deinterlace == "auto" and info.field_order is None
         decoded = deinterlaced(decoded, base, order=info.field_order, only_flagged=only_flagged)
-        work.notes.warn("interlaced: made progressive, one frame of each (bwdif); --deinterlace off leaves it as it is")
+        work.notes.warn("interlaced: deinterlaced, one frame of each (bwdif); --deinterlace off leaves it as it is")
     elif info.interlaced:
-        work.notes.warn("interlaced, and left so: moving edges are combed, which the network was not made for")
+        work.notes.warn(
+            "interlaced, not deinterlaced: moving edges are combed, and the network expects progressive frames"
+        )
     stamped = ((frame, None if frame.pts is None else frame.pts * (frame.time_base or base)) for frame in decoded)
     timed = durations(
         rising(stamped, period, info.start, damage.repairs),

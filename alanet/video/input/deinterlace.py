@@ -1,60 +1,73 @@
-"""Interlaced video: seeing it, and making one progressive frame of each interlaced one.
+"""Interlaced video: detecting it, and making one progressive frame of each interlaced one.
 
 A frame is interlaced when its odd and even rows were taken at different moments. Streams say so in flags, and the flags
-are often wrong both ways, so FFmpeg's idet filter looks at the first frames as well and overrules the flags where it
-is sure. bwdif fills in the missing rows; a frame in is a frame out, at the same time.
+are often wrong both ways, so motion is measured at several places of the film (`frames/fields.py`). `docs/video.md` has
+the table of decisions. bwdif fills in the missing rows; a frame in is a frame out, at the same time.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from typing import Any
 
 import av
 
+from alanet.frames.fields import scan_of
+
 __all__ = ["ALWAYS_PROGRESSIVE", "deinterlaced", "judge", "seen_interlaced"]
 
 ALWAYS_PROGRESSIVE = frozenset({"vp8", "vp9", "av1", "flv1", "theora", "vvc"})
-SURE = 8  # frames that must agree before the picture overrules the flags
+WOVEN, WHOLE = (5, 4), (8, 10)  # the picture is sure of interlaced, of progressive: frames that look so at least, and
+# how many times as many as look otherwise
+ENOUGH = 12  # frames that tell; no more of one place are looked at
 
 
-def seen_interlaced(frames: Iterable[Any], time_base: Fraction) -> Counter[str]:
-    """How many frames look "tff", "bff", "progressive" or "undetermined" to idet, each by itself (its judgement over
-    several frames sticks to the first one's), and how many are "flagged" as interlaced."""
+def seen_interlaced(frames: Iterable[Any]) -> Counter[str]:
+    """How many consecutive frames of one place look "tff", "bff", "progressive" or "undetermined", by their motion to
+    the next, and how many of all are "flagged" as interlaced."""
     seen: Counter[str] = Counter()
-
-    def counted() -> Iterator[Any]:
-        for frame in frames:
-            seen["flagged"] += frame.interlaced_frame
-            yield frame
-
-    for frame in _filtered(counted(), time_base, "idet", {}):
-        seen[frame.metadata.get("lavfi.idet.single.current_frame", "undetermined")] += 1
+    before = None
+    for frame in frames:
+        luma = frame.reformat(format="gray").to_ndarray()
+        seen["flagged"] += bool(frame.interlaced_frame)
+        seen["frames"] += 1
+        if before is not None and before.shape == luma.shape:
+            seen[scan_of(before, luma)] += 1
+        before = luma
+        if seen["tff"] + seen["bff"] + seen["progressive"] >= ENOUGH:
+            break
     return seen
 
 
-def judge(stated: str | None, seen: Counter[str]) -> tuple[bool, str | None]:
+def judge(stated: str | None, places: Sequence[Counter[str]]) -> tuple[bool, str | None]:
     """(interlaced, field order; None: as each frame is flagged).
 
-    stated: the stream's own word, "tff", "bff", "progressive" or None. It and the frames' flags count unless the
-    picture is sure: SURE frames or more, and ten times as many as look otherwise. Streams that mix both kinds of frames
-    (some flagged, some not) are left to their flags.
+    stated: by the stream's header, "tff", "bff", "progressive" or None. It and the frames' flags count unless the
+    picture is sure: enough frames agree (WOVEN, WHOLE), and, against flags that say
+    progressive, at two places at least where more than one was looked at. Streams that mix both kinds of frames (some
+    flagged, some not) are left to their flags.
     """
+    seen = sum(places, Counter[str]())
     order, other = ("tff", "bff") if seen["tff"] >= seen["bff"] else ("bff", "tff")
-    looks_woven = _sure(seen[order], seen[other] + seen["progressive"])
-    looks_whole = _sure(seen["progressive"], seen["tff"] + seen["bff"])
-    flagged, frames = seen["flagged"], sum(seen.values()) - seen["flagged"]
-    if looks_whole or not (looks_woven or flagged or stated in ("tff", "bff")):
+    looks_woven = _sure(seen[order], seen[other] + seen["progressive"], WOVEN)
+    looks_whole = _sure(seen["progressive"], seen["tff"] + seen["bff"], WHOLE)
+    flagged, frames = seen["flagged"], seen["frames"]
+    states_woven = bool(flagged) or stated in ("tff", "bff")
+    if not states_woven:
+        agreeing = sum(place[order] > 0 for place in places)
+        proved = looks_woven and agreeing >= min(2, len(places))
+        return proved, order if proved else None
+    if looks_whole:
         return False, None
     if looks_woven and not 0 < flagged < frames:
         return True, order
     return True, None if flagged else stated
 
 
-def _sure(alike: int, otherwise: int) -> bool:
-    return alike >= SURE and alike > 10 * otherwise
+def _sure(alike: int, otherwise: int, needed: tuple[int, int]) -> bool:
+    return alike >= needed[0] and alike > needed[1] * otherwise
 
 
 def deinterlaced(frames: Iterable[Any], time_base: Fraction, *, order: str | None, only_flagged: bool) -> Iterator[Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
 from itertools import chain, islice
 from pathlib import Path
@@ -30,6 +31,8 @@ from alanet.video.timestamps import FAR
 __all__ = ["Limits", "probe"]
 
 FIELD_ORDERS = {1: "progressive", 2: "tff", 3: "bff", 4: "bff", 5: "tff"}  # FFmpeg's numbers, by the order shown
+PLACES = (Fraction(1, 5), Fraction(2, 5), Fraction(3, 5), Fraction(4, 5))  # of a film, looked at for interlacing
+LONG = Fraction(4)  # seconds from which a film has several places
 LEAST = 12  # frames looked at for interlacing, however large they are
 SLOWEST, FASTEST = Fraction(1, 86400), 10_000  # frames a second; a broken clock can look like any
 LOOK_PIXELS = 2**26  # decoded at most while looking for interlacing: 32 frames of 1920x1080
@@ -64,7 +67,7 @@ def _probe_video(container: Any, path: Path, limits: Limits) -> VideoInfo:
     first = next(frames, None)
     if first is None:
         raise MediaError(f"{path}: not one picture could be decoded; the file is damaged or its codec unknown")
-    interlaced, order = _interlacing(stream, first, frames, limits)
+    interlaced, order = _interlacing(container, stream, context, first, frames, limits)
     rates = [stream.average_rate, stream.guessed_rate, stream.base_rate, Fraction(25)]
     if (
         first.pts is None
@@ -117,15 +120,26 @@ def _has_alpha(frame: Any) -> bool:
     return has_alpha(frame.format)
 
 
-def _interlacing(stream: Any, first: Any, frames: Iterator[Any], limits: Limits) -> tuple[bool, str | None]:
-    """Looks at the first frames, fewer of large ones; codecs and sizes that are never interlaced are not looked at."""
+def _interlacing(
+    container: Any, stream: Any, context: Any, first: Any, frames: Iterator[Any], limits: Limits
+) -> tuple[bool, str | None]:
+    """Looks at the first frames and at other places of the film, at fewer frames of large ones; codecs and sizes that
+    are never interlaced are not looked at."""
     stated = FIELD_ORDERS.get(stream.codec_context.field_order)
     flagged = bool(first.interlaced_frame) or stated in ("tff", "bff")
     if codec_name(stream) in ALWAYS_PROGRESSIVE or (first.height > 1200 and not flagged):
         return False, None
     look = max(LEAST, min(limits.look, LOOK_PIXELS // (first.width * first.height)))
-    seen = seen_interlaced(islice(chain([first], frames), look), stream.time_base)
-    return judge(stated, seen)
+    places = [seen_interlaced(islice(chain([first], frames), look))]
+    length = _duration(container, stream)
+    if length is not None and length >= LONG:
+        begin = Fraction(first.pts or 0) * stream.time_base
+        for share in PLACES:
+            with suppress(av.FFmpegError, OverflowError):
+                container.seek(int((begin + length * share) / stream.time_base), stream=stream)
+                context.flush_buffers()
+                places.append(seen_interlaced(islice(decoded_frames(container, stream, context), look // 4)))
+    return judge(stated, places)
 
 
 def _duration(container: Any, stream: Any) -> Fraction | None:

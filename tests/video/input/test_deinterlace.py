@@ -81,7 +81,7 @@ def test_off_leaves_the_combs_and_says_so(tmp_path: Path) -> None:
     )
     info, notes = probe(path), Notes()
     frames = list(decode(info, deinterlace="off", notes=notes))
-    assert any("left so" in line for line in notes.warnings)
+    assert any("not deinterlaced" in line for line in notes.warnings)
     assert np.abs(frames[5].pixels.astype(int) - woven("tff")[5]).max() <= 3
 
 
@@ -96,20 +96,28 @@ def test_on_deinterlaces_what_was_not_seen_to_be_interlaced(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("stated", "seen", "wanted"),
+    ("stated", "places", "wanted"),
     [
-        ("progressive", {"progressive": 40}, (False, None)),
-        ("progressive", {"tff": 40}, (True, "tff")),
-        ("progressive", {"tff": 20, "bff": 10, "progressive": 10}, (False, None)),
-        ("tff", {"tff": 5, "flagged": 5}, (True, None)),
-        ("bff", {"undetermined": 40}, (True, "bff")),
-        ("tff", {"progressive": 40, "flagged": 40}, (False, None)),
-        ("tff", {"bff": 40, "flagged": 40}, (True, "bff")),
-        ("tff", {"tff": 20, "flagged": 20, "undetermined": 20}, (True, None)),
-        (None, {"undetermined": 40}, (False, None)),
+        ("progressive", [{"progressive": 40}], (False, None)),
+        ("progressive", [{"tff": 12}], (True, "tff")),  # a short file has one place
+        ("progressive", [{"tff": 12}, {"progressive": 5}, {"progressive": 5}], (False, None)),  # one shot
+        ("progressive", [{"tff": 12}, {"undetermined": 5}, {"undetermined": 5}], (False, None)),
+        ("progressive", [{"tff": 12}, {"tff": 5}, {"undetermined": 5}], (True, "tff")),
+        ("progressive", [{"tff": 20, "bff": 10, "progressive": 10}], (False, None)),
+        ("tff", [{"tff": 4, "flagged": 4, "frames": 4}], (True, None)),
+        ("bff", [{"undetermined": 40}], (True, "bff")),
+        ("tff", [{"progressive": 12, "flagged": 12, "frames": 12}], (False, None)),
+        (
+            "tff",
+            [{"progressive": 12, "flagged": 12, "frames": 12}, {"tff": 5, "flagged": 5, "frames": 5}],
+            (True, None),
+        ),
+        ("tff", [{"bff": 12, "flagged": 13, "frames": 13}], (True, "bff")),
+        ("tff", [{"tff": 12, "flagged": 12, "frames": 24}], (True, None)),
+        (None, [{"undetermined": 40}], (False, None)),
     ],
 )
-def test_flags_count_unless_the_picture_is_sure(
-    stated: str | None, seen: dict[str, int], wanted: tuple[bool, str | None]
+def test_flags_count_unless_several_places_prove_the_opposite(
+    stated: str | None, places: list[dict[str, int]], wanted: tuple[bool, str | None]
 ) -> None:
-    assert judge(stated, Counter(seen)) == wanted
+    assert judge(stated, [Counter(place) for place in places]) == wanted
