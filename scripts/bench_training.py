@@ -18,8 +18,9 @@ from alanet.data.synthetic.bank import render_bank
 from alanet.data.clips import ClipOptions, SceneClips
 from alanet.data.synthetic.render import Stills, find_stills
 from alanet.data.synthetic.scenes import SceneOptions
-from alanet.training.log import summarize
-from alanet.training.recipe import joined, prepare, run_config
+from alanet.training.runlog import summarize
+from alanet.training.prepare import prepare
+from alanet.training.recipe import make_recipe, merged
 
 LONGEST, T, PERIOD = 15, 5, 8
 
@@ -33,17 +34,17 @@ def training(options: argparse.Namespace, folder: Path) -> None:
     stills.mkdir()
     for k, frame in enumerate(islice(sample(640, 352), 0, 24, 3)):
         Image.fromarray(frame).save(stills / f"{k}.png")
-    source: dict[str, object] = {"preset": "scenes", "stills": stills}
+    source: dict[str, object] = {"preset": "scenes", "photographs": stills}
     if device == "cpu":
         shape = SceneOptions(128, 128, LONGEST + PERIOD * (T - 1), PERIOD)
         render_bank(stills, folder / "bank", options.scenes, shape, longest=LONGEST)
-        source = {"preset": "cpu", "bank": folder / "bank"}
+        source = {"preset": "cpu", "dataset": folder / "bank"}
     size = {"stages": ({"start": 0.0, "crop": options.crop, "batch": options.batch},)}
     budget = {"steps": options.steps, "minutes": None, "log_steps": max(1, options.steps // 5)}
     rows: list[tuple[object, ...]] = []
     for name, network in (("ALANet, quarter width", {"model": {"width": 0.25, "residual": True}}),
-                          ("ALANetPlus, fast", {"plus": {"size": "fast"}})):  # fmt: skip
-        run = prepare(run_config(joined(joined(source, network), {"train": {**size, **budget}})), device)
+                          ("ALANetPlus, fast", {"network": "ALANetPlus", "model": {"size": "fast"}})):  # fmt: skip
+        run = prepare(make_recipe(merged(merged(source, network), {"train": {**size, **budget}})), device)
         run.start(folder / name)
         told = summarize(folder / name, skip=1)  # the first steps warm up
         rows.append((name, f"{told.rate:.1f}", f"{100 * told.waiting:.1f} %"))

@@ -19,7 +19,7 @@ from alanet.text import clock, count, safe
 
 if TYPE_CHECKING:
     from alanet.restoration.progress import RestoreProgress
-    from alanet.training.loop import Progress
+    from alanet.training.loop import TrainProgress
 
 __all__ = [
     "Show",
@@ -29,7 +29,6 @@ __all__ = [
     "restoration_progress",
     "resumable",
     "time_left",
-    "training_line",
     "training_progress",
     "warnings_on",
 ]
@@ -117,20 +116,10 @@ def time_left(now: RestoreProgress) -> float | None:
 
 
 @contextmanager
-def training_progress(screen: Screen) -> Iterator[Callable[[Progress], None]]:
+def training_progress(screen: Screen) -> Iterator[Callable[[TrainProgress], None]]:
     """Yields a function that shows how far a training run is."""
     with _bar(screen, "training", SECONDS_A_TRAINING_LINE, at_once=True) as show:
-        yield lambda now: show(now.fraction, 1.0, training_line(now))
-
-
-def training_line(now: Progress) -> str:
-    """ "12.3 %   step 1,234   loss 0.01234   27.1 clips a second   41:10 left   gain +0.31 dB"."""
-    left = f"{clock(now.left)} left" if math.isfinite(now.left) else ""
-    waiting = f"waits for data {now.waiting:.0%}" if now.waiting > 0.05 else ""
-    gain = f"gain {now.scores['gain']:+.2f} dB" if "gain" in now.scores else ""
-    rate = f"{now.samples_per_second:.1f} clips a second"
-    share, loss = f"{100 * now.fraction:.1f} %", f"loss {now.loss:.5f}"
-    return "   ".join(filter(None, [share, f"step {now.step:,}", loss, rate, waiting, left, gain]))
+        yield lambda now: show(now.fraction, 1.0, str(now))
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from alanet.text import count, duration, size
 
 if TYPE_CHECKING:
     from alanet.training.loop import TrainReport
-    from alanet.training.recipe import Run
+    from alanet.training.prepare import TrainingRun
 
 __all__ = ["train"]
 
@@ -33,8 +33,8 @@ MACHINE = Group("Machine", sort_key=3)
 
 train = App(
     name="train",
-    help="Train a network on real videos, rendered scenes or photographs. The same command goes on with a run.",
-    usage="Usage: alanet train --data SET|--bank BANK|--stills FOLDER -o FOLDER [OPTIONS]\n       "
+    help="Train a network on real videos, rendered scenes or photographs. The same command resumes a run.",
+    usage="Usage: alanet train --dataset FOLDER|--photographs FOLDER -o FOLDER [OPTIONS]\n       "
     "alanet train ship FOLDER [OPTIONS]",
     sort_key=11,
     result_action="return_value",
@@ -44,16 +44,18 @@ train = App(
 @Parameter(name="*", group=DATA)
 @dataclass(frozen=True)
 class Data:
-    """What is trained on; one of the first three."""
+    """The training data; one of the first two."""
 
-    data: Annotated[Path | None, Parameter(metavar="SET", help="Real videos: what `alanet data build` made.")] = None
-    bank: Annotated[Path | None, Parameter(metavar="BANK", help="Scenes: what `alanet data scenes` made.")] = None
-    stills: Annotated[
-        Path | None, Parameter(metavar="FOLDER", help="Photographs: scenes are rendered as training goes.")
+    dataset: Annotated[
+        Path | None,
+        Parameter(metavar="FOLDER", help="Scenes or real videos: what `alanet data scenes` or `build` made."),
+    ] = None
+    photographs: Annotated[
+        Path | None, Parameter(metavar="FOLDER", help="Photographs: scenes are rendered during training.")
     ] = None
     held_out: Annotated[
         Path | None,
-        Parameter(metavar="BANK|SET", help="To validate on; by default the videos of --data that are held out for it."),
+        Parameter(metavar="FOLDER", help="Scenes or videos to validate on; by default a part of the data is held out."),
     ] = None
 
 
@@ -72,11 +74,15 @@ class Clips:
     blurry_clips: Annotated[
         float | None, Parameter(metavar="SHARE", help="Share whose every frame is blurry; in the rest half are.")
     ] = None
-    growth: Annotated[int | None, Parameter(metavar="N", help="So many batches begin with calm scenes.")] = None
+    ramp_steps: Annotated[
+        int | None, Parameter(metavar="N", help="Batches until scenes of any motion are used; the first move little.")
+    ] = None
 
     def table(self) -> dict[str, Any]:
         mix = _given({"sharp": self.sharp_clips, "blurry": self.blurry_clips})
-        return _given({"t": self.t, "between": self.between, "growth": self.growth}) | ({"mix": mix} if mix else {})
+        return _given({"t": self.t, "between": self.between, "ramp_steps": self.ramp_steps}) | (
+            {"mix": mix} if mix else {}
+        )
 
 
 @Parameter(name="*", group=NETWORK)
@@ -143,7 +149,7 @@ class Machine:
 def run_training(
     *,
     output: Annotated[
-        Path, Parameter(name=["--output", "-o"], metavar="FOLDER", help="Of the run; one there goes on.")
+        Path, Parameter(name=["--output", "-o"], metavar="FOLDER", help="Of the run; a run there is resumed.")
     ],
     config: Annotated[
         Path | None, Parameter(metavar="FILE", help="TOML or JSON file of a run, which the other options override.")
@@ -155,14 +161,15 @@ def run_training(
     machine: Machine = Machine(),
     verbosity: Verbosity = Verbosity(),
 ) -> int:
-    """Train a network on real videos, rendered scenes or photographs. The same command goes on with a run."""
+    """Train a network on real videos, rendered scenes or photographs. The same command resumes a run."""
     from alanet.training import distributed
-    from alanet.training.recipe import joined, parse_setting, prepare, read_config, run_config
+    from alanet.training.prepare import prepare
+    from alanet.training.recipe import make_recipe, merged, parse_setting, read_values
 
     values = _given(asdict(data)) | training.tables() | {"model": _given(asdict(shape)), "clips": clips.table()}
     for setting in training.set or ():
-        values = joined(values, parse_setting(setting))
-    whole = run_config(joined(read_config(config) if config else {}, values))
+        values = merged(values, parse_setting(setting))
+    whole = make_recipe(merged(read_values(config) if config else {}, values))
     _use_threads(machine.threads)
     chief = os.environ.get("RANK", "0") == "0"
     screen = Screen(quiet=verbosity.quiet or not chief)
@@ -194,7 +201,7 @@ def ship(
 ) -> int:
     """Write the weights of a run (its newest checkpoint, the running mean) as the file that --model takes."""
     from alanet.errors import OutputError
-    from alanet.training.ship import ship as write
+    from alanet.training.checkpoint import ship as write
 
     path = output or folder.absolute().with_suffix("" if folder.is_file() else folder.suffix)
     path = path if output else path.with_name(f"{path.name}.safetensors")
@@ -217,7 +224,7 @@ def log(
 ) -> int:
     """What runs were and how far they came: network, data, minutes, clips, and gains at their best validation."""
     from alanet.errors import OptionError
-    from alanet.training.log import runs_table, summarize
+    from alanet.training.runlog import runs_table, summarize
 
     if not folders:
         raise OptionError("no run was given; give the folders that alanet train -o wrote")
@@ -230,25 +237,17 @@ def log(
 # --- what a person sees -----------------------------------------------------------------------------------------------
 
 
-def _announce(screen: Screen, run: Run, output: Path) -> None:
-    config = run.config
+def _announce(screen: Screen, run: TrainingRun, output: Path) -> None:
+    recipe = run.recipe
     parameters = sum(p.numel() for p in run.model.parameters()) / 1e6
-    source = next(path for path in (config.data, config.bank, config.stills) if path is not None)
-    screen.heading(f"{source} → {output}")
+    screen.heading(f"{recipe.dataset or recipe.photographs} → {output}")
     rows = [
-        ("network", f"{type(run.model).__name__}, {_shape(run)}, {parameters:.2f} M parameters"),
-        ("clips", f"{run.clips:,} in an epoch, of {config.clips.t} frames"),
+        ("network", f"{recipe.network}, {parameters:.2f} M parameters"),
+        ("clips", f"{run.data.clips:,} in an epoch, of {recipe.clips.t} frames"),
     ]
-    if run.hooks.validate is None:
-        rows.append(("validation", "none: give --held-out for it"))
+    if run.data.held_out:
+        rows.append(("validation", f"{count(len(run.data.held_out), 'held-out clip')}"))
     screen.rows(rows)
-
-
-def _shape(run: Run) -> str:
-    if run.config.plus is not None:
-        return f"channels {' '.join(map(str, run.config.plus.channels))} from 1/{run.config.plus.stem} on"
-    model = run.config.model
-    return f"width {model.width:g}{', residual' if model.residual else ''}, attention {model.attention}"
 
 
 def _conclude(screen: Screen, report: TrainReport, output: Path, as_json: bool) -> None:
@@ -261,7 +260,7 @@ def _conclude(screen: Screen, report: TrainReport, output: Path, as_json: bool) 
     if scores:
         rows.append(("validation", ", ".join(scores)))
     if report.interrupted:
-        rows.append(("kept", "the same command goes on from here"))
+        rows.append(("kept", "the same command resumes from here"))
     screen.rows(
         [*rows, ("config", str((output / "config.json").absolute())), ("result", str(report.weights.absolute()))]
     )

@@ -1,7 +1,7 @@
-"""What makes one scene many clips: turns and mirrors, time reversal, exchanged colours, and the faults of real files.
+"""What makes one scene many clips: turns and mirrors, time reversal, exchanged colours, and degradation.
 
-Frames are f c h w; motion is laid out as `render.py` says and follows every turn. Faults are put on the input frames
-only (b t c h w float in [0, 1]); the truth stays clean.
+Frames are f c h w; motion is laid out as `render.py` says and follows every turn. Degradation applies to the input
+frames only (b t c h w float in [0, 1]); the ground truth stays clean.
 """
 
 from __future__ import annotations
@@ -76,17 +76,17 @@ class ExposureMix:
 
     sharp: float = 0.2  # share of clips without a blurry frame
     blurry: float = 0.2  # share of clips whose every frame is blurry; in the rest each frame is blurry with p = 0.5
-    alike: float = 0.5  # share of clips whose blurry frames all have one exposure
+    same_exposure: float = 0.5  # share of clips whose blurry frames all have one exposure
     linear: float = 0.3  # share of clips averaged in linear light
     shortest: int = 3  # of a blurry frame, in sharp frames
 
 
 def draw_lengths(rng: np.random.Generator, t: int, longest: int, mix: ExposureMix) -> tuple[int, ...]:
     """The exposure of each of `t` frames, odd numbers from 1 (sharp) to `longest`."""
-    kind, alike = rng.random(2)
+    kind, same = rng.random(2)
     blurred = rng.random(t) < 0.5
     lengths = rng.integers(mix.shortest // 2, longest // 2 + 1, t) * 2 + 1
-    if alike < mix.alike:
+    if same < mix.same_exposure:
         lengths[:] = lengths[0]
     if kind < mix.sharp:
         blurred[:] = False
@@ -97,7 +97,7 @@ def draw_lengths(rng: np.random.Generator, t: int, longest: int, mix: ExposureMi
 
 @dataclass(frozen=True, slots=True)
 class Degradation:
-    """Faults of real files, by the share of clips that have them."""
+    """Degradation of real files, by the share of clips that have them."""
 
     noise: float = 0.25
     noise_most: float = 0.02  # standard deviation at white; dark parts have a third of it
@@ -107,13 +107,13 @@ class Degradation:
     soft_most: float = 1.2  # standard deviation, pixels
 
 
-def defocus(clip: Tensor, truth: Tensor, rng: np.random.Generator, faults: Degradation) -> tuple[Tensor, Tensor]:
+def defocus(clip: Tensor, truth: Tensor, rng: np.random.Generator, options: Degradation) -> tuple[Tensor, Tensor]:
     """Clips (b t c h w) and what should come of them (b n c h w), some of both a little out of focus."""
     clip, truth = clip.clone(), truth.clone()
     for i in range(len(clip)):
         chance, part = rng.random(2)
-        if chance < faults.soft:
-            deviation = max(0.2, part * faults.soft_most)
+        if chance < options.soft:
+            deviation = max(0.2, part * options.soft_most)
             clip[i], truth[i] = _smoothed(clip[i], deviation), _smoothed(truth[i], deviation)
     return clip, truth
 
@@ -128,15 +128,15 @@ def _smoothed(pictures: Tensor, deviation: float) -> Tensor:
     return F.conv2d(F.conv2d(planes, weights[..., None]), weights[..., None, :]).reshape(pictures.shape)
 
 
-def degrade(clip: Tensor, rng: np.random.Generator, faults: Degradation) -> Tensor:
+def degrade(clip: Tensor, rng: np.random.Generator, options: Degradation) -> Tensor:
     """Input frames (b t c h w) with noise and compression on some clips, rounded to 8 bits.
 
     The draws come from `rng` on the CPU, so that they do not depend on the device.
     """
     out = clip.clone()  # as others may hold what was given
     for i in range(len(clip)):
-        with_noise, with_jpeg = rng.random(2) < (faults.noise, faults.jpeg)
-        strength, quality = rng.random() * faults.noise_most, rng.integers(*faults.jpeg_quality, endpoint=True)
+        with_noise, with_jpeg = rng.random(2) < (options.noise, options.jpeg)
+        strength, quality = rng.random() * options.noise_most, rng.integers(*options.jpeg_quality, endpoint=True)
         seed = int(rng.integers(1 << 62))
         if with_noise:
             noise = torch.randn(clip.shape[1:], generator=torch.Generator().manual_seed(seed)).to(clip.device)

@@ -35,7 +35,17 @@ from alanet.data.synthetic.scenes import SceneOptions, draw_scene
 from alanet.errors import DataError, OptionError
 from alanet.frames.exposure import Exposure, average, draw_blurred, expose, to_eight_bits
 
-__all__ = ["BankClips", "Batch", "ClipOptions", "MixedClips", "SceneClips", "cells", "validation_batches"]
+__all__ = [
+    "BankClips",
+    "Batch",
+    "ClipOptions",
+    "MixedClips",
+    "SceneClips",
+    "cells",
+    "exposed_batch",
+    "rendered_batches",
+    "validation_batches",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +70,19 @@ class ClipOptions:
     deblurred: int = 1  # restored frames at times of input frames, a batch
     between: int = 1  # restored frames in between
     factor: int = 2  # in-between times are multiples of 1 / factor
-    ends: float = 0.25  # chance that a batch's times may lie at the clip's ends, where windows are cut short
+    clip_ends: float = 0.25  # chance that a batch's times may lie at the clip's ends, where windows are cut short
     mix: ExposureMix = field(default_factory=ExposureMix)
-    faults: Degradation = field(default_factory=Degradation)
-    growth: int = 0  # so many batches begin with scenes from which small crops teach most, then more and more others
-    calm: tuple[float, float] = (1.0, 6.0)  # these scenes: pixels a period that their content moves, on average
+    degradation: Degradation = field(default_factory=Degradation)
+    ramp_steps: int = 0  # batches until scenes of any motion are used; they begin with those of `slow_start`
+    slow_start: tuple[float, float] = (1.0, 6.0)  # mean motion of the first scenes, pixels a period
     turns: bool = True
     motion: bool = False  # give flow and sweep
 
     def __post_init__(self) -> None:
-        if self.growth and not 0 <= self.calm[0] < self.calm[1]:
-            raise OptionError(f"calm is {self.calm}; give two rising numbers of pixels a period, such as [1, 6]")
+        if self.ramp_steps and not 0 <= self.slow_start[0] < self.slow_start[1]:
+            raise OptionError(
+                f"slow_start is {self.slow_start}; give two rising numbers of pixels a period, such as [1, 6]"
+            )
         if self.t < 2 or self.deblurred < 0 or self.between < 0 or self.deblurred + self.between < 1:
             raise OptionError(
                 f"clips of {self.t} frames, {self.deblurred} deblurred and {self.between} in between restored; "
@@ -80,7 +92,7 @@ class ClipOptions:
 
 def draw_times(rng: np.random.Generator, options: ClipOptions) -> tuple[Fraction, ...]:
     """The times restored in a batch, rising: without the ends, the frames that have a neighbour on each side."""
-    first, last = (0, options.t - 1) if options.t < 4 or rng.random() < options.ends else (1, options.t - 2)
+    first, last = (0, options.t - 1) if options.t < 4 or rng.random() < options.clip_ends else (1, options.t - 2)
     whole = [Fraction(i) for i in range(first, last + 1)]
     parts = [i + Fraction(k, options.factor) for i in whole[:-1] for k in range(1, options.factor)]
     if len(whole) < options.deblurred or len(parts) < options.between:
@@ -97,19 +109,21 @@ def draw_times(rng: np.random.Generator, options: ClipOptions) -> tuple[Fraction
 def motion_range(index: int, options: ClipOptions, fastest: float) -> tuple[float, float]:
     """Which motion the scenes of batch `index` may have, pixels a period.
 
-    `calm` at first, widening until at `growth` it is all from 0 to `fastest`. What hardly moves has nothing to teach,
-    and what leaves the crop cannot: 112,000 clips of any motion taught a network of a quarter width no deblurring
-    (docs/models/alanet-quarter.md).
+    `slow_start` at first, then a range that widens until at `ramp_steps` it is 0 to `fastest`. From scenes with little
+    motion there is nothing to learn, and motion beyond the crop cannot be learned: after 112,000 clips of any motion a
+    network of a quarter width deblurred nothing (docs/models/alanet-quarter.md).
     """
-    along = index / options.growth if index < options.growth else 1.0
-    low, high = options.calm
+    along = index / options.ramp_steps if index < options.ramp_steps else 1.0
+    low, high = options.slow_start
     return low * (1 - along), high * (max(fastest, high) / high) ** along
 
 
 class BankClips:
-    """Clips cut out of a bank. Every scene is used once before any is used again."""
+    """Clips cut out of a bank, or of its first `scenes`. Every scene is used once before any is used again."""
 
-    def __init__(self, bank: Bank, options: ClipOptions = ClipOptions(), *, seed: int = 0) -> None:
+    def __init__(
+        self, bank: Bank, options: ClipOptions = ClipOptions(), *, scenes: int | None = None, seed: int = 0
+    ) -> None:
         if options.t > bank.t:
             raise DataError(
                 f"clips of {options.t} frames from a bank of clips of {bank.t}; render a bank with a larger t"
@@ -119,7 +133,8 @@ class BankClips:
                 f"factor {options.factor} with a period of {bank.options.period} frames; allowed: its divisors"
             )
         self.bank, self.options, self.seed = bank, options, seed
-        motion, order = bank.motions().sort() if options.growth else (torch.empty(0), torch.empty(0))
+        self.scenes = len(bank) if scenes is None else scenes
+        motion, order = bank.motions()[: self.scenes].sort() if options.ramp_steps else (torch.empty(0), torch.empty(0))
         self._motion, self._order = motion.tolist(), [int(scene) for scene in order]
 
     def batch(self, index: int, *, size: int, crop: int) -> Batch:
@@ -145,15 +160,15 @@ class BankClips:
         return sample
 
     def _scene(self, index: int, position: int) -> int:
-        """The scene at this place of the endless sequence: a new order each time through the bank, or, while it
-        grows, any that moves as batch `index` may."""
-        if index < self.options.growth:
+        """The scene at this place of the endless sequence: a new order each time through the bank, or, during
+        the ramp, any whose motion batch `index` may have."""
+        if index < self.options.ramp_steps:
             low, high = motion_range(index, self.options, self._motion[-1])
             first, end = bisect_left(self._motion, low), bisect_right(self._motion, high)
             if first < end:
                 return self._order[int(rng_of(self.seed, position, 3).integers(first, end))]
-        epoch, at = divmod(position, len(self.bank))
-        return int(rng_of(self.seed, epoch, 1).permutation(len(self.bank))[at])
+        epoch, at = divmod(position, self.scenes)
+        return int(rng_of(self.seed, epoch, 1).permutation(self.scenes)[at])
 
 
 class SceneClips:
@@ -218,6 +233,7 @@ def validation_batches(
     bank: Bank,
     exposure: Exposure | None = None,
     *,
+    scenes: range | None = None,
     probability: float = 1.0,
     factor: int = 2,
     linear: bool = False,
@@ -226,26 +242,33 @@ def validation_batches(
     """Every scene of a bank once, whole frames, all times, one clip a batch: protocol `all-blurry` (1.0), `mixed`
     (0.5) ...
 
-    exposure: at most the bank's own, and of its period (default: 11 frames). Nothing is random but which frames are
-    blurry.
+    exposure: at most the bank's own, and of its period (default: 11 frames). scenes: only these. Nothing is random but
+    which frames are blurry.
     """
     exposure = exposure or Exposure(11, bank.options.period)
     if exposure.frames > bank.exposure.frames or exposure.period != bank.exposure.period:
         raise DataError(f"{exposure} from a bank of {bank.exposure}; allowed: its period and at most its exposure")
     first = bank.exposure.centre(0) - exposure.centre(0)
-    for scene in range(len(bank)):
+    for scene in scenes or range(len(bank)):
         sharp = bank.sharp(scene)[first:].permute(0, 3, 1, 2).float() / 255
-        made = expose(
-            sharp, exposure, draw_blurred(rng_of(seed, scene, 2), bank.t, probability), factor=factor, linear=linear
-        )
-        yield Batch(
-            clip=made.clip[None],
-            times=sharp.new_tensor([[float(time) for time in made.times]]),
-            truth=made.truth[None],
-            exposure=sharp.new_tensor([made.lengths]),
-            flow=bank.flow(scene)[None].float(),
-            sweep=bank.sweep(scene)[None].float(),
-        )
+        blurred = draw_blurred(rng_of(seed, scene, 2), bank.t, probability)
+        made = exposed_batch(sharp, exposure, blurred, factor=factor, linear=linear)
+        yield replace(made, flow=bank.flow(scene)[None].float(), sweep=bank.sweep(scene)[None].float())
+
+
+def rendered_batches(photographs: Stills, scenes: SceneOptions, t: int, count: int) -> Iterator[Batch]:
+    """Scenes to validate on, always the same: whole frames, all times, every frame blurry, one clip a batch."""
+    exposure = Exposure(min(11, scenes.frames - (t - 1) * scenes.period), scenes.period)
+    for index in range(count):
+        sharp = to_eight_bits(render(draw_scene(scenes, 0, index), photographs))
+        yield exposed_batch(sharp[: exposure.needed(t)], exposure, np.ones(t, bool))
+
+
+def exposed_batch(sharp: Tensor, exposure: Exposure, blurred: Any, *, factor: int = 2, linear: bool = False) -> Batch:
+    """One clip with all its times from sharp frames (f c h w, float): `blurred` says which frames are blurry."""
+    made = expose(sharp, exposure, blurred, factor=factor, linear=linear)
+    times = sharp.new_tensor([[float(time) for time in made.times]])
+    return Batch(made.clip[None], times, made.truth[None], sharp.new_tensor([made.lengths]))
 
 
 def rng_of(*seed: int) -> np.random.Generator:
@@ -315,8 +338,8 @@ def collate(
 ) -> Batch:
     parts = {key: torch.stack([sample[key] for sample in samples]).contiguous() for key in samples[0]}
     clip, truth = parts.pop("clip"), parts.pop("truth")
-    if options.faults.soft:
-        clip, truth = defocus(clip, truth, rng, options.faults)
-    clip = degrade(clip, rng, options.faults)
+    if options.degradation.soft:
+        clip, truth = defocus(clip, truth, rng, options.degradation)
+    clip = degrade(clip, rng, options.degradation)
     asked = clip.new_tensor([[float(time) for time in times]] * len(samples))
     return Batch(clip=clip, times=asked, truth=truth, **parts)

@@ -7,7 +7,7 @@ a share of steps; learning rate and crop size are pure functions of it. A step i
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -20,7 +20,6 @@ __all__ = [
     "Stage",
     "TrainConfig",
     "config_from",
-    "learning_rate",
     "preset",
     "softening",
     "stage_at",
@@ -60,7 +59,9 @@ class TrainConfig:
     drops: tuple[float, ...] = ()
 
     pixel: str = "charbonnier"  # "l1" | "charbonnier" | "psnr" (log of each image's squared error)
-    floor: float = FLOOR  # of "psnr": the squared error below which an image counts less; 3e-4 is 35 dB, 2e-5 is 47
+    loss_floor: float = (
+        FLOOR  # of "psnr": the squared error below which an image counts less; 3e-4 is 35 dB, 2e-5 is 47
+    )
     softness: float = 1e-3  # of the charbonnier, at the end of the run
     softness_first: float = 1e-3  # at its start; 0.1 is nearly a squared error
     soften: tuple[float, float] = (0.2, 0.6)  # fractions of the run between which the one becomes the other
@@ -95,25 +96,29 @@ class TrainConfig:
             )
         if len(self.soften) != 2 or not 0 <= self.soften[0] < self.soften[1] <= 1:
             raise OptionError(f"soften is {self.soften}; give two rising fractions of the run, such as [0.2, 0.6]")
-        for name in (
-            "minutes",
-            "steps",
-            "epochs",
-            "lr",
-            "floor",
-            "softness",
-            "softness_first",
-            "log_steps",
-            "keep",
-            "patience",
-            "ahead",
-        ):
-            value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value > 0):
-                raise OptionError(f"{name} is {value}; allowed: above 0")
-        for name, top in (("ema", 1.0), ("warmup", 1.0), ("lr_end", 1.0 + 1e-9)):
-            if not 0 <= getattr(self, name) < top:
-                raise OptionError(f"{name} is {getattr(self, name)}; allowed: from 0 to below 1")
+        for name in ABOVE_ZERO:
+            _check(name, getattr(self, name), lambda value: value > 0, "above 0")
+        for name in FROM_ZERO:
+            _check(name, getattr(self, name), lambda value: value >= 0, "0 or more")
+        for name in ("ema", "warmup"):
+            _check(name, getattr(self, name), lambda value: 0 <= value < 1, "from 0 to below 1")
+        _check("lr_end", self.lr_end, lambda value: 0 <= value <= 1, "from 0 to 1")
+        for name, values in (("betas", self.betas), ("drops", self.drops)):
+            for value in values:
+                _check(name, value, lambda value: 0 <= value < 1, "from 0 to below 1")
+
+
+ABOVE_ZERO = (
+    *("minutes", "steps", "epochs", "lr", "clip", "loss_floor", "softness", "softness_first", "ahead", "patience"),
+    *("validate_minutes", "save_minutes", "validate_steps", "save_steps", "log_steps", "keep"),
+)
+FROM_ZERO = ("seed", "weight_decay", "fourier", "perceptual", "workers")
+
+
+def _check(name: str, value: float | None, allows: Callable[[float], bool], allowed: str) -> None:
+    """Raise OptionError for a number that is not finite or not allowed; None is no number."""
+    if value is not None and not (math.isfinite(value) and allows(value)):
+        raise OptionError(f"{name} is {value}; allowed: {allowed}")
 
 
 def check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
@@ -177,16 +182,6 @@ def steps_of(config: TrainConfig, clips: int) -> int | None:
     if config.minutes is not None or config.epochs is None:
         return config.steps
     return config.epochs * math.ceil(clips / config.stages[0].batch)
-
-
-def learning_rate(config: TrainConfig, fraction: float) -> float:
-    """The learning rate at `fraction` of the run, in [0, 1]."""
-    if fraction < config.warmup:
-        return config.lr * max(fraction / config.warmup, 1e-3)
-    if config.schedule == "drops":
-        return config.lr * 10.0 ** -sum(fraction >= drop for drop in config.drops)
-    along = min((fraction - config.warmup) / (1 - config.warmup), 1.0)
-    return config.lr * (config.lr_end + (1 - config.lr_end) * 0.5 * (1 + math.cos(math.pi * along)))
 
 
 def softening(config: TrainConfig) -> Softening:

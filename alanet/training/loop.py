@@ -1,12 +1,12 @@
-"""The training loop: feed -> step -> journal, with validation and checkpoints in between.
+"""The training loop: feed -> step -> run log, with validation and checkpoints in between.
 
-    FOLDER/step-N.ckpt        the whole state, the last few; a run started again in FOLDER goes on from the newest
+    FOLDER/step-N.ckpt        the whole state, the last few; a run started again in FOLDER resumes from the newest
     FOLDER/last.safetensors   the running mean of the weights: what `load_model` reads
     FOLDER/best.safetensors   the same, at the best validation
     FOLDER/metrics.jsonl      and FOLDER/tensorboard
 
-Ctrl-C and SIGTERM end the run after the step in progress, with everything saved. `python -m alanet.training.train
---help` runs it where there is no more than torch, NumPy, einops and safetensors.
+Ctrl-C and SIGTERM end the run after the step in progress, with everything saved. Nothing is written before the
+checkpoint to resume from is accepted.
 """
 
 from __future__ import annotations
@@ -25,25 +25,27 @@ import torch
 from torch import Tensor, nn
 
 from alanet.errors import OptionError
+from alanet.files import is_unfinished, make_folder
 from alanet.model.weights import save_weights
 from alanet.signals import noted_signals
+from alanet.text import clock
 from alanet.training import distributed
 from alanet.training.checkpoint import checkpoints, latest, write_checkpoint
 from alanet.training.config import TrainConfig, softening
-from alanet.training.journal import Journal
 from alanet.training.loader import Feed, Sampler, make_batch, moved
 from alanet.training.loss import Loss, LossTerms, RestorationLoss
+from alanet.training.runlog import Journal
 from alanet.training.trainer import Objective, StepResult, Trainer
 from alanet.training.validate import Validation
 
-__all__ = ["Hooks", "Progress", "TrainReport", "restoration_objective", "train"]
+__all__ = ["Hooks", "TrainProgress", "TrainReport", "restoration_objective", "train"]
 
 log = logging.getLogger("alanet")
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
-    """How a run goes; given to `on_progress` after every step."""
+class TrainProgress:
+    """The state of a run, passed to `on_progress` after every step; as text one line for a person."""
 
     step: int
     fraction: float  # of the budget, 0 to 1
@@ -54,6 +56,15 @@ class Progress:
     samples_per_second: float
     waiting: float  # share of time spent waiting for data
     scores: dict[str, float]  # of the last validation
+
+    def __str__(self) -> str:
+        """ "12.3 %   step 1,234   loss 0.01234   27.1 clips a second   41:10 left   gain +0.31 dB"."""
+        left = f"{clock(self.left)} left" if math.isfinite(self.left) else ""
+        waiting = f"waits for data {self.waiting:.0%}" if self.waiting > 0.05 else ""
+        gain = f"gain {self.scores['gain']:+.2f} dB" if "gain" in self.scores else ""
+        rate = f"{self.samples_per_second:.1f} clips a second"
+        share, loss = f"{100 * self.fraction:.1f} %", f"loss {self.loss:.5f}"
+        return "   ".join(filter(None, [share, f"step {self.step:,}", loss, rate, waiting, left, gain]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +86,13 @@ class Hooks:
 
     objective: Objective | None = None  # default: the loss of the config on all restored frames of a batch
     validate: Callable[[nn.Module], Validation] | None = None
-    on_progress: Callable[[Progress], None] | None = None
+    on_progress: Callable[[TrainProgress], object] | None = None
+    on_accepted: Callable[[], None] | None = None  # before the first step, when a resume is accepted; process 0 only
     save: Callable[[nn.Module, Path], object] = field(default=cast(Callable[[nn.Module, Path], object], save_weights))
 
 
 def restoration_objective(loss: Loss) -> Objective:
-    """The loss of what the model restores at the batch's times, against the batch's truth."""
+    """The loss of what the model restores at the batch's times, against the batch's ground truth."""
 
     def objective(model: nn.Module, batch: Any, fraction: float) -> tuple[Tensor, LossTerms]:
         return loss(model(batch.clip, batch.times[0].tolist()), batch.truth, fraction)
@@ -99,7 +111,7 @@ def train(
     steps: int | None = None,
     resume: bool = True,
 ) -> TrainReport:
-    """Train `model` in place until the budget is used or a signal comes; goes on from FOLDER's last checkpoint.
+    """Train `model` in place until the budget is used or a signal comes; resumes from FOLDER's last checkpoint.
 
     Args:
         model: float32 (or float64), initialised; its `config` is stored beside the weights.
@@ -116,15 +128,17 @@ def train(
         raise OptionError(f"{folder} holds checkpoints; let the run resume from them or choose an empty folder")
     device = distributed.join(torch.device(device))
     objective = hooks.objective or restoration_objective(
-        RestorationLoss(config.pixel, config.fourier, config.perceptual, soften=softening(config), floor=config.floor)
+        RestorationLoss(
+            config.pixel, config.fourier, config.perceptual, soften=softening(config), floor=config.loss_floor
+        )
     )
     trainer = Trainer(model, config, objective, steps=steps or config.steps, device=device)
     found = latest(folder)
     if found is not None:
         trainer.load(found)
-        log.info("going on from step %d in %s", trainer.step, folder)
+        log.info("resuming from step %d in %s", trainer.step, folder)
         if changed := _changes(found.about.get("config"), config):
-            log.warning("going on with other settings than before: %s", ", ".join(changed))
+            log.warning("resuming with other settings than before: %s", ", ".join(changed))
     return _Loop(trainer, sampler, folder, hooks).run()
 
 
@@ -147,7 +161,11 @@ class _Loop:
         self.chief = distributed.rank() == 0
         self.journal: Journal | None = None
         if self.chief:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
+            for left in filter(is_unfinished, folder.iterdir()):  # by a process that was killed during a write
+                left.unlink(missing_ok=True)
+            if hooks.on_accepted:
+                hooks.on_accepted()
             self.journal = Journal(folder, step=trainer.step)
         self.began = time.monotonic() - trainer.used
         self.saved_at = self.validated_at = self.used
@@ -204,12 +222,14 @@ class _Loop:
         by_steps = steps is not None and self.trainer.step % steps == 0
         return by_steps or self.used - last >= 60 * minutes
 
-    def _progress(self, result: StepResult) -> Progress:
+    def _progress(self, result: StepResult) -> TrainProgress:
         fraction, used = self.trainer.fraction, self.used
         left = used * (1 - fraction) / fraction if fraction else math.inf
         rate, waiting = self.window.rate(used)
         scores = self.scores
-        return Progress(self.trainer.step, fraction, used, left, self.window.loss, result.lr, rate, waiting, scores)
+        return TrainProgress(
+            self.trainer.step, fraction, used, left, self.window.loss, result.lr, rate, waiting, scores
+        )
 
     def _log(self, result: StepResult) -> None:
         used = self.used
@@ -283,9 +303,3 @@ class _Window:
         """Samples a second, and the share of time spent waiting for data."""
         span = max(used - self.began, 1e-9)
         return self.samples / span, min(self.waited / span, 1.0)
-
-
-if __name__ == "__main__":
-    from alanet.training.command import main
-
-    raise SystemExit(main())

@@ -9,7 +9,7 @@ long the exposure of such a frame was cannot be seen either, and is not asked.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from alanet.data.blur_extent import PERIOD, VISIBLE, smear
+from alanet.errors import OptionError
 from alanet.model.alanet_plus import ALANetPlus, PlusFeatures
 from alanet.model.exposure_head import told_of
 from alanet.model.flow import Motion, towards
@@ -24,11 +25,28 @@ from alanet.model.layers import CELL, resized
 from alanet.training.loss import Loss, LossTerms
 from alanet.training.trainer import Objective
 
-__all__ = ["exposure_loss", "judge_objective", "midway_loss", "motion_loss", "plus_objective"]
+__all__ = ["ObjectiveOptions", "exposure_loss", "judge_objective", "midway_loss", "motion_loss", "plus_objective"]
 
 COARSER = 0.5  # weight of each coarser step of the motion
 KEPT = 100_000  # frames that a run for what judges remembers
 AGAIN = 512  # of them, learned from once more in each step
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectiveOptions:
+    """Weights of the losses that a network has of its own, beside that of the restored frames."""
+
+    motion: float = 0.01  # of the estimated motion
+    exposure: float = 0.01  # of the estimated exposure and sharpness
+    motion_warmup: float = 0.0  # share of the run in which only these two are learned and no frame is restored
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.motion < 1e6 and 0 <= self.exposure < 1e6):
+            raise OptionError(
+                f"objective.motion and exposure are {self.motion} and {self.exposure}; allowed: 0 or more"
+            )
+        if not 0 <= self.motion_warmup < 1:
+            raise OptionError(f"motion_warmup is {self.motion_warmup}; allowed: from 0 to below 1")
 
 
 def plus_objective(loss: Loss, *, motion: float = 0.01, exposure: float = 0.01, motion_first: float = 0.0) -> Objective:

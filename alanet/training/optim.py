@@ -1,5 +1,6 @@
-"""Muon: steps of momentum whose matrices are made orthogonal, so that every direction of a layer moves alike.
+"""How weights are moved: the optimizers, the learning rate, and the running mean of the weights.
 
+Muon takes momentum steps whose matrices are made orthogonal, so that all directions of a layer move alike.
 A convolution's weights (o i k k) are taken as a matrix o x (i k k). Its momentum has a few large singular values and
 many small ones; an orthogonal matrix with the same singular vectors has them all 1, and what is rare in the data is
 learned as fast as what is common. (Jordan et al. 2024, "Muon: an optimizer for hidden layers"; torch.optim has it from
@@ -8,14 +9,19 @@ learned as fast as what is common. (Jordan et al. 2024, "Muon: an optimizer for 
 
 from __future__ import annotations
 
+import copy
+import math
 from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-__all__ = ["Muon", "orthogonal"]
+from alanet.training.config import TrainConfig
 
+__all__ = ["Ema", "Muon", "learning_rate", "make_optimizers", "orthogonal"]
+
+FEW = 3  # outputs of a layer: colours, a flow, an estimate
 RATIO = 10.0  # times the learning rate that the other optimizer has: a step's largest singular value
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # of the odd polynomial x, x^3, x^5 that takes (0, 1] to about 0.7 ... 1.2
 
@@ -64,3 +70,59 @@ def orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
         square = factor @ square @ factor
     x = whole @ x
     return x.T if matrix.shape[0] > matrix.shape[1] else x
+
+
+def make_optimizers(model: nn.Module, config: TrainConfig) -> list[torch.optim.Optimizer]:
+    """Adam or AdamW of all weights; or Muon of the convolutions that lie between others, and AdamW of the rest.
+
+    Without `decay_all`, tensors of one axis (norms, biases) are not decayed.
+    """
+    weights = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    hidden = [p for name, p in weights.items() if config.optimizer == "muon" and _is_hidden(name, p)]
+    muon = [Muon(hidden, config.lr, weight_decay=config.weight_decay)] if hidden else []
+    others = [p for p in weights.values() if not any(p is q for q in hidden)]
+    decayed = [p for p in others if config.decay_all or p.dim() > 1]
+    free = [p for p in others if not config.decay_all and p.dim() <= 1]
+    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": free, "weight_decay": 0.0}]
+    kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
+    groups = [g for g in groups if g["params"]]
+    return [*muon, *([kind(groups, lr=config.lr, betas=config.betas, fused=True)] if groups else [])]
+
+
+def _is_hidden(name: str, weight: Tensor) -> bool:
+    """Whether a weight is a convolution's whose output goes on to another: few outputs (pixels, flows, shares) say
+    what they mean in their own units, and take AdamW's steps."""
+    return weight.dim() == 4 and weight.shape[0] > FEW and "to_" not in name
+
+
+def learning_rate(config: TrainConfig, fraction: float) -> float:
+    """The learning rate at `fraction` of the run, in [0, 1]."""
+    if fraction < config.warmup:
+        return config.lr * max(fraction / config.warmup, 1e-3)
+    if config.schedule == "drops":
+        return config.lr * 10.0 ** -sum(fraction >= drop for drop in config.drops)
+    along = min((fraction - config.warmup) / (1 - config.warmup), 1.0)
+    return config.lr * (config.lr_end + (1 - config.lr_end) * 0.5 * (1 + math.cos(math.pi * along)))
+
+
+class Ema:
+    """`model` is a copy whose every parameter follows mean <- decay * mean + (1 - decay) * weight; buffers are copied.
+
+    The decay starts small, min(decay, (1 + n) / (10 + n)) at update n, so that the random start is soon forgotten.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.updates = 0
+        self.model = copy.deepcopy(model).eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        """Take the weights of `model` into the mean."""
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        self.updates += 1
+        mean = [weight.detach() for weight in self.model.parameters()]
+        weights = [weight.detach() for weight in model.parameters()]
+        torch._foreach_lerp_(mean, weights, 1 - decay)
+        for kept, buffer in zip(self.model.buffers(), model.buffers(), strict=True):
+            kept.copy_(buffer)

@@ -7,6 +7,7 @@ numbers that every process holds alike (see `distributed`).
 from __future__ import annotations
 
 import copy
+import json
 import logging
 import math
 from collections.abc import Callable
@@ -19,16 +20,13 @@ from torch import Tensor, nn
 from alanet.errors import AlanetError, OptionError, WeightsError
 from alanet.training import distributed
 from alanet.training.checkpoint import Checkpoint, random_state, restore_random_state
-from alanet.training.config import Stage, TrainConfig, learning_rate, stage_at
-from alanet.training.ema import Ema
+from alanet.training.config import Stage, TrainConfig, stage_at
 from alanet.training.loss import LossTerms
-from alanet.training.optim import Muon
+from alanet.training.optim import Ema, Muon, learning_rate, make_optimizers
 
-__all__ = ["Objective", "StepResult", "Trainer", "describe_model", "make_optimizers"]
+__all__ = ["Objective", "StepResult", "Trainer", "describe_model"]
 
 log = logging.getLogger("alanet")
-
-FEW = 3  # outputs of a layer: colours, a flow, a judgement
 
 # (model, batch, fraction of the run that is over) -> (loss, terms worth logging)
 Objective = Callable[[nn.Module, Any, float], tuple[Tensor, LossTerms]]
@@ -130,7 +128,7 @@ class Trainer:
         if self.bad_in_a_row >= self.config.patience:
             raise AlanetError(
                 f"{self.bad_in_a_row} steps in a row up to step {self.step} were not finite (loss {loss}, gradient "
-                f"norm {norm}); nothing of them was saved: go on from the last checkpoint with a lower learning rate"
+                f"norm {norm}); nothing of them was saved: resume from the last checkpoint with a lower learning rate"
             )
 
     def state(self) -> Checkpoint:
@@ -155,17 +153,20 @@ class Trainer:
         return Checkpoint(tensors, about)
 
     def load(self, checkpoint: Checkpoint) -> None:
-        """Go on from `state()`. Raises WeightsError for a checkpoint of another model."""
+        """Resume from `state()`. Raises WeightsError for a checkpoint of another model."""
         about, ours = checkpoint.about, describe_model(self.model)
-        theirs = about.get("model")
-        if theirs != ours:
+        theirs = about["model"]
+        if json.dumps(theirs, sort_keys=True) != json.dumps(ours, sort_keys=True):  # where 1 is not true
             raise WeightsError(
                 f"the checkpoint is of {_short(theirs)}, the model is {_short(ours)}; use another folder"
             )
         parts = [(self.model, "model")] + ([(self.ema.model, "ema")] if self.ema else [])
         try:
             for module, name in parts:
-                module.load_state_dict(checkpoint.part(name) or checkpoint.part("model"))
+                found, own = checkpoint.part(name) or checkpoint.part("model"), module.state_dict()
+                if wrong := [key for key, value in found.items() if key in own and value.dtype != own[key].dtype]:
+                    raise ValueError(f"{wrong[0]} is {found[wrong[0]].dtype}")
+                module.load_state_dict(found)
             self._load_optimizers(checkpoint.part("optimizer"))
             restore_random_state(checkpoint.part("random"), about["random"])
             for key in ("step", "used", "samples", "skipped", "bad_in_a_row"):
@@ -183,37 +184,29 @@ class Trainer:
         owner = {weight: optimizer for optimizer in self.optimizers
                  for group in optimizer.param_groups for weight in group["params"]}  # fmt: skip
         for name, weight in self.model.named_parameters():
+            found = {key: tensors.pop(f"{key}/{name}") for key in STATE if f"{key}/{name}" in tensors}
+            if not found:
+                continue
+            if weight not in owner or found.keys() != state_keys(owner[weight]):
+                raise ValueError(f"the optimizer's state of {name} is another's")
             state: dict[str, Tensor] = {}
-            for key in ("step", "exp_avg", "exp_avg_sq", "momentum_buffer"):
-                if f"{key}/{name}" in tensors:
-                    value = tensors[f"{key}/{name}"]
-                    like = value.to(weight.device) if key == "step" else torch.empty_like(weight, requires_grad=False)
-                    state[key] = like.copy_(value)
-            if state:
-                owner[weight].state[weight] = state
+            for key, value in found.items():
+                count = torch.zeros((), device=weight.device)
+                like = count if key == "step" else torch.empty_like(weight, requires_grad=False)
+                if value.shape != like.shape or value.dtype != like.dtype:
+                    raise ValueError(f"{key} of {name} is {list(value.shape)} {value.dtype}")
+                state[key] = like.copy_(value)
+            owner[weight].state[weight] = state
+        if tensors:
+            raise ValueError(f"{next(iter(tensors))} belongs to no weight")
 
 
-def make_optimizers(model: nn.Module, config: TrainConfig) -> list[torch.optim.Optimizer]:
-    """Adam or AdamW of all weights; or Muon of the convolutions that lie between others, and AdamW of the rest.
-
-    Without `decay_all`, tensors of one axis (norms, biases) are not decayed.
-    """
-    weights = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    hidden = [p for name, p in weights.items() if config.optimizer == "muon" and _is_hidden(name, p)]
-    muon = [Muon(hidden, config.lr, weight_decay=config.weight_decay)] if hidden else []
-    others = [p for p in weights.values() if not any(p is q for q in hidden)]
-    decayed = [p for p in others if config.decay_all or p.dim() > 1]
-    free = [p for p in others if not config.decay_all and p.dim() <= 1]
-    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": free, "weight_decay": 0.0}]
-    kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
-    groups = [g for g in groups if g["params"]]
-    return [*muon, *([kind(groups, lr=config.lr, betas=config.betas, fused=True)] if groups else [])]
+STATE = ("step", "exp_avg", "exp_avg_sq", "momentum_buffer")
 
 
-def _is_hidden(name: str, weight: Tensor) -> bool:
-    """Whether a weight is a convolution's whose output goes on to another: few outputs (pixels, flows, shares) say
-    what they mean in their own units, and take AdamW's steps."""
-    return weight.dim() == 4 and weight.shape[0] > FEW and "to_" not in name
+def state_keys(optimizer: torch.optim.Optimizer) -> set[str]:
+    """The tensors that an optimizer keeps of a weight."""
+    return {"momentum_buffer"} if isinstance(optimizer, Muon) else {"step", "exp_avg", "exp_avg_sq"}
 
 
 def describe_model(model: nn.Module) -> dict[str, Any]:

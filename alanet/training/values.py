@@ -19,6 +19,7 @@ from alanet.errors import OptionError
 __all__ = ["build", "hint", "overlay"]
 
 T = TypeVar("T")
+LARGEST = (1 << 53) - 1  # beyond it a float does not hold every whole number
 WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", Path: "a path"}
 
 
@@ -69,6 +70,10 @@ def _converted(value: Any, kind: Any, what: str) -> Any:
         if value not in arguments:
             raise OptionError(f"{what} is {value!r}; allowed: {', '.join(map(str, arguments))}")
         return value
+    if origin is Mapping:
+        if not isinstance(value, Mapping):
+            raise OptionError(f"{what} is {value!r}; give a table of names and values")
+        return dict(value)
     if origin is tuple:
         return _tuple(value, arguments, what)
     if is_dataclass(kind) and isinstance(kind, type):
@@ -90,5 +95,15 @@ def _single(value: Any, kind: Any, what: str) -> Any:
     """Numbers are not truth values, and a whole number is a number."""
     allowed = {float: (int, float), Path: (str, Path)}.get(kind, kind)
     if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool):
-        raise OptionError(f"{what} is {value!r}; give {WORDS[kind]}")
+        raise OptionError(f"{what} is {_short(value)}; give {WORDS[kind]}")
+    if isinstance(value, int) and abs(value) > LARGEST:
+        raise OptionError(f"{what} is {_short(value)}; allowed: numbers up to {LARGEST}")
     return kind(value) if kind in (float, Path) else value
+
+
+def _short(value: Any) -> str:
+    """The value as written, cut where it is long."""
+    if isinstance(value, int) and abs(value) > LARGEST:
+        return f"a whole number of {value.bit_length()} bits"
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

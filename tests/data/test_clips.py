@@ -34,7 +34,7 @@ from alanet.data.synthetic.scenes import SceneOptions
 from alanet.errors import DataError, OptionError
 from alanet.frames.exposure import Exposure
 
-CLEAN = ClipOptions(faults=Degradation(noise=0, jpeg=0), motion=True)
+CLEAN = ClipOptions(degradation=Degradation(noise=0, jpeg=0), motion=True)
 SHARP = dataclasses.replace(CLEAN, mix=ExposureMix(sharp=1, blurry=0))
 SCENES = SceneOptions(height=48, width=48, frames=Exposure(7, 4).needed(5), period=4, max_displacement=6, still=0)
 
@@ -98,20 +98,20 @@ def test_every_scene_is_used_before_any_is_used_again(bank: Bank) -> None:
 def test_motion_grows_with_training_where_asked(bank: Bank, folder: Path) -> None:
     motions = bank.motions()
     low, high = motions.quantile(0.3).item(), motions.quantile(0.7).item()
-    calm = dataclasses.replace(CLEAN, growth=100, calm=(low, high))
+    calm = dataclasses.replace(CLEAN, ramp_steps=100, slow_start=(low, high))
     clips = BankClips(bank, calm)
     assert {clips._scene(0, k) for k in range(30)} == {k for k in range(6) if low <= motions[k] <= high}
     slow, fast = motion_range(99, calm, float(motions.max()))
     assert slow < low < high < fast
     assert {clips._scene(99, k) for k in range(60)} == {k for k in range(6) if slow <= motions[k] <= fast}
-    calm = dataclasses.replace(calm, calm=(0.0, SCENES.max_displacement / 8))
+    calm = dataclasses.replace(calm, slow_start=(0.0, SCENES.max_displacement / 8))
     scenes = SceneClips(Stills(find_stills(folder)), SCENES, calm, longest=7)
     flows = [scenes.batch(k, size=6, crop=32).flow for k in (0, 100)]
     assert 3 * float(flows[0].square().mean()) < float(flows[1].square().mean())
 
 
 def test_sharp_inputs_are_the_truth_at_their_times(bank: Bank) -> None:
-    clips = BankClips(bank, dataclasses.replace(SHARP, deblurred=5, between=0, ends=1.0))
+    clips = BankClips(bank, dataclasses.replace(SHARP, deblurred=5, between=0, clip_ends=1.0))
     for k in range(6):  # among them reversed, mirrored and recoloured ones
         batch = clips.batch(k, size=2, crop=32)
         assert batch.times[0].tolist() == [0, 1, 2, 3, 4]
@@ -172,12 +172,12 @@ def test_turns_keep_pictures_and_motion_together() -> None:
 
 def test_times_lie_inside_and_sometimes_at_the_ends() -> None:
     rng = np.random.default_rng(0)
-    inside = {time for _ in range(200) for time in draw_times(rng, ClipOptions(ends=0.0))}
+    inside = {time for _ in range(200) for time in draw_times(rng, ClipOptions(clip_ends=0.0))}
     assert inside == {Fraction(k, 2) for k in range(2, 7)}
-    anywhere = {time for _ in range(400) for time in draw_times(rng, ClipOptions(ends=0.5, factor=4))}
+    anywhere = {time for _ in range(400) for time in draw_times(rng, ClipOptions(clip_ends=0.5, factor=4))}
     assert anywhere == {Fraction(k, 4) for k in range(17)}
     with pytest.raises(OptionError, match="at most 3 and 2"):
-        draw_times(rng, ClipOptions(between=3, ends=0.0))
+        draw_times(rng, ClipOptions(between=3, clip_ends=0.0))
 
 
 def test_the_mix_of_exposures_is_as_asked() -> None:
@@ -219,9 +219,9 @@ def test_out_of_focus_are_input_and_truth_alike(bank: Bank) -> None:
     assert 1.8 < width.max() <= 2.0
     torch.testing.assert_close(clip.sum((-2, -1)), torch.ones(64, 2, 3))
     plain, turned = (
-        BankClips(bank, dataclasses.replace(SHARP, faults=Degradation(noise=0, jpeg=0, soft=share, soft_most=9))).batch(
-            0, size=4, crop=32
-        )
+        BankClips(
+            bank, dataclasses.replace(SHARP, degradation=Degradation(noise=0, jpeg=0, soft=share, soft_most=9))
+        ).batch(0, size=4, crop=32)
         for share in (0.0, 1.0)
     )
     variation = [torch.stack([x.diff(dim=-1).abs().mean() for x in (b.clip, b.truth)]) for b in (plain, turned)]

@@ -18,16 +18,12 @@ from alanet.evaluation.evaluate import of_model
 from alanet.frames.tiles import plan_tiles
 from alanet.frames.timing import Factor
 from alanet.model.alanet_plus import ALANetPlus, ALANetPlusConfig
-from alanet.model.weights import load_model, save_weights
+from alanet.model.weights import save_weights
 from alanet.restoration.options import EncodeOptions, RestoreOptions
 from alanet.restoration.restorer import Restorer
-from alanet.training.command import main
-from alanet.training.log import summarize
-from alanet.training.recipe import prepare, run_config
 from alanet.video.input.decode import decode
 from alanet.video.input.probe import probe
 from tests.support.media import make_video
-from tests.support.noise import make_bank
 from tests.support.witness import times
 
 TINY = ALANetPlusConfig((8, 8, 12), (1, 1, 1), (1, 1, 1), motion=8, stem=4, unaligned=True)
@@ -100,69 +96,6 @@ def test_tiled_runs_give_the_untiled_file(tmp_path, monkeypatch):
                       for report in (tiled, whole))  # fmt: skip
     assert np.abs(made - expected).max() <= 1  # the last bit of a rounding
     assert (made != expected).mean() < 1e-3
-
-
-def test_the_training_command_trains_it(tmp_path, capsys):
-    make_bank(tmp_path, max_displacement=4.0)
-    words = ["--bank", str(tmp_path / "bank"), "--out", str(tmp_path / "run"), "--steps", "3", "--stages", "0:32:2"]
-    words += ["--every", "0", "--set", "precision=fp32", "--set", "log_steps=1", "--set", "plus.size=fast"]
-    words += ["--set", "plus.channels=[8,8,12]", "--set", "plus.encoder=[1,1,1]", "--set", "plus.generator=[1,1,1]"]
-    assert main([*words, "--set", "plus.motion=8", "--set", "plus.stem=4"]) == 0
-    assert '"motion"' in (tmp_path / "run" / "metrics.jsonl").read_text()
-    assert load_model(tmp_path / "run" / "last.safetensors").config == TINY
-    assert main([*words, "--config", str(tmp_path / "run" / "config.json")]) == 0  # a run's config is a config
-    assert main([*words[:-10], "--set", "plus.size=huge"]) == 2
-    assert "plus.size is 'huge'; allowed: plus, fast" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("only", "shutter", "learns"),
-    [("judge", 64, "shutter."), ("judge", 0, "judge."), ("generator", 64, "generator.")],
-)
-def test_a_part_of_it_can_learn_alone(tmp_path, capsys, only, shutter, learns):
-    """After the rest: of the weights it starts from nothing changes but that."""
-    make_bank(tmp_path, max_displacement=4.0)
-    weights = tmp_path / "init.safetensors"
-    save_weights(ALANetPlus(replace(TINY, shutter=shutter)), weights)
-    words = ["--bank", str(tmp_path / "bank"), "--steps", "3", "--stages", "0:32:2", "--every", "0", "--set", "lr=0.01"]
-    words += ["--set", f"only={only}"]
-    assert main([*words, "--out", str(tmp_path / "run"), "--init", str(weights), "--set", "log_steps=1"]) == 0
-    before, after = (load_model(path).state_dict() for path in (weights, tmp_path / "run" / "last.safetensors"))
-    changed = {name for name in before if not torch.equal(before[name], after[name])}
-    assert changed
-    assert all(name.startswith(learns) for name in changed)
-    told = '"sharp"' in (tmp_path / "run" / "metrics.jsonl").read_text()
-    assert told == (only == "judge")
-    capsys.readouterr()
-    assert main([*words, "--out", str(tmp_path / "other"), "--set", "plus.size=fast"]) == 2
-    assert f"only {only} is for an ALANetPlus with exposure that has learned the rest; give init" in (
-        capsys.readouterr().err
-    )
-
-
-def test_a_run_of_two_banks_has_batches_of_both(tmp_path):
-    """Each is one's or the other's: scenes that stand still, and scenes that move."""
-    still, moving = tmp_path / "still", tmp_path / "moving"
-    still.mkdir()
-    moving.mkdir()
-    make_bank(still, max_displacement=4.0, still=1.0)
-    make_bank(moving, max_displacement=4.0, still=0.0)
-    values = {"bank": str(still / "bank"), "bank_too": str(moving / "bank"), "plus": {"size": "fast"}}
-    sampler = prepare(run_config({**values, "train": {"steps": 1}})).sampler
-    moved = [bool(sampler.batch(k, size=1, crop=32).flow.any()) for k in range(30)]
-    assert 8 <= sum(moved) <= 22
-    words = ["--bank", values["bank"], "--set", f"bank_too={values['bank_too']}", "--steps", "1", "--stages", "0:32:1"]
-    assert main([*words, "--out", str(tmp_path / "run"), "--width", "0.125", "--set", "log_steps=1"]) == 0
-    assert summarize(tmp_path / "run").data == "bank, bank"
-    with pytest.raises(OptionError, match="bank_too x goes with a bank; give both, or bank alone"):
-        run_config({"stills": "stills", "bank_too": "x"})
-
-
-def test_what_learns_alone_is_one_of_few(tmp_path, capsys):
-    make_bank(tmp_path, max_displacement=4.0)
-    words = ["--bank", str(tmp_path / "bank"), "--steps", "3", "--stages", "0:32:2", "--out", str(tmp_path / "run")]
-    assert main([*words, "--set", "only=motion"]) == 2
-    assert "run option only is 'motion'; allowed: all, judge, generator" in capsys.readouterr().err
 
 
 def test_table_3_is_of_the_papers_network(weights):

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import pickle
 import random
 import resource
 import signal
+from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 
 from alanet.errors import AlanetError, OutputError, WeightsError
@@ -25,9 +29,10 @@ from alanet.training.checkpoint import (
     random_state,
     read_checkpoint,
     restore_random_state,
+    ship,
     write_checkpoint,
 )
-from alanet.training.ship import ship
+from alanet.training.config import TrainConfig
 from alanet.training.trainer import describe_model
 
 
@@ -37,13 +42,22 @@ def checkpoint(step: int = 1, value: float = 0.5) -> Checkpoint:
         "random/torch": torch.arange(5, dtype=torch.uint8),
         "optimizer/exp_avg/weight": torch.tensor([1e-300], dtype=torch.float64),
     }
-    return Checkpoint(tensors, {"step": step, "used": 0.1 + 0.2, "config": {"lr": 1e-4, "betas": [0.9, 0.99]}})
+    return Checkpoint(tensors, header(step))
+
+
+def header(step: int, **changes: Any) -> dict[str, Any]:
+    """Everything but the tensors of a run after `step` steps, as JSON has it."""
+    counts = {"step": step, "samples": 2 * step, "skipped": 0, "bad_in_a_row": 0, "ema_updates": step}
+    model = describe_model(ALANet(ALANetConfig(width=0.02)))
+    about = {**counts, "used": 0.1 + 0.2, "best": -0.5, "random": random_state()[1], "config": asdict(TrainConfig()),
+             "model": model}  # fmt: skip
+    return {**json.loads(json.dumps(about)), **changes}
 
 
 def test_what_is_written_is_what_is_read(tmp_path) -> None:
     path = write_checkpoint(tmp_path, checkpoint(7))
     back = read_checkpoint(path)
-    assert back.about == checkpoint(7).about
+    assert back.about == header(7)
     assert back.tensors.keys() == checkpoint(7).tensors.keys()
     assert all(torch.equal(back.tensors[key], value) for key, value in checkpoint(7).tensors.items())
     assert back.part("model").keys() == {"weight"}
@@ -70,7 +84,7 @@ def test_a_damaged_newest_falls_back_to_the_one_before(tmp_path, caplog, damage:
     assert found is not None
     assert found.step == 1
     assert "step-00000002.ckpt is damaged" in caplog.text
-    assert "going back to the checkpoint before it" in caplog.text
+    assert "using the checkpoint before it" in caplog.text
 
 
 def test_no_checkpoint_is_none_and_only_damaged_ones_are_an_error(tmp_path) -> None:
@@ -155,7 +169,7 @@ def test_a_checkpoint_becomes_weights_that_load(tmp_path) -> None:
     model, mean = ALANet(ALANetConfig(width=0.02, residual=True)), ALANet(ALANetConfig(width=0.02, residual=True))
     tensors = {f"model/{key}": value for key, value in model.state_dict().items()}
     tensors |= {f"ema/{key}": value for key, value in mean.state_dict().items()}
-    write_checkpoint(tmp_path, Checkpoint(tensors, {"step": 3, "model": describe_model(model)}))
+    write_checkpoint(tmp_path, Checkpoint(tensors, header(3, model=describe_model(model))))
     ship(tmp_path, tmp_path / "weights.safetensors", half=False)
     shipped = load_model(tmp_path / "weights.safetensors")
     assert shipped.config == model.config
@@ -165,9 +179,89 @@ def test_a_checkpoint_becomes_weights_that_load(tmp_path) -> None:
 def test_what_cannot_be_shipped_is_refused(tmp_path) -> None:
     with pytest.raises(WeightsError, match="holds no checkpoint"):
         ship(tmp_path, tmp_path / "weights.safetensors")
-    path = write_checkpoint(tmp_path, Checkpoint({}, {"step": 1, "model": {"model": "Other", "config": {}}}))
-    with pytest.raises(WeightsError, match="the checkpoint is of Other, which this version cannot build"):
+    path = write_checkpoint(tmp_path, Checkpoint({}, header(1, model={"model": "Other", "config": {}})))
+    with pytest.raises(WeightsError, match=r"does not fit the network it names .*does not know"):
         ship(path, tmp_path / "weights.safetensors")
-    write_checkpoint(tmp_path, Checkpoint({}, {"step": 2, "model": describe_model(ALANet(ALANetConfig(width=0.02)))}))
+    write_checkpoint(tmp_path, Checkpoint({}, header(2)))
     with pytest.raises(WeightsError, match="does not fit the network it names"):
         ship(tmp_path, tmp_path / "weights.safetensors")
+
+
+# --- damaged, foreign and forged files --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("keep", [1, 3])
+def test_damaged_and_foreign_files_do_not_count_among_those_kept(tmp_path, keep: int) -> None:
+    for step in range(90, 90 + keep):
+        (tmp_path / f"step-{step:08d}.ckpt").write_bytes(b"of another program")
+    (tmp_path / "step-00000002.ckpt").write_bytes(b"cut short")
+    for step in (1, 3, 4, 5, 6):
+        path = write_checkpoint(tmp_path, checkpoint(step), keep=keep)
+        assert path.exists()
+        assert latest(tmp_path).step == step
+    good = [path.name for path in checkpoints(tmp_path) if path.stat().st_size > 100]
+    assert good == [f"step-{step:08d}.ckpt" for step in (1, 3, 4, 5, 6)][-keep:]
+
+
+def forged(path, about: object, tensors: dict[str, torch.Tensor] | None = None, text: str | None = None) -> None:
+    """A checkpoint of any header, with a checksum that is right."""
+    values = {"model/weight": torch.ones(2)} if tensors is None else tensors
+    payload = safetensors.torch.save(values, {"about": json.dumps(about) if text is None else text})
+    path.write_bytes(f"{MAGIC} {hashlib.sha256(payload).hexdigest()} {len(payload)}\n".encode() + payload)
+
+
+def places(values: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The path of every field of a header, those of nested tables and the first of every list included."""
+    found = [at] if at else []
+    if isinstance(values, dict):
+        return found + [path for key, value in values.items() for path in places(value, (*at, key))]
+    if isinstance(values, list) and values:
+        return found + places(values[0], (*at, 0))
+    return found
+
+
+WRONG = ("text", -5, 10**400, float("nan"), [[]])
+
+
+def put(values: Any, path: tuple[Any, ...], wrong: Any) -> Any:
+    """The header with one field replaced."""
+    copy = json.loads(json.dumps(values))
+    inner = copy
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = wrong
+    return copy
+
+
+def test_a_forged_header_is_never_read(tmp_path) -> None:
+    """Every field, five wrong values each; the network's own config is compared with the model's when a run resumes."""
+    path, tried = tmp_path / "step-00000007.ckpt", 0
+    for place in places(header(7)):
+        if (place[:2] == ("model", "config") and len(place) > 2) or place == ("model", "model"):
+            continue
+        for wrong in WRONG:
+            forged(path, put(header(7), place, wrong))
+            with pytest.raises(WeightsError, match="damaged or no checkpoint of alanet"):
+                read_checkpoint(path)
+            tried += 1
+    assert tried > 5 * 45
+    forged(path, header(7))
+    assert read_checkpoint(path).step == 7
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"step": 7}', "null", '{"step": ' + "9" * 5000 + "}", ""])
+def test_a_header_that_is_none_is_one_line(tmp_path, text: str) -> None:
+    write_checkpoint(tmp_path, checkpoint(3))
+    forged(tmp_path / "step-00000007.ckpt", None, text=text)
+    with pytest.raises(WeightsError, match="damaged or no checkpoint"):
+        read_checkpoint(tmp_path / "step-00000007.ckpt")
+    assert latest(tmp_path).step == 3
+
+
+def test_values_that_are_not_finite_behind_a_right_checksum_are_not_read(tmp_path) -> None:
+    write_checkpoint(tmp_path, checkpoint(3))
+    forged(tmp_path / "step-00000007.ckpt", header(7), {"model/weight": torch.tensor([1.0, float("nan")])})
+    assert latest(tmp_path).step == 3
+    forged(tmp_path / "step-00000008.ckpt", header(7))
+    with pytest.raises(WeightsError, match="it is of step 7"):
+        read_checkpoint(tmp_path / "step-00000008.ckpt")

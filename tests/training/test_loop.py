@@ -12,20 +12,25 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from alanet.errors import AlanetError, DataError, OptionError, WeightsError
+from alanet.files import UNFINISHED
 from alanet.model.alanet import ALANet, ALANetConfig
 from alanet.model.weights import load_model
 from alanet.training import distributed
-from alanet.training.checkpoint import latest
-from alanet.training.config import Stage, config_from, learning_rate, preset, stage_at, steps_of
+from alanet.training.checkpoint import Checkpoint, latest
+from alanet.training.config import Stage, config_from, preset, stage_at, steps_of
 from alanet.training.loader import FAR, Feed
-from alanet.training.loop import Hooks, train
+from alanet.training.loop import Hooks, restoration_objective, train
+from alanet.training.loss import RestorationLoss
+from alanet.training.optim import learning_rate
 from alanet.training.recipe import parse_stages
+from alanet.training.trainer import Trainer
 from alanet.training.validate import baseline, psnr8, validator
 from tests.support.paths import ROOT
 
@@ -214,7 +219,7 @@ def test_the_checkpoint_of_another_model_is_refused(tmp_path) -> None:
 def test_settings_that_changed_are_named_when_a_run_goes_on(tmp_path, caplog) -> None:
     train(network(), settings(), Sharpen(), tmp_path)
     train(network(), settings(lr=1e-5, steps=8, workers=0), Sharpen(), tmp_path)
-    assert "going on with other settings than before: steps 6 -> 8, lr 0.0005 -> 1e-05" in caplog.text
+    assert "resuming with other settings than before: steps 6 -> 8, lr 0.0005 -> 1e-05" in caplog.text
 
 
 def test_the_journal_has_every_step_once_and_pictures(tmp_path) -> None:
@@ -411,3 +416,69 @@ def test_what_no_run_can_be_is_refused(call, message: str) -> None:
 def test_a_run_needs_a_budget(tmp_path) -> None:
     with pytest.raises(OptionError, match="no budget: give minutes, steps or epochs"):
         train(network(), preset("paper", epochs=3, perceptual=0.0), Sharpen(), tmp_path)
+
+
+# --- resuming ---------------------------------------------------------------------------------------------------------
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+def test_nothing_is_written_before_a_resume_is_accepted(tmp_path) -> None:
+    train(network(), settings(), Sharpen(), tmp_path)
+    before, accepted = contents(tmp_path), []
+    hooks = Hooks(on_accepted=lambda: accepted.append(1))
+    with pytest.raises(WeightsError, match="use another folder"):
+        train(network(width=0.05), settings(), Sharpen(), tmp_path, hooks=hooks)
+    assert contents(tmp_path) == before
+    assert not accepted
+
+
+def test_what_a_killed_write_left_is_cleared_at_the_start(tmp_path) -> None:
+    train(network(), settings(), Sharpen(), tmp_path)
+    for name in (f"step-00000004.ckpt{UNFINISHED}", f"last.safetensors{UNFINISHED}"):
+        (tmp_path / name).write_bytes(b"half of it")
+    train(network(), settings(steps=8), Sharpen(), tmp_path)
+    assert not list(tmp_path.glob(f"*{UNFINISHED}"))
+
+
+def test_a_log_with_damaged_bytes_does_not_stop_a_run(tmp_path) -> None:
+    train(network(), settings(), Sharpen(), tmp_path)
+    file = tmp_path / "metrics.jsonl"
+    whole = [json.loads(line)["step"] for line in file.read_text().splitlines()]
+    file.write_bytes(file.read_bytes() + b'{"step": 6, "los\xff\n' + b"[" * 100_000 + b"\n\xff")
+    train(network(), settings(steps=8), Sharpen(), tmp_path)
+    steps = [json.loads(line)["step"] for line in file.read_text().splitlines()]
+    assert steps[: len(whole)] == whole
+    assert steps[-1] == 8
+
+
+def test_a_forged_network_or_optimizer_is_refused_in_one_line(tmp_path) -> None:
+    """The fields that only the model at hand can judge: five wrong values for each of its config, and its tensors."""
+    config, wrong, tried = settings(), ("text", -5, 10**400, float("nan"), [[]]), 0
+    train(network(), config, Sharpen(), tmp_path)
+    good = latest(tmp_path)
+
+    def refused(about: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+        trainer = Trainer(
+            network(), config, restoration_objective(RestorationLoss()), steps=6, device=torch.device("cpu")
+        )
+        with pytest.raises(WeightsError):
+            trainer.load(Checkpoint(tensors, about))
+
+    model = good.about["model"]
+    for name in model["config"]:
+        for value in (*wrong, 1 if model["config"][name] is True else True):
+            refused({**good.about, "model": {**model, "config": {**model["config"], name: value}}}, good.tensors)
+            tried += 1
+    for value in wrong:
+        refused({**good.about, "model": {**model, "model": value}}, good.tensors)
+        tried += 1
+    assert tried >= 5 * (len(model["config"]) + 1)
+    for name in [name for name in good.tensors if not name.startswith("random/")][::17]:
+        value = good.tensors[name]
+        for other in (value.half(), value.flatten()[:0], torch.cat((value.flatten(), value.flatten()))):
+            refused(good.about, {**good.tensors, name: other})
+        if not name.startswith("ema/"):
+            refused(good.about, {key: tensor for key, tensor in good.tensors.items() if key != name})

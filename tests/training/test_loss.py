@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from alanet.errors import OptionError
 from alanet.evaluation.perceptual import Stack
 from alanet.training.loss import Perceptual, RestorationLoss, Softening, charbonnier, fourier_l1, l1, psnr_loss
-from alanet.training.recipe import loss_of, run_config
+from alanet.training.prepare import loss_of
+from alanet.training.recipe import make_recipe
 
 
 def frames(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -45,11 +46,11 @@ def test_a_run_says_from_which_error_on_an_image_counts_less() -> None:
     truth = torch.zeros(1, 1, 3, 8, 8)
     ours = truth + 10 ** (-45 / 20)
     for floor in (3e-4, 2e-5):
-        settings = {"bank": "bank", "train": {"pixel": "psnr", "fourier": 0.0, "floor": floor}}
-        loss = loss_of(run_config(settings), torch.device("cpu"))
+        settings = {"dataset": "scenes", "train": {"pixel": "psnr", "fourier": 0.0, "loss_floor": floor}}
+        loss = loss_of(make_recipe(settings), torch.device("cpu"))
         assert loss(ours, truth)[0].item() == pytest.approx(math.log10(10**-4.5 + floor), abs=1e-5)
     with pytest.raises(OptionError, match="floor is 0"):
-        run_config({"bank": "bank", "train": {"floor": 0.0}})
+        make_recipe({"dataset": "scenes", "train": {"loss_floor": 0.0}})
 
 
 @pytest.mark.parametrize("term", [l1, charbonnier, fourier_l1])

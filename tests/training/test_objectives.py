@@ -14,17 +14,14 @@ from alanet.data.blur_extent import smear
 from alanet.data.clips import ClipOptions, SceneClips
 from alanet.data.synthetic.render import Stills
 from alanet.data.synthetic.scenes import SceneOptions
-from alanet.errors import OptionError
 from alanet.model.alanet_plus import ALANetPlus, ALANetPlusConfig
 from alanet.model.flow import Motion
 from alanet.model.layers import CELL, resized, warp
 from alanet.training import objectives
-from alanet.training.checkpoint import Checkpoint
+from alanet.training.checkpoint import Checkpoint, trained_model
 from alanet.training.config import Stage, preset
 from alanet.training.loss import RestorationLoss
 from alanet.training.objectives import exposure_loss, judge_objective, motion_loss, plus_objective
-from alanet.training.recipe import _objective, run_config
-from alanet.training.ship import trained_model
 from alanet.training.trainer import Trainer
 
 TINY = ALANetPlusConfig((8, 8, 12), (1, 1, 1), (1, 1, 1), motion=8, stem=4)
@@ -195,20 +192,6 @@ def test_motion_can_be_learned_first_and_alone(clips):
     assert moved == {"encoder", "judge", "motion", "shutter"}
     assert "charbonnier" in trainer.take_step(batch, used=0.0).terms
     assert not torch.equal(model.generator.to_rgb.weight, start["generator.to_rgb.weight"])
-
-
-@pytest.mark.parametrize(
-    "values",
-    [
-        {},
-        {"plus": {}, "clips": {"motion": False}},
-        {"plus": {"align": False}},
-    ],
-)
-def test_learning_motion_first_is_refused_where_no_motion_is_told(values):
-    config = run_config({"bank": "b", "motion_first": 0.5, **values})
-    with pytest.raises(OptionError, match=r"motion_first 0\.5; allowed: 0 to below 1"):
-        _objective(config, torch.device("cpu"))
 
 
 def test_a_checkpoint_becomes_the_model_again(clips):

@@ -9,8 +9,7 @@ from torch import nn
 from alanet.model.alanet import ALANet, ALANetConfig
 from alanet.model.alanet_plus import FAST, ALANetPlus
 from alanet.training.config import TrainConfig
-from alanet.training.optim import RATIO, Muon, orthogonal
-from alanet.training.trainer import make_optimizers
+from alanet.training.optim import RATIO, Muon, make_optimizers, orthogonal
 
 
 @pytest.mark.parametrize("shape", [(8, 72), (72, 8), (16, 16), (1, 9)])

@@ -18,13 +18,13 @@ import torch
 from torch import Tensor
 
 from alanet.data.augment import Degradation, ExposureMix, turn_motion
-from alanet.data.clips import Batch, ClipOptions, cells, collate, cut_clip, draw_times, place, rng_of
+from alanet.data.clips import Batch, ClipOptions, cells, collate, cut_clip, draw_times, exposed_batch, place, rng_of
 from alanet.data.real.manifest import Run
 from alanet.data.real.teacher_flow import Midway
 from alanet.data.real.video_set import VideoSet
 from alanet.data.synthetic.render import CELL
 from alanet.errors import DataError, OptionError
-from alanet.frames.exposure import Exposure, draw_blurred, expose
+from alanet.frames.exposure import Exposure, draw_blurred
 
 __all__ = ["Cell", "VideoClips", "held_out_batches", "paper_clips"]
 
@@ -40,9 +40,9 @@ def paper_clips(t: int = 5, *, exposure: int = 11) -> ClipOptions:
         t=t,
         deblurred=t,
         between=t - 1,
-        ends=1.0,
-        mix=ExposureMix(sharp=0.0, blurry=0.0, alike=1.0, linear=0.0, shortest=exposure),
-        faults=Degradation(noise=0.0, jpeg=0.0),
+        clip_ends=1.0,
+        mix=ExposureMix(sharp=0.0, blurry=0.0, same_exposure=1.0, linear=0.0, shortest=exposure),
+        degradation=Degradation(noise=0.0, jpeg=0.0),
         turns=False,
     )
 
@@ -79,10 +79,10 @@ class VideoClips:
         seed: int = 0,
         midway: Midway | None = None,
     ) -> None:
-        if options.growth or (options.motion and midway is None):
+        if options.ramp_steps or (options.motion and midway is None):
             raise OptionError(
                 "the motion of real video is not known; let alanet data motion estimate it, train on scenes, or leave "
-                "motion and growth out"
+                "motion and ramp_steps out"
             )
         if midway is not None and midway.period != exposure.period:
             raise OptionError(f"motion over {midway.period} sharp frames for a period of {exposure.period}; give equal")
@@ -192,12 +192,6 @@ def held_out_batches(
         cell = cells[len(cells) * number // count]
         start = cell.starts[0]
         sharp = videos.sharp(cell.run)[start : start + exposure.needed(t)].permute(0, 3, 1, 2).float() / 255
-        made = expose(
+        yield exposed_batch(
             sharp, exposure, draw_blurred(rng_of(seed, number, 2), t, probability), factor=factor, linear=linear
-        )
-        yield Batch(
-            clip=made.clip[None],
-            times=sharp.new_tensor([[float(time) for time in made.times]]),
-            truth=made.truth[None],
-            exposure=sharp.new_tensor([made.lengths]),
         )

@@ -16,12 +16,15 @@ __all__ = ["VideoSet"]
 
 
 class VideoSet:
-    """The runs of one split ("train", "val", "test") of a built set; their files are opened when first asked for."""
+    """The runs of one split ("train", "val", "test") of a dataset of videos; their files are opened on first use.
 
-    def __init__(self, folder: Path | str, split: str = "train") -> None:
+    part: which of the split's videos, by their order in the manifest.
+    """
+
+    def __init__(self, folder: Path | str, split: str = "train", part: slice = slice(None)) -> None:
         self.folder = Path(folder)
         manifest = read_manifest(self.folder)
-        self.videos = tuple(video for video in manifest.videos if video.split == split)
+        self.videos = tuple(video for video in manifest.videos if video.split == split)[part]
         if not self.videos:
             there = ", ".join(sorted({video.split for video in manifest.videos})) or "nothing"
             raise DataError(f"{self.folder}: no video in split {split!r}; it has {there}")

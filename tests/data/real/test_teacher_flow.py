@@ -22,10 +22,10 @@ from alanet.errors import DataError, OptionError
 from alanet.frames.exposure import Exposure
 from alanet.model.flow import Motion
 from alanet.model.layers import CELL, resized, warp
-from alanet.training.command import main
-from alanet.training.log import summarize
 from alanet.training.objectives import midway_loss
-from alanet.training.recipe import prepare, read_config, run_config
+from alanet.training.prepare import prepare
+from alanet.training.recipe import make_recipe, read_values
+from alanet.training.runlog import summarize
 from tests.support.media import make_video
 from tests.support.noise import make_bank
 
@@ -71,7 +71,7 @@ def folder(tmp_path_factory) -> Path:
 def clips(folder: Path, mix: ExposureMix = SHARP, **more) -> VideoClips:
     videos = VideoSet(folder)
     options = ClipOptions(
-        t=4, deblurred=1, between=3, ends=1.0, mix=mix, faults=Degradation(0.0, jpeg=0.0), motion=True
+        t=4, deblurred=1, between=3, clip_ends=1.0, mix=mix, degradation=Degradation(0.0, jpeg=0.0), motion=True
     )
     return VideoClips(videos, options, exposure=Exposure(11, 8), midway=Midway(videos), **more)
 
@@ -168,25 +168,27 @@ def test_what_is_missing_or_does_not_fit_is_one_line(folder, tmp_path):
     assert json.loads((copy / "motion.json").read_text())["teacher"] == "truth"
 
 
-def test_scenes_and_real_video_train_one_network(folder, tmp_path, capsys):
+def test_scenes_and_real_video_train_one_network(folder, tmp_path):
     """Of real video it learns flows from half-way, of scenes their own; a set alone needs no scenes beside it."""
     make_bank(tmp_path, max_displacement=4.0)
-    words = ["--bank", str(tmp_path / "bank"), "--steps", "6", "--stages", "0:32:1", "--every", "0"]
-    words += ["--set", "precision=fp32", "--set", "log_steps=1", "--set", "plus.size=fast", "--set", "plus.stem=4"]
-    words += ["--set", "plus.channels=[8,8,12]", "--set", "plus.encoder=[1,1,1]", "--set", "plus.generator=[1,1,1]"]
-    words += ["--set", f"beside={folder}", "--set", "beside_share=0.5", "--set", "plus.motion=8"]
-    assert main([*words, "--out", str(tmp_path / "run")]) == 0
+    stages = [{"start": 0, "crop": 32, "batch": 1}]
+    model = {"channels": [8, 8, 12], "encoder": [1, 1, 1], "generator": [1, 1, 1], "motion": 8, "stem": 4}
+    training = {"steps": 6, "stages": stages, "precision": "fp32", "log_steps": 1}
+    extra = {"extra_data": str(folder), "extra_share": 0.5}
+    scenes = {"dataset": str(tmp_path / "bank"), "network": "ALANetPlus"}
+    values = {**scenes, **extra, "model": model, "train": training}
+    prepare(make_recipe(values)).start(tmp_path / "run")
     lines = (tmp_path / "run/metrics.jsonl").read_text().splitlines()
     assert summarize(tmp_path / "run").data == "bank, set"
     told = [kind for line in lines for kind in ("motion", "midway") if f'"{kind}"' in line]
     assert len(told) == 6
     assert set(told) == {"motion", "midway"}
-    run = prepare(run_config({**read_config(tmp_path / "run/config.json"), "beside_deblurred": 0}))
-    batches = [run.sampler.batch(k, size=1, crop=32) for k in range(12)]
+    run = prepare(make_recipe({**read_values(tmp_path / "run/config.json"), "extra_deblurred": 0}))
+    batches = [run.data.sampler.batch(k, size=1, crop=32) for k in range(12)]
     whole = {batch.flow is None: float((batch.times % 1 == 0).sum()) for batch in batches}  # of real video or not
     assert whole == {True: 0.0, False: 1.0}, "of real video only in-between frames"
     for batch in batches:
         terms = run.hooks.objective(run.model.train(), batch, 0.5)[1]
         assert ("exposure" in terms) == (batch.flow is not None), "and no exposures"
-    assert main(["--data", str(folder), "--set", f"beside={folder}", "--out", str(tmp_path / "other")]) == 2
-    assert "goes with scenes (bank, stills), not with data; leave one out" in capsys.readouterr().err
+    with pytest.raises(OptionError, match="extra_data and second_dataset go with scenes, not with a dataset of videos"):
+        prepare(make_recipe({"dataset": str(folder), "extra_data": str(folder)}))
