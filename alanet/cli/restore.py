@@ -120,7 +120,7 @@ def _run(restorer: Restorer, plan: RestorePlan, screen: Screen) -> RestoreReport
 
 def kept_so_far(plan: RestorePlan) -> str:
     """The finished part, and the command that resumes; "" where nothing is finished."""
-    from alanet.restoration.resume import done_so_far
+    from alanet.restoration.workdir import done_so_far
 
     seconds = done_so_far(plan.output) if plan.job is not None else 0
     words = [word for word in sys.argv[1:] if word != "--restart"]

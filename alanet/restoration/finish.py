@@ -16,8 +16,9 @@ from alanet.errors import OptionError
 from alanet.files import FINISHED, lock_folder
 from alanet.frames.timing import parse_rate
 from alanet.notes import Notes
-from alanet.restoration.job import Job, describe_input, read_job, verified
+from alanet.restoration.job import Job, describe_input
 from alanet.restoration.options import EncodeOptions, flag_of
+from alanet.restoration.workdir import read_job, verified
 from alanet.restoration.writer import put_in_place, writing
 from alanet.video.input.probe import probe
 from alanet.video.output.destination import work_folder

@@ -1,46 +1,37 @@
-"""A job: what a run of hours keeps in its work folder, so that the same command can go on after anything.
+"""A job: everything that the result of a restoration depends on. Finished segments are reused for the same job only.
 
-    work folder:  lock   job.json   segments.jsonl   00000.mp4  00001.mp4 ...
-
-`job.json` says what the finished segments depend on: the input, the weights, every option, the versions. It is replaced
-atomically. `segments.jsonl` has a line for each finished segment, written once its file is on the disk. On the
-next run nothing of this is trusted unseen: the job must be the same, and each segment must have its size, its digest
-and its number of frames; after the first that has not, all are made again.
+What was given must be the same when a run resumes. What "auto" came to in the first run (precision, tiles) is reused,
+whatever a later run would choose by the free memory or a measured speed.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+import os
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
+import torch
 
-from alanet.errors import OptionError, OutputError
-from alanet.files import JOINED, LOCK, move_into_place, write_json
+from alanet.errors import OptionError
 from alanet.frames.frame import VideoInfo
-from alanet.notes import Notes
-from alanet.video.output.segments import INDEX, Segment, finished_in, recorded, rewrite
+from alanet.frames.tiles import Box, Tile
+from alanet.frames.timing import Factor, Schedule
+from alanet.model.network import Network
+from alanet.restoration.options import RestoreOptions, as_plain
+from alanet.version import __version__
+from alanet.video.output.destination import STDOUT
+from alanet.video.output.format import OutputPlan
 
-__all__ = [
-    "MANIFEST",
-    "Job",
-    "begin",
-    "changes",
-    "check_same",
-    "describe_input",
-    "joining",
-    "keep_finished",
-    "read_job",
-    "verified",
-]
+__all__ = ["Job", "changes", "check_same", "describe_input", "job_for", "rate_text", "segment_of", "tiles_of"]
+__all__ += ["weights_digest"]
 
-MANIFEST = "job.json"
-FORMAT = 1
 PART = 1 << 20  # bytes of the input hashed at its beginning, middle and end
 
 
@@ -53,6 +44,30 @@ class Job:
     options: dict[str, Any]  # as asked for, by their names on the command line
     software: dict[str, str]  # versions
     chosen: dict[str, Any] = field(default_factory=dict)  # what "auto" came to; a later run takes it over
+
+
+def job_for(
+    target: OutputPlan,
+    options: RestoreOptions,
+    network: dict[str, Any],
+    precision: str,
+    tiles: tuple[Tile, ...],
+    segment: Fraction,
+) -> Job | None:
+    """The job of a run; None where nothing is kept: standard input is read once, pictures and y4m are no segments.
+
+    network: what was asked for of it, by the names of its options. segment: its length in seconds.
+    """
+    info = target.info
+    if target.kind != "video" or info.path == STDOUT:
+        return None
+    asked = {**as_plain(options), **as_plain(target.options), **network}
+    asked |= {"--fps": rate_text(options.schedule), "--slow": options.schedule.slow}
+    for flag in ("--overwrite", "--restart"):  # the result does not depend on these
+        del asked[flag]
+    software = {"alanet": __version__, "torch": str(torch.__version__), "av": av.__version__, "cpu": platform.machine()}
+    chosen = {"precision": precision, "tiles": [_plain(tile) for tile in tiles], "segment": str(segment)}
+    return Job(os.path.abspath(info.path), describe_input(info), asked, software, chosen)
 
 
 def changes(before: Job, now: Job) -> list[str]:
@@ -108,107 +123,30 @@ def _parts(path: Path) -> Iterator[bytes]:
             yield file.read(PART)
 
 
-def begin(
-    folder: Path, job: Job | None, target: Path, notes: Notes, *, restart: bool = False, scattered: bool = False
-) -> list[Segment]:
-    """Make a locked work folder ready and return the finished segments that the run goes on after.
-
-    To restart, nothing is kept; `scattered`: finished segments after one that is not are kept, too. Raises OptionError
-    or OutputError where what is there is of another job, or of one where there is none now.
-    """
-    earlier = None if restart else read_job(folder)
-    if job is None and earlier is not None:
-        raise OutputError(f"{target}: an interrupted run of it is kept; resume it, or give another name with -o")
-    if job is None or earlier is None:
-        _only(folder)
-        if job is not None:
-            _write_job(folder, job)
-        return []
-    check_same(earlier, job, target)
-    if scattered:
-        segments, fault = _verified_each(folder)
-    else:
-        segments, fault = verified(folder)
-    if fault:
-        notes.warn(f"earlier run: {fault}; made again{'' if scattered else ' from there on'}")
-    _write_job(folder, earlier)
-    rewrite(folder, segments)
-    _only(folder, segments, MANIFEST, INDEX)
-    return segments
+def tiles_of(job: Job) -> tuple[Tile, ...]:
+    """The tiles of the first run."""
+    return tuple(Tile(Box(*core), Box(*outer), halo) for core, outer, halo in job.chosen["tiles"])
 
 
-def _only(folder: Path, segments: Sequence[Segment] = (), *names: str) -> None:
-    """Remove all from a locked work folder but these segments and other names."""
-    keep = {LOCK, *names, *(segment.name for segment in segments)}
-    for left in folder.iterdir():
-        if left.is_dir():
-            shutil.rmtree(left)
-        elif left.name not in keep:
-            left.unlink()
+def segment_of(job: Job) -> Fraction:
+    """The length of the first run's segments, in seconds."""
+    return Fraction(job.chosen["segment"])
 
 
-def keep_finished(folder: Path, segments: Sequence[Segment]) -> None:
-    """What a later run goes on with, and nothing else."""
-    _only(folder, segments, MANIFEST, JOINED, INDEX)
+def weights_digest(model: Network) -> str:
+    """Of the network's kind, config and every value, wherever it was loaded from."""
+    digest = hashlib.sha256(f"{type(model).__name__} {model.config}".encode())
+    for key, value in sorted(model.state_dict().items()):
+        digest.update(key.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
-def joining(folder: Path) -> None:
-    """Say in the work folder that the result is complete and about to be put in its place (see `lock.sweep`)."""
-    move_into_place(folder / MANIFEST, folder / JOINED)
+def rate_text(rate: Schedule) -> str:
+    """As `parse_rate` reads it."""
+    return str(rate) if isinstance(rate, Factor) else str(rate.rate)
 
 
-def _write_job(folder: Path, job: Job) -> None:
-    """The manifest, replaced atomically."""
-    write_json(folder / MANIFEST, {"format": FORMAT, **asdict(job)})
-
-
-def read_job(folder: Path) -> Job | None:
-    """The manifest of a work folder; None where there is none. Raises OptionError for one that cannot be read."""
-    path = next((folder / name for name in (MANIFEST, JOINED) if (folder / name).exists()), None)
-    if path is None:
-        return None
-    try:
-        said = json.loads(path.read_text("utf-8"))
-        if said.pop("format") == FORMAT:
-            return Job(**said)
-        raise ValueError("of another version")
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise OptionError(
-            f"{path}: the record of an interrupted run cannot be read ({error}); use --restart to start over"
-        ) from error
-
-
-def verified(folder: Path) -> tuple[list[Segment], str]:
-    """The finished segments up to the first that is not as it was written, and why that one is not ("" for none)."""
-    segments = recorded(folder)
-    for i, segment in enumerate(segments):
-        fault = _fault(folder / segment.name, segment)
-        if fault:
-            return segments[:i], f"{segment.name}: {fault}"
-    return segments, ""
-
-
-def _verified_each(folder: Path) -> tuple[list[Segment], str]:
-    """All finished segments that are as they were written, and why one is not ("" for none)."""
-    segments, last = [], ""
-    for segment in finished_in(folder).values():
-        fault = _fault(folder / segment.name, segment)
-        if fault:
-            last = f"{segment.name}: {fault}"
-        else:
-            segments.append(segment)
-    return segments, last
-
-
-def _fault(path: Path, segment: Segment) -> str:
-    try:
-        if path.stat().st_size != segment.size:
-            return f"{path.stat().st_size} bytes instead of {segment.size}"
-        with open(path, "rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != segment.sha256:
-                return "its digest differs"
-        with av.open(f"file:{path}") as container:
-            frames = sum(1 for _ in container.decode(video=0))
-    except (OSError, av.FFmpegError) as error:
-        return getattr(error, "strerror", None) or str(error)
-    return "" if frames == segment.frames else f"{frames} frames instead of {segment.frames}"
+def _plain(tile: Tile) -> list[Any]:
+    boxes = [[box.top, box.left, box.bottom, box.right] for box in (tile.core, tile.outer)]
+    return [*boxes, tile.halo]

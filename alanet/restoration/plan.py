@@ -1,7 +1,7 @@
-"""What is asked of one video, what will be done to it, and what was done.
+"""What will be done to one video, and what was done.
 
-`RestoreOptions` is what a user says; `Restorer.plan` makes a `RestorePlan` of it, in which everything that can be
-refused has been; `Restorer.run` gives a `RestoreReport`.
+`make_plan` looks at the input, decides the output, and refuses what cannot work; it writes nothing. A `RestorePlan` is
+its result; `run.py` carries it out and returns a `RestoreReport`.
 """
 
 from __future__ import annotations
@@ -11,17 +11,23 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from alanet.engine.tiled import plan_tiles_for
 from alanet.frames.frame import VideoInfo
-from alanet.frames.tiles import Tile
-from alanet.frames.timing import Schedule, TargetRate
+from alanet.frames.tiles import Tile, overhead
+from alanet.frames.timing import Schedule, TargetRate, output_rate
 from alanet.notes import Notes
-from alanet.restoration.job import Job
+from alanet.restoration.job import Job, job_for, segment_of, tiles_of
+from alanet.restoration.loaded import LoadedNetwork
 from alanet.restoration.options import RestoreOptions
-from alanet.video.output.format import OutputPlan
+from alanet.restoration.workdir import earlier_job
+from alanet.video.input.probe import probe
+from alanet.video.output.format import OutputPlan, plan_output
 
-__all__ = ["SEGMENT", "RestorePlan", "RestoreReport", "nothing_shown", "stated_frames", "suffix_of"]
+__all__ = ["RestorePlan", "RestoreReport", "make_plan", "nothing_shown"]
 
 SEGMENT = Fraction(4)  # seconds of the result at most. Encoders place key frames about as far apart by themselves
+WORK = 60.0  # seconds of work in a segment: what a kill may cost, and how long Ctrl-C waits
+LEAST, LEAST_FRAMES = Fraction(1, 2), 12  # seconds and frames of a segment: key frames cost the result's size
 
 
 @dataclass(frozen=True)
@@ -75,6 +81,52 @@ class RestoreReport:
         notes = {"kept": self.notes.kept, "left_out": self.notes.left_out, "warnings": self.notes.warnings}
         plain = {key: value for key, value in vars(self).items() if key not in ("notes", "output")}
         return {"output": str(self.output), **plain, **notes}
+
+
+def make_plan(
+    network: LoadedNetwork,
+    source: str | Path,
+    output: str | Path | None,
+    options: RestoreOptions,
+    *,
+    folder: Path | None = None,
+    shared: bool = False,
+) -> RestorePlan:
+    """The plan for one video; `Restorer.plan` describes the arguments and errors."""
+    notes = Notes()
+    info = probe(source, input_rate=options.input_rate)
+    schedule = options.schedule
+    network.check_times(schedule, info.rate)
+    suffix = suffix_of(schedule)
+    target = plan_output(info, output, options.encode, notes, suffix=suffix, schedule=schedule, folder=folder)
+    tiles = tuple(plan_tiles_for(network.runner, info, network.memory, network.tile_mode, target))
+    precision, done = network.precision, 0
+    rate, each = output_rate(schedule, info.rate), network.seconds_a_frame(info, schedule, tiles)
+    segment = segment_length(rate, each * float(info.rate) / schedule.slow)
+    job = job_for(target, options, network.described(), precision, tiles, segment)
+    earlier = None if options.restart else earlier_job(target, job, shared=shared)
+    if earlier is not None:
+        job, done = earlier
+        tiles, precision, segment = tiles_of(job), job.chosen["precision"], segment_of(job)
+        each = network.seconds_a_frame(info, schedule, tiles)
+    if (work := overhead(tiles)) > 2 and network.tile_mode == "exact":
+        notes.warn(f"tiles: every pixel is computed {work:.1f} times; more --memory or --tile-mode feather is faster")
+    frames_in = stated_frames(info, options)
+    seconds = None
+    if frames_in is not None:
+        seconds = each * max(0.0, frames_in - float(done * info.rate / rate / schedule.slow))
+    return RestorePlan(info, target, options, notes, frames_in, seconds, tiles, rate, precision, job, done, segment)
+
+
+def segment_length(rate: Fraction, work: float) -> Fraction:
+    """Seconds of the result in a segment: SEGMENT, halved until it takes WORK or less, or has come to the least.
+
+    rate: restored frames a second. work: seconds of work for a second of the result.
+    """
+    length = SEGMENT
+    while length * work > WORK and length / 2 >= max(LEAST, LEAST_FRAMES / rate):
+        length /= 2
+    return length
 
 
 def suffix_of(rate: Schedule) -> str:

@@ -1,4 +1,4 @@
-"""A run on its way: how far it is, what an earlier run of the same job has done, and whom to tell."""
+"""The progress of a run: frames counted and reported, and those that an earlier run has restored already."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from alanet.frames.frame import Frame
 from alanet.notes import Notes
 from alanet.restoration.writer import VideoWriter
 
-__all__ = ["Passing", "RestoreProgress", "RunProgress"]
+__all__ = ["Pass", "RestoreProgress", "RunProgress"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,20 +32,20 @@ class RestoreProgress:
     wait: float | None = None  # seconds until the one in hand is finished, at the pace so far
 
 
-class Passing(Protocol):
-    """One pass over a video, as it goes: what is counted of it, and which restored frames are not made."""
+class Pass(Protocol):
+    """One pass over a video: what is counted, and which restored frames are skipped."""
 
     counts: Counts
 
-    def passing(self, frames: Iterable[tuple[Frame, bool]]) -> Iterator[tuple[Frame, bool]]:
-        """The frames, seen on their way."""
+    def watched(self, frames: Iterable[tuple[Frame, bool]]) -> Iterator[tuple[Frame, bool]]:
+        """The same frames; each is counted when the next one is taken."""
 
     def skips(self, time: Fraction) -> bool:
-        """Whether the restored frame at a time is not to be made; asked once for each, in order."""
+        """Whether the restored frame at a time is skipped. Called once for each, in order."""
 
 
 class RunProgress:
-    """A run on its way: what is counted and told of it, and what an earlier one has done already."""
+    """A pass that reports its progress and skips what an earlier run has restored."""
 
     def __init__(
         self,
@@ -60,22 +60,22 @@ class RunProgress:
         self.skip = sum(segment.frames for segment in writer.segments)
         if self.skip:
             seconds = float(writer.segments[-1].end - writer.segments[0].start)
-            notes.keep(f"earlier run: {self.skip:,} restored frames, {seconds:.1f} s, not made again")
+            notes.keep(f"earlier run: {self.skip:,} restored frames, {seconds:.1f} s, reused")
         self._began, self._reported, self._earlier_in = time.perf_counter(), 0, 0
         self._first: Fraction | None = None  # position when `_began`
 
-    def passing(self, frames: Iterable[tuple[Frame, bool]]) -> Iterator[tuple[Frame, bool]]:
-        """The frames, told of as long as what they give is there already."""
+    def watched(self, frames: Iterable[tuple[Frame, bool]]) -> Iterator[tuple[Frame, bool]]:
+        """The same frames; progress is reported while their results are skipped."""
         for frame, starts in frames:
             yield frame, starts
             if self.counts.frames_out < self.skip:
-                self.tell(frame.time)
+                self.report(frame.time)
 
     def skips(self, time: Fraction) -> bool:
         """Whether an earlier run has made the restored frame that comes next."""
         return self.counts.frames_out < self.skip
 
-    def tell(self, position: Fraction) -> None:
+    def report(self, position: Fraction) -> None:
         """RestoreProgress, once an input frame."""
         counts = self.counts
         if self._on_progress is None or counts.frames_in <= self._reported:

@@ -20,10 +20,12 @@ from alanet.errors import AlanetError, IncompleteError, InputError, OptionError,
 from alanet.files import FINISHED, FULL, admit_others, claim, lock_folder, lock_together
 from alanet.frames.frame import Frame
 from alanet.restoration.claims import ClaimSink, Share, Status
-from alanet.restoration.job import MANIFEST, begin, keep_finished, read_job
+from alanet.restoration.loaded import LoadedNetwork
+from alanet.restoration.pipeline import restored_frames
 from alanet.restoration.plan import RestorePlan, RestoreReport, nothing_shown
 from alanet.restoration.progress import RestoreProgress
-from alanet.restoration.restorer import Restorer
+from alanet.restoration.run import report
+from alanet.restoration.workdir import MANIFEST, begin, keep_finished, read_job
 from alanet.restoration.writer import VideoWriter, put_in_place, writing
 from alanet.video.output.destination import work_folder
 from alanet.video.output.disk import check_room
@@ -36,7 +38,7 @@ log = logging.getLogger("alanet")
 
 
 def run_worker(
-    restorer: Restorer,
+    network: LoadedNetwork,
     plan: RestorePlan,
     *,
     helping: bool = False,
@@ -72,14 +74,14 @@ def run_worker(
             on_begun()
         share = Share(folder, plan.segment)
         try:
-            return _until_done(restorer, plan, share, on_progress, about_to)
+            return _until_done(network, plan, share, on_progress, about_to)
         finally:
             lock.close()
             _leave(folder, path)
 
 
 def _until_done(
-    restorer: Restorer,
+    network: LoadedNetwork,
     plan: RestorePlan,
     share: Share,
     on_progress: Callable[[RestoreProgress], None] | None,
@@ -87,9 +89,9 @@ def _until_done(
 ) -> RestoreReport | None:
     began, earlier = time.perf_counter(), sum(s.frames for s in finished_in(share.folder).values())
     if earlier:
-        plan.notes.keep(f"earlier run: {earlier:,} restored frames, not made again")
+        plan.notes.keep(f"earlier run: {earlier:,} restored frames, reused")
     while True:
-        counts = _pass(restorer, plan, share, on_progress)
+        counts = _pass(network, plan, share, on_progress)
         if counts is None:
             continue  # a segment failed: the others are gone on with, and so is that one, up to TRIES times
         standing = share.standing()
@@ -102,11 +104,11 @@ def _until_done(
         if not _join(plan, share, standing.finished, counts, about_to):
             return None
         made = share.frames
-        return restorer.report(plan, plan.output.path, counts, time.perf_counter() - began, counts.frames_out - made)
+        return report(network, plan, plan.output.path, counts, time.perf_counter() - began, counts.frames_out - made)
 
 
 def _pass(
-    restorer: Restorer, plan: RestorePlan, share: Share, on_progress: Callable[[RestoreProgress], None] | None
+    network: LoadedNetwork, plan: RestorePlan, share: Share, on_progress: Callable[[RestoreProgress], None] | None
 ) -> Counts | None:
     """Go over the video once and make the segments that nobody else has; None where one of them failed.
 
@@ -116,11 +118,11 @@ def _pass(
     sink = ClaimSink(plan.output, share)
     share.begin_pass()
     try:
-        with exhaustion_told(restorer.device), VideoWriter(plan.output, sink, None) as writer:
-            for frame in restorer.restored(plan, turns):
+        with exhaustion_told(network.device), VideoWriter(plan.output, sink, None) as writer:
+            for frame in restored_frames(network, plan, turns):
                 writer.write(frame)
                 share.given(frame)
-                turns.tell(frame.time)
+                turns.report(frame.time)
             writer.finish()
     except Exception as error:
         full = isinstance(error, OutputError) and getattr(error.__cause__, "errno", None) in FULL
@@ -145,11 +147,11 @@ class _Turns:
         self._share, self._total, self._on_progress = share, plan.frames_in, on_progress
         self._began, self._skipped = time.perf_counter(), 0
 
-    def passing(self, frames: Iterable[tuple[Frame, bool]]) -> Iterator[tuple[Frame, bool]]:
+    def watched(self, frames: Iterable[tuple[Frame, bool]]) -> Iterator[tuple[Frame, bool]]:
         """The frames, told of: of most, nothing is made here."""
         for frame, starts in frames:
             yield frame, starts
-            self.tell(frame.time)
+            self.report(frame.time)
 
     def skips(self, time: Fraction) -> bool:
         """Whether the restored frame at a time is in a segment that is not ours."""
@@ -157,7 +159,7 @@ class _Turns:
         self._skipped += skips
         return skips
 
-    def tell(self, position: Fraction) -> None:
+    def report(self, position: Fraction) -> None:
         """RestoreProgress; a safe place where nothing is in hand."""
         if self._on_progress is not None:
             self._on_progress(

@@ -132,7 +132,7 @@ class Worker:
             told = None if item.record is None else about_to
             return self.restorer.run(plan, on_progress=on_progress, about_to=told)
         return run_worker(
-            self.restorer, plan, helping=helping, on_begun=on_begun, on_progress=on_progress, about_to=about_to
+            self.restorer.network, plan, helping=helping, on_begun=on_begun, on_progress=on_progress, about_to=about_to
         )
 
 

@@ -25,7 +25,8 @@ from alanet.errors import AlanetError, OutputError
 from alanet.files import FINISHED, lock_folder, move_into_place, write_error
 from alanet.frames.frame import Frame
 from alanet.notes import Notes
-from alanet.restoration.job import Job, begin, joining, keep_finished
+from alanet.restoration.job import Job
+from alanet.restoration.workdir import begin, joining, keep_finished
 from alanet.video.output.destination import only_pictures, work_folder
 from alanet.video.output.format import OutputPlan
 from alanet.video.output.mux import mux

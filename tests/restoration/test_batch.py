@@ -119,7 +119,7 @@ def test_an_interrupted_batch_goes_on(folder, weights, tmp_path):
         worker.restore(item, on_progress=stop)
     then = worker.restore(item)
     assert (then.state, then.frames_in, then.frames_out) == ("done", 24, 48)
-    assert any("16 restored frames, 4.0 s, not made again" in line for line in then.notes["kept"])
+    assert any("16 restored frames, 4.0 s, reused" in line for line in then.notes["kept"])
     once = worker.restore(Item("b", str(long), output=str(tmp_path / "once.mkv")))
     assert shown(Path(str(then.output))) == shown(Path(str(once.output)))
     assert worker.restore(item).state == "skipped"

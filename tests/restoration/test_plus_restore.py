@@ -89,7 +89,7 @@ def test_tiled_runs_give_the_untiled_file(tmp_path, monkeypatch):
     lossless = RestoreOptions(encode=EncodeOptions(codec="ffv1"))
     whole = restorer.restore(source, tmp_path / "whole.mkv", lossless)
     tiles = plan_tiles(32, 1280, halo=exact_halo(model), stride=16, max_tile_pixels=32 * 512)
-    monkeypatch.setattr("alanet.restoration.restorer.plan_tiles_for", lambda *_: tiles)
+    monkeypatch.setattr("alanet.restoration.plan.plan_tiles_for", lambda *_: tiles)
     tiled = restorer.restore(source, tmp_path / "tiled.mkv", lossless)
     assert len(tiles) > 2
     made, expected = (np.stack([frame.pixels for frame in decode(probe(report.output))]).astype(int)

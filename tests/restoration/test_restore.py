@@ -306,7 +306,7 @@ def test_tiled_runs_give_the_untiled_file(tmp_path, restorer, monkeypatch):
     source = make_video(tmp_path / "w.mkv", frames=2, size=(1248, 32), codec="ffv1", pix_fmt="bgr0")
     whole = restorer.restore(source, options=LOSSLESS)
     tiles = plan_tiles(32, 1248, halo=288, stride=32, max_tile_pixels=32 * (416 + 2 * 288))
-    monkeypatch.setattr("alanet.restoration.restorer.plan_tiles_for", lambda *_: tiles)
+    monkeypatch.setattr("alanet.restoration.plan.plan_tiles_for", lambda *_: tiles)
     tiled = restorer.restore(source, tmp_path / "tiled.mkv", LOSSLESS)
     assert len(tiles) > 1
     np.testing.assert_array_equal(pictures(tiled.output), pictures(whole.output))

@@ -150,7 +150,7 @@ def test_a_run_ended_anywhere_goes_on_and_gives_the_uninterrupted_result(killed,
     assert case["there"] == kept * A_SEGMENT
     if signals != "SIGKILL":
         assert f"{4 * kept}.0 s of the result are finished and kept; resume with: alanet restore " in first["said"]
-    if place.startswith("tidy"):  # the result is there: it is not made again, and what was left is tidied up
+    if place.startswith("tidy"):  # the result is there: it is reused, and what was left is tidied up
         assert then["code"] == 4
     else:
         assert then["code"] == 0, then["said"]
@@ -265,7 +265,7 @@ def test_what_auto_chose_first_is_kept(video, monkeypatch):
     monkeypatch.setattr("alanet.restoration.restorer.pick_precision", lambda *_: "bf16")
     first = Restorer(make_network(), device="cpu")
     monkeypatch.setattr(
-        "alanet.restoration.restorer.plan_tiles_for",
+        "alanet.restoration.plan.plan_tiles_for",
         lambda *_: plan_tiles(64, 64, halo=0, stride=32, max_tile_pixels=64 * 32),
     )
     out = ended(first, video)

@@ -10,12 +10,13 @@ import pytest
 import torch
 
 from alanet.model.alanet import ALANet, ALANetConfig
-from alanet.restoration.job import read_job
+from alanet.restoration.job import segment_of
+from alanet.restoration.loaded import LoadedNetwork
 from alanet.restoration.options import EncodeOptions, RestoreOptions
-from alanet.restoration.plan import SEGMENT
+from alanet.restoration.plan import SEGMENT, segment_length
 from alanet.restoration.progress import RestoreProgress
 from alanet.restoration.restorer import Restorer
-from alanet.restoration.resume import segment_length, segment_of
+from alanet.restoration.workdir import read_job
 from alanet.signals import deferred_signals
 from alanet.video.output.destination import work_folder
 from alanet.video.output.segments import recorded
@@ -46,7 +47,7 @@ def test_its_length_is_the_jobs_whatever_a_later_run_would_choose(tmp_path, monk
     torch.manual_seed(0)
     restorer = Restorer(ALANet(ALANetConfig(width=0.0625, residual=True)), device="cpu", precision="fp32")
     source, out = make_video(tmp_path / "a.mp4", frames=45, rate=15, size=(32, 32)), tmp_path / "b.mkv"
-    monkeypatch.setattr(restorer, "_seconds_a_frame", lambda *_: 9.0)
+    monkeypatch.setattr(LoadedNetwork, "seconds_a_frame", lambda *_: 9.0)
     assert restorer.plan(source, out, LOSSLESS).segment == Fraction(1, 2)
     told: list[RestoreProgress] = []
 

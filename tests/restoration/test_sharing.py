@@ -25,6 +25,7 @@ from alanet.model.weights import save_weights
 from alanet.restoration.batch import Item, Outcome
 from alanet.restoration.claims import TRIES, Share
 from alanet.restoration.options import EncodeOptions, NetworkOptions, RestoreOptions
+from alanet.restoration.pipeline import restored_frames
 from alanet.restoration.pool import Pool
 from alanet.restoration.progress import RestoreProgress
 from alanet.restoration.restorer import Restorer
@@ -90,7 +91,7 @@ def another(video: Path, weights: Path, out: Path, place: str, number: int) -> s
         video, weights, out, place, number = sys.argv[1:]
         restorer = Restorer(weights, device="cpu", precision="fp32", threads=1, memory=8 << 30)
         before_call(place, int(number), lambda: os.kill(os.getpid(), signal.SIGSTOP))
-        run_worker(restorer, restorer.plan(video, out, LOSSLESS, shared=True), helping=True)
+        run_worker(restorer.network, restorer.plan(video, out, LOSSLESS, shared=True), helping=True)
     """
     command = [sys.executable, "-c", "\n".join(line[8:] for line in code.splitlines())]
     given = [str(word) for word in (video, weights, out, place, number)]
@@ -116,7 +117,7 @@ def test_what_a_killed_process_had_in_hand_is_taken_over(video, weights, restore
             others[0].kill()
             others[0].wait()
 
-    report = run_worker(restorer, plan, on_begun=begun, on_progress=advance)
+    report = run_worker(restorer.network, plan, on_begun=begun, on_progress=advance)
     assert report is not None
     assert made == ["00001.nut", "00002.nut", "00000.nut"]
     assert (report.frames_in, report.frames_out, report.earlier_out) == (24, 48, 0)
@@ -158,15 +159,13 @@ def failing_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def failing_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    restored = Restorer.restored
-
-    def failing(self: Any, *arguments: Any) -> Iterator[Frame]:
-        for frame in restored(self, *arguments):
+    def failing(*arguments: Any) -> Iterator[Frame]:
+        for frame in restored_frames(*arguments):
             if frame.time == 6:
                 raise ValueError("as arranged")
             yield frame
 
-    monkeypatch.setattr(Restorer, "restored", failing)
+    monkeypatch.setattr("alanet.restoration.sharing.restored_frames", failing)
 
 
 @pytest.mark.parametrize("fail", [failing_encoder, failing_network])
@@ -177,14 +176,14 @@ def test_a_segment_that_fails_three_times_is_named_and_the_rest_is_kept(
     with monkeypatch.context() as patch:
         fail(patch)
         with pytest.raises(IncompleteError) as told:
-            run_worker(restorer, restorer.plan(video, out, LOSSLESS, shared=True))
+            run_worker(restorer.network, restorer.plan(video, out, LOSSLESS, shared=True))
     assert "segment 1 failed three times (from 4.0 s to 8.0 s: ValueError: as arranged)" in str(told.value)
     assert "the other 2 are finished and kept" in str(told.value)
     assert set(finished_in(work_folder(out))) == THREE - {1}
     assert not out.exists()
     assert not list(work_folder(out).glob("*.claim"))
     made.clear()
-    report = run_worker(restorer, restorer.plan(video, out, LOSSLESS, shared=True))
+    report = run_worker(restorer.network, restorer.plan(video, out, LOSSLESS, shared=True))
     assert report is not None
     assert made == ["00001.nut"]
     assert report.earlier_out == 32
@@ -234,7 +233,7 @@ def test_a_full_disk_is_no_failure_of_a_segment(video, restorer, tmp_path, monke
     with monkeypatch.context() as patch:
         patch.setattr("alanet.restoration.claims.record", full)
         with pytest.raises(OutputError, match="the disk is full"):
-            run_worker(restorer, restorer.plan(video, out, LOSSLESS, shared=True))
+            run_worker(restorer.network, restorer.plan(video, out, LOSSLESS, shared=True))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -246,7 +245,7 @@ def test_an_interruption_keeps_what_is_finished(video, restorer, whole, made, tm
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_worker(restorer, restorer.plan(video, out, LOSSLESS, shared=True), on_progress=stop)
+        run_worker(restorer.network, restorer.plan(video, out, LOSSLESS, shared=True), on_progress=stop)
     assert set(finished_in(work_folder(out))) == {0}
     with pytest.raises(OptionError, match="--tail was hold and is drop"):
         restorer.plan(video, out, replace(LOSSLESS, tail="drop"), shared=True)
@@ -259,11 +258,11 @@ def test_an_interruption_keeps_what_is_finished(video, restorer, whole, made, tm
 def test_who_comes_late_makes_nothing(video, restorer, made, tmp_path):
     out = tmp_path / "out.mkv"
     plan = restorer.plan(video, out, LOSSLESS, shared=True)
-    assert run_worker(restorer, plan, helping=True) is None  # nobody is there to help
+    assert run_worker(restorer.network, plan, helping=True) is None  # nobody is there to help
     assert list(tmp_path.iterdir()) == []
-    run_worker(restorer, plan)
+    run_worker(restorer.network, plan)
     made.clear()
-    assert run_worker(restorer, plan) is None  # it was joined between plan and run
+    assert run_worker(restorer.network, plan) is None  # it was joined between plan and run
     assert made == []
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.mkv"]
 
@@ -273,7 +272,7 @@ def test_a_run_alone_is_not_joined(video, restorer, tmp_path, monkeypatch):
     out = tmp_path / "out.mkv"
     plan = restorer.plan(video, out, LOSSLESS, shared=True)
     with lock_folder(work_folder(out), out), pytest.raises(OutputError, match="another run is writing it"):
-        run_worker(restorer, plan)
+        run_worker(restorer.network, plan)
 
 
 @pytest.mark.parametrize(("code", "reason"), [(3, "segment 1 failed three times"), (2, "not a video"), (4, "full")])
@@ -295,7 +294,7 @@ def test_what_is_no_video_file_is_not_shared(video, restorer, tmp_path):
 
 
 def test_workers_share_the_memory(weights):
-    assert Restorer(weights, device="cpu", precision="fp32", memory=8 << 30, processes=4).memory == 2 << 30
+    assert Restorer(weights, device="cpu", precision="fp32", memory=8 << 30, processes=4).network.memory == 2 << 30
 
 
 def test_what_another_machine_has_joined_is_done(tmp_path):

@@ -1,0 +1,82 @@
+"""The frames of a video on their way through the network; memory does not grow with the length of the video.
+
+decode -> cuts -> (a thread that reads ahead) -> stream(runner) -> restored frames
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+
+from alanet.engine.fallback import FallbackRunner
+from alanet.engine.memory import DECODER_THREADS, READ_AHEAD
+from alanet.engine.prefetch import read_ahead
+from alanet.engine.stream import Counts, stream
+from alanet.frames.cuts import find_cuts
+from alanet.frames.frame import Frame, VideoInfo
+from alanet.model.network import Network
+from alanet.notes import Notes
+from alanet.restoration.loaded import LoadedNetwork
+from alanet.restoration.options import RestoreOptions
+from alanet.restoration.plan import RestorePlan
+from alanet.restoration.progress import Pass
+from alanet.video.input.decode import decode
+from alanet.video.input.scores import scored
+
+__all__ = ["decoded", "restored_frames", "streamed"]
+
+
+def restored_frames(network: LoadedNetwork, plan: RestorePlan, run: Pass) -> Iterator[Frame]:
+    """The restored frames of a plan that `run` does not skip, as they are made."""
+    runner = network.runner_for(plan.tiles, plan.precision, plan.notes)
+    frames = decoded(plan.info, plan.options, plan.notes)
+    return streamed(frames, network.model, runner, plan.options, run.counts, run)
+
+
+def decoded(info: VideoInfo, options: RestoreOptions, notes: Notes) -> Iterator[Frame]:
+    """The input frames from `start` to `end`."""
+    part = {"start": options.start, "end": options.end}
+    return decode(info, **part, deinterlace=options.deinterlace, notes=notes, threads=DECODER_THREADS)
+
+
+def streamed(
+    frames: Iterable[Frame],
+    model: Network,
+    runner: FallbackRunner,
+    options: RestoreOptions,
+    counts: Counts,
+    run: Pass | None = None,
+) -> Iterator[Frame]:
+    """Input frames to restored frames."""
+    shots: Iterator[tuple[Frame, bool]]
+    if options.cuts == "auto":
+        shots = ((frame, starts) for frame, _, starts in find_cuts(scored(frames)))
+    else:
+        shots = ((frame, False) for frame in frames)
+    ahead = read_ahead(shots, depth=READ_AHEAD)
+    shown: Iterator[tuple[Frame, bool]] = ahead if run is None else run.watched(ahead)
+    skip = _nothing if run is None else run.skips
+    try:
+        yield from stream(
+            shown,
+            runner,
+            options.schedule,
+            window=model.window,
+            around=model.around,
+            tail=options.tail,
+            counts=counts,
+            skip=skip,
+            strength=options.strength,
+        )
+        if counts.first_passed is not None:
+            runner.notes.warn(
+                f"{counts.passed:,} restored frames (the first at {float(counts.first_passed):.3f} s) came out as "
+                "NaN or infinity; the input is passed through there"
+            )
+    finally:
+        ahead.close()
+
+
+def _nothing(time: Fraction) -> bool:
+    """By default no restored frame is skipped."""
+    return False
