@@ -14,10 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from alanet.errors import OptionError
+
 __all__ = [
     "Degradation",
     "ExposureMix",
     "Turn",
+    "check_shares",
     "defocus",
     "degrade",
     "draw_lengths",
@@ -80,6 +83,14 @@ class ExposureMix:
     linear: float = 0.3  # share of clips averaged in linear light
     shortest: int = 3  # of a blurry frame, in sharp frames
 
+    def __post_init__(self) -> None:
+        check_shares(self, "sharp", "blurry", "same_exposure", "linear")
+        if self.sharp + self.blurry > 1 + 1e-9 or self.shortest < 1:
+            raise OptionError(
+                f"sharp {self.sharp} and blurry {self.blurry} of the clips, shortest exposure {self.shortest}; "
+                "allowed: shares of 1 at most in sum, and 1 or more"
+            )
+
 
 def draw_lengths(rng: np.random.Generator, t: int, longest: int, mix: ExposureMix) -> tuple[int, ...]:
     """The exposure of each of `t` frames, odd numbers from 1 (sharp) to `longest`."""
@@ -105,6 +116,21 @@ class Degradation:
     jpeg_quality: tuple[int, int] = (40, 95)
     soft: float = 0.0  # out of focus, the truth as well: what is soft in all frames is no blur of motion
     soft_most: float = 1.2  # standard deviation, pixels
+
+    def __post_init__(self) -> None:
+        check_shares(self, "noise", "noise_most", "jpeg", "soft")
+        if not 1 <= self.jpeg_quality[0] <= self.jpeg_quality[1] <= 100 or not 0 <= self.soft_most <= 100:
+            raise OptionError(
+                f"jpeg_quality is {self.jpeg_quality} and soft_most {self.soft_most}; "
+                "allowed: two rising numbers from 1 to 100, and 0 to 100 pixels"
+            )
+
+
+def check_shares(options: object, *names: str) -> None:
+    """Raise OptionError unless these fields are from 0 to 1."""
+    for name in names:
+        if not 0 <= getattr(options, name) <= 1:
+            raise OptionError(f"{name} is {getattr(options, name)}; allowed: from 0 to 1")
 
 
 def defocus(clip: Tensor, truth: Tensor, rng: np.random.Generator, options: Degradation) -> tuple[Tensor, Tensor]:

@@ -22,6 +22,7 @@ from alanet.data.augment import (
     Degradation,
     ExposureMix,
     Turn,
+    check_shares,
     defocus,
     degrade,
     draw_lengths,
@@ -79,6 +80,9 @@ class ClipOptions:
     motion: bool = False  # give flow and sweep
 
     def __post_init__(self) -> None:
+        check_shares(self, "clip_ends")
+        if self.factor < 1 or self.ramp_steps < 0:
+            raise OptionError(f"factor {self.factor} and ramp_steps {self.ramp_steps}; allowed: 1 or more, 0 or more")
         if self.ramp_steps and not 0 <= self.slow_start[0] < self.slow_start[1]:
             raise OptionError(
                 f"slow_start is {self.slow_start}; give two rising numbers of pixels a period, such as [1, 6]"

@@ -38,7 +38,7 @@ from alanet.training.runlog import Journal
 from alanet.training.trainer import Objective, StepResult, Trainer
 from alanet.training.validate import Validation
 
-__all__ = ["Hooks", "TrainProgress", "TrainReport", "restoration_objective", "train"]
+__all__ = ["Hooks", "TrainProgress", "TrainReport", "network_objective", "train"]
 
 log = logging.getLogger("alanet")
 
@@ -91,10 +91,13 @@ class Hooks:
     save: Callable[[nn.Module, Path], object] = field(default=cast(Callable[[nn.Module, Path], object], save_weights))
 
 
-def restoration_objective(loss: Loss) -> Objective:
-    """The loss of what the model restores at the batch's times, against the batch's ground truth."""
+def network_objective(loss: Loss) -> Objective:
+    """The network's own objective, or else `loss` of the frames it restores at the batch's times."""
 
     def objective(model: nn.Module, batch: Any, fraction: float) -> tuple[Tensor, LossTerms]:
+        own: Tensor | None = cast(Any, model).objective(batch, fraction)
+        if own is not None:
+            return own, {"objective": own.detach()}
         return loss(model(batch.clip, batch.times[0].tolist()), batch.truth, fraction)
 
     return objective
@@ -127,7 +130,7 @@ def train(
     if not resume and checkpoints(folder):
         raise OptionError(f"{folder} holds checkpoints; let the run resume from them or choose an empty folder")
     device = distributed.join(torch.device(device))
-    objective = hooks.objective or restoration_objective(
+    objective = hooks.objective or network_objective(
         RestorationLoss(
             config.pixel, config.fourier, config.perceptual, soften=softening(config), floor=config.loss_floor
         )

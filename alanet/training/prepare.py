@@ -22,7 +22,7 @@ from alanet.training import distributed
 from alanet.training.checkpoint import checkpoints
 from alanet.training.config import softening, steps_of
 from alanet.training.datasets import TrainingData, open_data
-from alanet.training.loop import Hooks, TrainProgress, TrainReport, restoration_objective, train
+from alanet.training.loop import Hooks, TrainProgress, TrainReport, network_objective, train
 from alanet.training.loss import Perceptual, RestorationLoss
 from alanet.training.objectives import judge_objective, plus_objective
 from alanet.training.recipe import Recipe, network_config, read_values
@@ -92,7 +92,7 @@ def prepare(recipe: Recipe, device: str | None = None) -> TrainingRun:
         _freeze(recipe, model)
     chief = distributed.rank() == 0
     objective = _objective(recipe, model, place)
-    data = open_data(recipe, place, motion=isinstance(model, ALANetPlus), validate=chief)
+    data = open_data(recipe, place, motion=model.continuous_time, validate=chief)
     hooks = Hooks(objective=objective, validate=validator(data.held_out) if data.held_out else None)
     return TrainingRun(recipe, model, data, hooks, place)
 
@@ -111,16 +111,22 @@ def _network(recipe: Recipe) -> Any:
     return model if wanted == model.config else widen(model, wanted, recipe.init)
 
 
+# The parts that can be trained alone, by the names that networks give them; the first that a network has.
+PARTS = {"exposure_head": ("shutter", "judge"), "generator": ("generator",)}
+
+
 def _freeze(recipe: Recipe, model: Any) -> None:
     """Only one part of the network is trained."""
-    only = recipe.train_only
-    if not recipe.init or not isinstance(model, ALANetPlus) or not model.config.exposure:
-        raise OptionError(f"train_only {only} needs an ALANetPlus with exposure that is already trained; give init")
+    only, parts = recipe.train_only, dict(model.named_children())
+    part = next((parts[name] for name in PARTS[only] if name in parts), None)
+    if not recipe.init or not model.estimates or part is None:
+        raise OptionError(
+            f"train_only {only} needs a network that estimates exposure and is already trained; give init"
+        )
     if recipe.objective.motion_warmup:
         raise OptionError(f"train_only {only} does not go with motion_warmup; leave one of them out")
-    head = model.shutter if model.judges_again else model.judge
     model.requires_grad_(False)
-    (head if only == "exposure_head" else model.generator).requires_grad_(True)
+    part.requires_grad_(True)
 
 
 def loss_of(recipe: Recipe, device: torch.device) -> RestorationLoss:
@@ -137,11 +143,11 @@ def _objective(recipe: Recipe, model: Any, device: torch.device) -> Objective:
     if recipe.train_only == "exposure_head":
         return judge_objective()
     options, loss = recipe.objective, loss_of(recipe, device)
-    learns = isinstance(model, ALANetPlus) and model.config.align and options.motion > 0
-    if options.motion_warmup and not learns:
+    plus = isinstance(model, ALANetPlus)
+    if options.motion_warmup and not (plus and model.config.align and options.motion > 0):
         raise OptionError("motion_warmup needs an ALANetPlus that estimates motion, and objective.motion above 0")
-    if not isinstance(model, ALANetPlus):
-        return restoration_objective(loss)
+    if not plus:
+        return network_objective(loss)
     if recipe.train_only == "generator":  # the losses of the other parts change nothing
         return plus_objective(loss, motion=0, exposure=0)
     return plus_objective(loss, motion=options.motion, exposure=options.exposure, motion_first=options.motion_warmup)

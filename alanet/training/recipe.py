@@ -78,8 +78,17 @@ def make_recipe(values: Mapping[str, Any]) -> Recipe:
         defaults = replace(defaults, factor=8)
     clips = build(ClipOptions, overlay(asdict(defaults), tables["clips"], ()), "clips")
     recipe = build(Recipe, {**values, "model": model or None, "clips": clips, "train": training}, "recipe")
+    _check_values(recipe)
     _check_sources(recipe)
     return recipe
+
+
+def _check_values(recipe: Recipe) -> None:
+    ranges = {"extra_share": (0, 1), "extra_deblurred": (0, 1000), "held_out_clips": (0, 1 << 20)}
+    for name, (low, high) in {**ranges, "displacement": (0, 10_000), "period": (2, 1000)}.items():
+        value = getattr(recipe, name)
+        if value is not None and not low <= value <= high:
+            raise OptionError(f"{name} is {value}; allowed: {low} to {high}")
 
 
 def _check_sources(recipe: Recipe) -> None:

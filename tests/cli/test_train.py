@@ -135,6 +135,11 @@ def test_flags_take_the_place_of_a_files_source_and_budget():
             {"dataset": "b", "train": {"steps": 10**400}},
             r"steps is a whole number of 1329 bits; allowed: numbers up to",
         ),
+        ({"dataset": "b", "clips": {"mix": {"sharp": 1.5}}}, r"sharp is 1\.5; allowed: from 0 to 1"),
+        ({"dataset": "b", "clips": {"mix": {"sharp": 0.6, "blurry": 0.6}}}, r"shares of 1 at most in sum"),
+        ({"dataset": "b", "clips": {"degradation": {"noise": float("nan")}}}, r"noise is nan; allowed: from 0 to 1"),
+        ({"dataset": "b", "clips": {"degradation": {"jpeg_quality": [95, 40]}}}, r"jpeg_quality is \(95, 40\)"),
+        ({"dataset": "b", "extra_share": -0.5}, r"extra_share is -0\.5; allowed: 0 to 1"),
         ({"dataset": "b", "train": {"validate_minutes": -5}}, r"validate_minutes is -5\.0; allowed: above 0"),
         ({"photographs": "p", "second_dataset": "x"}, r"second_dataset x needs a dataset; give both"),
     ],
@@ -170,7 +175,7 @@ def test_a_bank_becomes_weights_and_the_same_command_goes_on(bank, tmp_path, cap
         "--set",
         "log_steps=1",
     )
-    code, printed, told = tell(capsys, *words, "--steps", 2, "--sharp-clips", 0.5, "--json")
+    code, printed, told = tell(capsys, *words, "--steps", 2, "--sharp-clips", 0.15, "--json")
     assert code == 0, told
     report = json.loads(printed)
     assert (report["step"], report["samples"], report["interrupted"]) == (2, 4, None)
@@ -179,7 +184,7 @@ def test_a_bank_becomes_weights_and_the_same_command_goes_on(bank, tmp_path, cap
     assert "deblurred gain" in told
     config = make_recipe(read_values(out / "config.json"))
     assert (config.dataset, config.train.steps, config.train.minutes) == (bank, 2, None)
-    assert (config.clips.mix.sharp, config.clips.ramp_steps, config.train.lr) == (0.5, 6000, 1e-3)
+    assert (config.clips.mix.sharp, config.clips.ramp_steps, config.train.lr) == (0.15, 6000, 1e-3)
 
     code, printed, told = tell(capsys, "train", "--config", out / "config.json", "-o", out, "--threads", 1,
                                "--steps", 3, "--ramp-steps", 5)  # fmt: skip

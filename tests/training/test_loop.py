@@ -26,7 +26,7 @@ from alanet.training import distributed
 from alanet.training.checkpoint import Checkpoint, latest
 from alanet.training.config import Stage, config_from, preset, stage_at, steps_of
 from alanet.training.loader import FAR, Feed
-from alanet.training.loop import Hooks, restoration_objective, train
+from alanet.training.loop import Hooks, network_objective, train
 from alanet.training.loss import RestorationLoss
 from alanet.training.optim import learning_rate
 from alanet.training.recipe import parse_stages
@@ -461,9 +461,7 @@ def test_a_forged_network_or_optimizer_is_refused_in_one_line(tmp_path) -> None:
     good = latest(tmp_path)
 
     def refused(about: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-        trainer = Trainer(
-            network(), config, restoration_objective(RestorationLoss()), steps=6, device=torch.device("cpu")
-        )
+        trainer = Trainer(network(), config, network_objective(RestorationLoss()), steps=6, device=torch.device("cpu"))
         with pytest.raises(WeightsError):
             trainer.load(Checkpoint(tensors, about))
 

@@ -80,7 +80,7 @@ def test_one_part_is_trained_alone(scenes, tmp_path, only, shutter, learns) -> N
     assert changed
     assert all(name.startswith(learns) for name in changed)
     assert ('"sharp"' in (tmp_path / "run" / "metrics.jsonl").read_text()) == (only == "exposure_head")
-    with pytest.raises(OptionError, match=f"train_only {only} needs an ALANetPlus .* give init"):
+    with pytest.raises(OptionError, match=f"train_only {only} needs a network .* give init"):
         run(values, PLUS)
 
 
@@ -173,3 +173,21 @@ def test_whole_frames_are_not_rendered_during_training(tmp_path) -> None:
     values = {"photographs": str(make_stills(tmp_path / "stills"))}
     with pytest.raises(OptionError, match=r"whole frames \(crop 0\) need a dataset"):
         run(values, {"train": {**STEPS, "stages": [{"start": 0, "crop": 0, "batch": 2}]}})
+
+
+def test_a_network_trains_by_its_own_objective(scenes, tmp_path, monkeypatch) -> None:
+    """What `objective` returns is what is minimised: here how far one weight is from 3, and nothing of the pictures."""
+    asked = []
+
+    def objective(model: ALANet, batch: object, progress: float) -> torch.Tensor:
+        asked.append(progress)
+        return (next(iter(model.parameters())) - 3.0).square().mean()
+
+    monkeypatch.setattr(ALANet, "objective", objective)
+    ready = run({"dataset": str(scenes)}, SMALL, {"train": {"steps": 4, "lr": 0.1, "warmup": 0.0}})
+    first, *others = (weight.detach().clone() for weight in ready.model.parameters())
+    ready.start(tmp_path)
+    assert asked == [0.0, 0.25, 0.5, 0.75]
+    moved, *rest = ready.model.parameters()
+    assert (moved - 3.0).abs().mean() < (first - 3.0).abs().mean() - 0.1
+    assert all((a - b).abs().max() < 1e-4 for a, b in zip(others, rest, strict=True)), "only the decay moved these"
