@@ -1,6 +1,6 @@
-"""What a run has to tell its user at the end: what was kept, what was left out, what looked wrong.
+"""Notes for the user at the end of a run: what was kept, what was left out, warnings.
 
-The library prints nothing. Whoever runs it passes one `Notes` down; each note is also logged.
+The library prints nothing. The caller passes one `Notes` down; each note is also logged.
 """
 
 from __future__ import annotations

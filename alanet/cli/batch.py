@@ -101,7 +101,7 @@ def _close(outcomes: list[Outcome], others: int, screen: Screen) -> int:
     words = [f"{number['done']} restored", f"{number['skipped']} done before", f"{number['failed']} failed"]
     rows = [("sum", ", ".join(words))]
     if others:
-        rows.append(("others", f"{count(others, 'other file')} passed over, no videos by their names"))
+        rows.append(("others", f"{count(others, 'other file')} skipped: not videos by their names"))
     screen.rows(rows)
     if screen.quiet:
         for outcome in failed:
@@ -201,7 +201,7 @@ class _Tally:
         if "made" in said:
             key = (number, said["worker"])
             if said["made"] < self._made.get(key, 0):
-                self._before += self._made[key]  # it goes over the video once more
+                self._before += self._made[key]  # another pass over the video
             self._made[key] = said["made"]
         self._over += "outcome" in said and said["outcome"]["state"] in ("done", "skipped", "failed")
         made = self._before + sum(self._made.values())

@@ -93,7 +93,7 @@ def build(
     splitting: Splitting = Splitting(),
     verbosity: Verbosity = Verbosity(),
 ) -> int:
-    """Turn a folder of high-rate videos into a training set. Run again, it goes on where it was interrupted."""
+    """Turn a folder of high-rate videos into a training set. The same command resumes an interrupted run."""
     from alanet.data.real.build import plan_build, run_build
     from alanet.notes import Notes
 
@@ -251,7 +251,7 @@ def motion(
     device: Annotated[str, Parameter(metavar="NAME", help="What RIFE works on.")] = "cpu",
     verbosity: Verbosity = Verbosity(),
 ) -> int:
-    """Estimate how a set's videos move, by RIFE, so that ALANetPlus can learn from it. Run again, it goes on."""
+    """Estimate the optical flow of a dataset by RIFE, for training. The same command resumes an interrupted run."""
     from alanet.data.real.teacher_flow import estimate_motion
     from alanet.evaluation.baselines import rife_motion
 
@@ -295,7 +295,7 @@ def scenes(
     rendering: Rendering = Rendering(),
     verbosity: Verbosity = Verbosity(),
 ) -> int:
-    """Render moving scenes out of photographs into a bank to train from. Run again, it goes on or adds scenes."""
+    """Render moving scenes from photographs into a bank for training. The same command resumes, or adds scenes."""
     from alanet.data.clips import BankClips, ClipOptions
     from alanet.data.real.plan import check_room
     from alanet.data.sheet import contact_sheet

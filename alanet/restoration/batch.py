@@ -72,7 +72,7 @@ class Outcome:
 
 
 def find_items(folder: Path, out: Path) -> tuple[list[Item], int]:
-    """The videos below a folder in the order of their names, and how many other files were passed over.
+    """The videos below a folder in the order of their names, and the number of other files.
 
     Told by their endings, so that a damaged video is one that fails and a text is none. Hidden names are not looked at,
     links to folders not followed; results that lie in the folder itself are none of its videos. Makes `out`.

@@ -3,8 +3,8 @@
     files  a b c d      worker 0: a ......... d (helps) .....
                         worker 1: b ... c ... d .............
 
-A worker that ends before its time is replaced; what it had in hand is free again (`video/share.py`), and who is idle
-takes it. Workers are told to stop by the signals that stop this process, which then waits for them.
+A worker that ends early is replaced; its segment is released (`claims.py`), and an idle worker takes it. Signals that
+stop this process are passed on to the workers, and it waits for them.
 """
 
 from __future__ import annotations
@@ -212,7 +212,7 @@ class Pool:
             self._over(outcome)
 
     def _stop(self, number: int) -> None:
-        """Tell all workers to stop, once more for each further signal, and wait until they have."""
+        """Pass a signal on to all workers, and each further one, and wait until they have ended."""
         self._say("Workers finish their current segments. Press Ctrl-C again to stop now.")
         while self._processes:
             for process in self._processes.values():

@@ -93,7 +93,7 @@ def _until_done(
     while True:
         counts = _pass(network, plan, share, on_progress)
         if counts is None:
-            continue  # a segment failed: the others are gone on with, and so is that one, up to TRIES times
+            continue  # a segment failed: try the others, and that one up to TRIES times
         standing = share.standing()
         if standing.free:
             continue  # whoever had taken it is gone

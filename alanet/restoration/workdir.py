@@ -62,7 +62,7 @@ def done_so_far(target: OutputPlan) -> Fraction:
 def begin(
     folder: Path, job: Job | None, target: Path, notes: Notes, *, restart: bool = False, scattered: bool = False
 ) -> list[Segment]:
-    """Make a locked work folder ready and return the finished segments that the run goes on after.
+    """Prepare a locked work folder and return the finished segments after which the run resumes.
 
     To restart, nothing is kept; `scattered`: finished segments after one that is not are kept, too. Raises OptionError
     or OutputError where what is there is of another job, or of one where there is none now.
@@ -99,12 +99,12 @@ def _only(folder: Path, segments: Sequence[Segment] = (), *names: str) -> None:
 
 
 def keep_finished(folder: Path, segments: Sequence[Segment]) -> None:
-    """What a later run goes on with, and nothing else."""
+    """Keep only what a later run needs to resume."""
     _only(folder, segments, MANIFEST, JOINED, INDEX)
 
 
 def joining(folder: Path) -> None:
-    """Say in the work folder that the result is complete and about to be put in its place (see `lock.sweep`)."""
+    """Record that the result is complete and about to be renamed (see `files.sweep`)."""
     move_into_place(folder / MANIFEST, folder / JOINED)
 
 

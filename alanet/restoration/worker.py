@@ -1,6 +1,6 @@
 """One worker: it restores one video after another, alone or with others, and says what became of each.
 
-A video that cannot be restored is an outcome, not an end: the next one is gone on with.
+A video that cannot be restored is reported; the worker continues with the next one.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ def test_a_tree_is_mirrored_a_bad_file_is_gone_past_and_nothing_is_done_twice(fo
     assert "failed   bad.mp4" in said
     assert "not a video that can be read" in said
     assert "3 restored, 0 done before, 1 failed" in said
-    assert "1 other file passed over" in said
+    assert "1 other file skipped" in said
     out = folder.parent / "out"
     there = results(out)
     assert sorted(there) == ["a.avi.mkv", "a.mp4", "sub/deep/ü b.mkv"]

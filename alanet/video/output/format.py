@@ -4,7 +4,7 @@
     input's depth and chroma -> kept, or one note says what became of them
     input's times -> a tick in which every restored frame's time is a whole number
 
-A plan is only a description: writing it is `encode.py`, carrying the other streams over is `streams.py`.
+A plan is only a description: `segments.py` writes frames, `streams.py` copies the other streams.
 """
 
 from __future__ import annotations
