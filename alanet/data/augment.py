@@ -15,11 +15,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from alanet.errors import OptionError
+from alanet.frames.color import linear_to_srgb, srgb_to_linear
 
 __all__ = [
     "Degradation",
     "ExposureMix",
     "Turn",
+    "average_highlights",
     "check_shares",
     "defocus",
     "degrade",
@@ -82,9 +84,13 @@ class ExposureMix:
     same_exposure: float = 0.5  # share of clips whose blurry frames all have one exposure
     linear: float = 0.3  # share of clips averaged in linear light
     shortest: int = 3  # of a blurry frame, in sharp frames
+    highlights: float = 0.0  # share of clips whose saturated pixels are brighter than white before they are averaged
+    highlight_most: float = 8.0  # their light at most, times white
 
     def __post_init__(self) -> None:
-        check_shares(self, "sharp", "blurry", "same_exposure", "linear")
+        check_shares(self, "sharp", "blurry", "same_exposure", "linear", "highlights")
+        if not 1 <= self.highlight_most <= 1000:
+            raise OptionError(f"highlight_most is {self.highlight_most}; allowed: 1 to 1000")
         if self.sharp + self.blurry > 1 + 1e-9 or self.shortest < 1:
             raise OptionError(
                 f"sharp {self.sharp} and blurry {self.blurry} of the clips, shortest exposure {self.shortest}; "
@@ -104,6 +110,19 @@ def draw_lengths(rng: np.random.Generator, t: int, longest: int, mix: ExposureMi
     elif kind < mix.sharp + mix.blurry:
         blurred[:] = True
     return tuple(int(n) for n in np.where(blurred, lengths, 1))
+
+
+SATURATED = 250 / 255  # a sub-frame's value from which it may be clipped light
+
+
+def average_highlights(frames: Tensor, gain: float) -> Tensor:
+    """The mean of the light of sub-frames (n c h w, sRGB) whose saturated values stand for `gain` times white, clipped.
+
+    A sensor adds light and clips then: a moving lamp leaves a white streak. The mean of clipped values is grey.
+    """
+    light = srgb_to_linear(frames)
+    light = torch.where(frames >= SATURATED, light * gain, light).mean(0).clamp(max=1.0)
+    return torch.as_tensor(linear_to_srgb(light))
 
 
 @dataclass(frozen=True, slots=True)

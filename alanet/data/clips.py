@@ -22,6 +22,7 @@ from alanet.data.augment import (
     Degradation,
     ExposureMix,
     Turn,
+    average_highlights,
     check_shares,
     defocus,
     degrade,
@@ -328,7 +329,12 @@ def exposed(
     lengths = draw_lengths(rng, options.t, exposure.frames, options.mix)
     linear = rng.random() < options.mix.linear
     # Only the frames that are used become floats.
-    clip = [average(_float(sharp[exposure.window(i, n)]), linear=linear) for i, n in enumerate(lengths)]
+    opened = [_float(sharp[exposure.window(i, n)]) for i, n in enumerate(lengths)]
+    if options.mix.highlights and rng.random() < options.mix.highlights:
+        gain = float(rng.uniform(1, options.mix.highlight_most))
+        clip = [average_highlights(frames, gain) if len(frames) > 1 else frames[0] for frames in opened]
+    else:
+        clip = [average(frames, linear=linear) for frames in opened]
     truth = torch.stack([_float(sharp[exposure.index(time)]) for time in times])
     return {"clip": torch.stack(clip), "truth": truth, "exposure": truth.new_tensor(lengths)}
 

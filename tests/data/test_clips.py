@@ -18,6 +18,7 @@ from alanet.data.augment import (
     Degradation,
     ExposureMix,
     Turn,
+    average_highlights,
     defocus,
     degrade,
     draw_lengths,
@@ -284,3 +285,26 @@ def test_a_bare_machine_needs_neither_pyav_nor_the_command_line() -> None:
     check = "import sys, alanet.data.clips, alanet.data.sheet; print({'av', 'cyclopts'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_a_moving_lamp_leaves_a_white_streak():
+    """A lamp of 5 times white crosses 5 pixels in 5 sub-frames: each gets a fifth of its light, which is white."""
+    frames = torch.zeros(5, 3, 1, 7)
+    for k in range(5):
+        frames[k, :, 0, k + 1] = 1.0
+    streak = average_highlights(frames, 5.0)[0, 0]
+    torch.testing.assert_close(streak, torch.tensor([0.0, 1, 1, 1, 1, 1, 0]), atol=1e-5, rtol=0)
+    grey = average_highlights(frames, 1.0)[0, 0, 1]
+    assert float(grey) == pytest.approx(1.055 * 0.2 ** (1 / 2.4) - 0.055, abs=1e-4)  # a fifth of white's light
+    dark = frames * 0.5
+    assert torch.equal(average_highlights(dark, 5.0), average_highlights(dark, 1.0)), "what is not saturated stays"
+
+
+def test_highlights_leave_ground_truth_and_exposures(bank):
+    plain, bright = (
+        BankClips(bank, dataclasses.replace(CLEAN, mix=ExposureMix(sharp=0.0, blurry=1.0, highlights=share)))
+        for share in (0.0, 1.0)
+    )
+    a, b = plain.batch(0, size=2, crop=32), bright.batch(0, size=2, crop=32)
+    assert torch.equal(a.truth, b.truth)
+    assert torch.equal(a.exposure, b.exposure)
