@@ -346,7 +346,7 @@ def test_a_preview_can_be_an_animation_with_the_same_times(clip, weights, tmp_pa
     lasts = []
     with Image.open(target) as animation:
         assert animation.size == (2 * 96 + 4, 64 + 16)
-        for k in range(animation.n_frames):
+        for k in range(animation.n_frames):  # type: ignore[attr-defined]
             animation.seek(k)
             animation.load()
             lasts.append(animation.info["duration"])

@@ -178,7 +178,7 @@ def test_results_name_the_data_they_were_made_on():
     ],
 )
 def test_sizes_as_scored(size, given, scored):
-    assert scored_size(*given, size) == scored
+    assert scored_size(*given, size) == scored  # type: ignore[call-arg]
 
 
 def test_arrays_decoded_before_are_taken_as_they_are(tmp_path):

@@ -16,7 +16,7 @@ ALEX = [(11, 3, 64), (5, 64, 192), (3, 192, 384), (3, 384, 256), (3, 256, 256)] 
 
 def alexnet_tree():
     rng = np.random.default_rng(0)
-    draw = lambda *shape: rng.normal(0, 0.1, shape).astype(np.float32)  # noqa: E731
+    draw = lambda *shape: rng.normal(0, 0.1, shape).astype(np.float32)  # type: ignore[attr-defined]  # noqa: E731
     tree = {
         "AlexNet_0": {f"Conv_{i}": {"kernel": draw(k, k, a, b), "bias": draw(b)} for i, (k, a, b) in enumerate(ALEX)}
     }
@@ -134,7 +134,7 @@ def test_a_wrong_or_damaged_file_says_what_is_wrong_and_where_to_get_one(tmp_pat
     headless = alexnet_tree()
     del headless["NetLinLayer_2"]
     no_head = dump(tmp_path / "headless.ckpt", headless)
-    cases["LPIPS head 2 is missing"] = lambda: load_lpips(no_head)
+    cases["LPIPS head 2 is missing"] = lambda: load_lpips(no_head)  # type: ignore[return-value]
     for says, load in cases.items():
         with pytest.raises(WeightsError, match=says):
             load()

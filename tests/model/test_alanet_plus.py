@@ -295,9 +295,9 @@ def test_how_motion_changes_by_hand():
     """Of what goes 2, 6 and then 7 pixels a period: at a it has grown by 4, at b by 1."""
     pairs = [Motion(torch.full((1, 2, 1, 1), m), torch.full((1, 2, 1, 1), -m)) for m in (2.0, 6.0, 7.0)]
     time = torch.tensor(0.25)
-    assert acceleration(*pairs, time).unique().item() == 0.75 * 4 + 0.25 * 1
+    assert acceleration(*pairs, time).unique().item() == 0.75 * 4 + 0.25 * 1  # type: ignore[call-arg]
     assert acceleration(pairs[0], pairs[1], None, time).unique().item() == 0.75 * 4  # of what is not known, nothing
-    assert acceleration(None, *pairs[1:], time).unique().item() == 0.25 * 1
+    assert acceleration(None, *pairs[1:], time).unique().item() == 0.25 * 1  # type: ignore[call-arg]
     assert acceleration(None, pairs[1], None, time) is None
 
 

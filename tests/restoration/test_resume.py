@@ -288,7 +288,7 @@ def test_a_second_run_is_refused_while_the_first_works(restorer, video):
 
 def test_a_full_disk_keeps_what_is_finished(restorer, video, whole, monkeypatch, capsys, tmp_path):
     records = [0]
-    original = writer.record
+    original = writer.record  # type: ignore[attr-defined]
 
     def full(*arguments: Any) -> None:
         records[0] += 1

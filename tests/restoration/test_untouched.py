@@ -105,7 +105,7 @@ def test_an_opinion_that_is_no_number_is_none():
     pixels = np.zeros((16, 16, 3), np.uint8)
     assert ours.runner.estimate(Window({0: ours.runner.encode(pixels)}), 0).sharp
     with torch.no_grad():
-        ours.model.judge.say.bias.fill_(torch.nan)
+        ours.model.judge.say.bias.fill_(torch.nan)  # type: ignore[attr-defined]
     assert ours.runner.estimate(Window({0: ours.runner.encode(pixels)}), 0) is None
     assert restorer(ALANet(ALANetConfig(width=0.125))).runner.estimate(Window({0: None}), 0) is None
 

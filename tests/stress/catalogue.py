@@ -233,7 +233,7 @@ def _read_plainly(source: Path) -> Iterator[np.ndarray]:
     info = probe(source)
     if info.container in ("gif", "apng", "webp"):
         with Image.open(source) as image:
-            for i in range(image.n_frames):
+            for i in range(image.n_frames):  # type: ignore[attr-defined]
                 image.seek(i)
                 yield np.asarray(image.convert("RGBA" if info.alpha else "RGB"))
         return

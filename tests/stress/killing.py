@@ -151,9 +151,8 @@ def spread() -> int:
     """45 kills at every frame or so of one job and 5 during the final join; returns how many went wrong."""
     import tempfile
 
-    import test_resume
-
     from alanet.model.weights import save_weights
+    from tests.restoration import test_resume
     from tests.support.media import Track, make_video
 
     folder = Path(tempfile.mkdtemp(prefix="alanet-kills-"))

@@ -73,7 +73,7 @@ def test_the_motion_loss_is_the_logarithm_of_a_distance_in_pixels(clips):
 
     def motion(j: int, off: float) -> Motion:
         steps = [tuple(resized(flow[:, j, way], CELL, cell) + off for way in (0, 1)) for cell in (16, 8, 4)]
-        return Motion(*steps[-1], tuple(steps))
+        return Motion(*steps[-1], tuple(steps))  # type: ignore[call-arg]
 
     exact = {j: motion(j, 0.0) for j in range(4)}
     assert float(motion_loss(exact, flow)) == pytest.approx(math.log1p(0.01), abs=1e-6)  # the round tip

@@ -105,7 +105,7 @@ def test_weights_to_start_from_are_widened_to_the_network_that_is_named(scenes, 
     values = {"dataset": str(scenes), "init": str(weights), "train": STEPS}
     wide = run(values, {"model": {"channels": [8, 8, 16]}}).model
     assert wide.config == replace(TINY, channels=(8, 8, 16))
-    assert torch.equal(wide.encoder.down[2].weight[:12], load_model(weights).encoder.down[2].weight)
+    assert torch.equal(wide.encoder.down[2].weight[:12], load_model(weights).encoder.down[2].weight)  # type: ignore[attr-defined]
     with pytest.raises(OptionError, match=r"channels \(8, 8, 12\) cannot be widened to channels \(8, 8, 10\)"):
         run(values, {"model": {"channels": [8, 8, 10]}})
     with pytest.raises(OptionError, match="is of network ALANetPlus, not ALANet; leave network out"):

@@ -69,7 +69,7 @@ def test_what_ffmpeg_pipes_is_what_is_read(tmp_path: Path, monkeypatch: pytest.M
 def test_frames_written_are_the_frames_read(pix_fmt: str) -> None:
     header = y4m.Header(37, 23, F(24000, 1001), pix_fmt, F(4, 3), "t", "pc")
     assert y4m.read_header(y4m.header_line(header).rstrip(b"\n")) == header
-    planes = y4m.av.VideoFrame(37, 23, pix_fmt)
+    planes = y4m.av.VideoFrame(37, 23, pix_fmt)  # type: ignore[attr-defined]
     for seed, plane in enumerate(planes.planes):
         np.frombuffer(plane, np.uint8)[:] = np.random.default_rng(seed).integers(0, 256, plane.buffer_size)
     data = y4m.frame_bytes(planes)
@@ -80,7 +80,7 @@ def test_frames_written_are_the_frames_read(pix_fmt: str) -> None:
 
 def test_what_is_written_ffprobe_reads(tmp_path: Path) -> None:
     header = y4m.Header(64, 48, F(25), "yuv422p10le", F(4, 3), range="pc")
-    frame = y4m.av.VideoFrame(64, 48, "yuv422p10le")
+    frame = y4m.av.VideoFrame(64, 48, "yuv422p10le")  # type: ignore[attr-defined]
     path = tmp_path / "a.y4m"
     path.write_bytes(y4m.header_line(header) + 3 * y4m.frame_bytes(frame))
     info = probe(path)

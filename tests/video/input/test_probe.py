@@ -169,7 +169,7 @@ def test_a_file_of_very_many_streams_is_refused(tmp_path: Path) -> None:
                 frame.pts, frame.time_base = 0, Fraction(1, 25 if stream is picture else 8000)
                 if stream is not picture:
                     frame.sample_rate = 8000
-                out.mux([*stream.encode(frame), *stream.encode(None)])
+                out.mux([*stream.encode(frame), *stream.encode(None)])  # type: ignore[attr-defined]
         if fine:
             assert probe(path).width == 16
         else:

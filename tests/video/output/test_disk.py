@@ -24,7 +24,7 @@ from tests.support.media import make_video
 @pytest.fixture
 def free(monkeypatch) -> Callable[[float], None]:
     def set_free(amount: float) -> None:
-        monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: SimpleNamespace(free=int(amount)))
+        monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: SimpleNamespace(free=int(amount)))  # type: ignore[attr-defined]
 
     return set_free
 

@@ -1,4 +1,4 @@
-"""`scripts/bench training`: clips a second and the share of time that steps wait for data, and how fast scenes render.
+"""Training: clips a second, the share of time that steps wait for data, and how fast scenes render.
 
 Scenes are rendered from frames of the bundled sample: on a GPU as training goes, on a CPU once into a bank.
 """
@@ -11,16 +11,16 @@ from itertools import islice
 from pathlib import Path
 
 import torch
-from benching import sample, table
 from PIL import Image
 
-from alanet.data.synthetic.bank import render_bank
 from alanet.data.clips import ClipOptions, SceneClips
+from alanet.data.synthetic.bank import render_bank
 from alanet.data.synthetic.render import Stills, find_stills
 from alanet.data.synthetic.scenes import SceneOptions
-from alanet.training.runlog import summarize
 from alanet.training.prepare import prepare
 from alanet.training.recipe import make_recipe, merged
+from alanet.training.runlog import summarize
+from benchmarks.common import sample, table
 
 LONGEST, T, PERIOD = 15, 5, 8
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Put trained weights into the package: copies the file, and writes its digest, size and cost into the catalogue.
 
-scripts/add_model runs/quarter/last.safetensors --name alanet-quarter --purpose "a first try" --license "MIT" \\
+python scripts/add_model.py runs/quarter/last.safetensors --name alanet-quarter --purpose "a first try" \\
     --score "held-out scenes, deblurred=+0.3 dB over copy" --default
 """
 

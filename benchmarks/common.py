@@ -1,4 +1,4 @@
-"""What all of scripts/bench share: videos of the bundled sample, times of calls that take turns, tables."""
+"""Shared by the benchmarks: videos of the bundled sample, timed calls that take turns, tables."""
 
 from __future__ import annotations
 
@@ -18,13 +18,12 @@ import torch
 from PIL import Image
 
 import alanet
-from alanet.restoration.restorer import Restorer
 from alanet.engine.runner import Runner
 from alanet.model.network import Window
+from alanet.restoration.restorer import Restorer
 from alanet.video.input.decode import decode
 from alanet.video.input.probe import probe
 
-MIB = 2**20
 RATE = 25
 
 
@@ -71,7 +70,9 @@ def alone(runner: Runner, tensors: Sequence[torch.Tensor], *, all_frames: bool =
             ring.pop(i - 3, None)
             pairs.pop(i - 3, None)
             for at in (i - 1, i) if i == last else (i - 1,):  # the last one is shown twice, and made once
-                if at >= 0 and (all_frames or (found := runner.estimate(Window(ring, pairs), at)) is None or not found.sharp):
+                if at >= 0 and (
+                    all_frames or (found := runner.estimate(Window(ring, pairs), at)) is None or not found.sharp
+                ):
                     model.generate(Window(ring, pairs), at)
             if i:
                 model.generate(Window(ring, pairs), i - 0.5)
