@@ -28,6 +28,7 @@ __all__ = [
     "draw_lengths",
     "draw_turn",
     "jpeg",
+    "sensor_noise",
     "turn_motion",
     "turn_pictures",
 ]
@@ -135,9 +136,17 @@ class Degradation:
     jpeg_quality: tuple[int, int] = (40, 95)
     soft: float = 0.0  # out of focus, the truth as well: what is soft in all frames is no blur of motion
     soft_most: float = 1.2  # standard deviation, pixels
+    photons: float = 0.0  # share of clips with the noise of a sensor, before everything else
+    full_well: tuple[float, float] = (200.0, 5000.0)  # electrons of a white pixel: few in the dark, many by day
+    read_noise: float = 3.0  # standard deviation, electrons
 
     def __post_init__(self) -> None:
-        check_shares(self, "noise", "noise_most", "jpeg", "soft")
+        check_shares(self, "noise", "noise_most", "jpeg", "soft", "photons")
+        if not (1 <= self.full_well[0] <= self.full_well[1] < 1e7 and 0 <= self.read_noise < 1e4):
+            raise OptionError(
+                f"full_well is {self.full_well} and read_noise {self.read_noise}; "
+                "allowed: two rising numbers from 1, and 0 or more"
+            )
         if not 1 <= self.jpeg_quality[0] <= self.jpeg_quality[1] <= 100 or not 0 <= self.soft_most <= 100:
             raise OptionError(
                 f"jpeg_quality is {self.jpeg_quality} and soft_most {self.soft_most}; "
@@ -180,6 +189,10 @@ def degrade(clip: Tensor, rng: np.random.Generator, options: Degradation) -> Ten
     """
     out = clip.clone()  # as others may hold what was given
     for i in range(len(clip)):
+        if options.photons and rng.random() < options.photons:
+            low, high = options.full_well
+            well, seed = low * (high / low) ** rng.random(), int(rng.integers(1 << 62))
+            out[i] = sensor_noise(out[i], float(well), options.read_noise, seed)
         with_noise, with_jpeg = rng.random(2) < (options.noise, options.jpeg)
         strength, quality = rng.random() * options.noise_most, rng.integers(*options.jpeg_quality, endpoint=True)
         seed = int(rng.integers(1 << 62))
@@ -189,6 +202,19 @@ def degrade(clip: Tensor, rng: np.random.Generator, options: Degradation) -> Ten
         if with_jpeg:
             out[i] = jpeg(out[i].clamp(0, 1), int(quality))
     return out.clamp_(0, 1).mul_(255).round_().div_(255)
+
+
+def sensor_noise(frames: Tensor, full_well: float, read_noise: float, seed: int) -> Tensor:
+    """Frames (sRGB in [0, 1]) as a sensor with `full_well` electrons at white sees them, with Gaussian read noise.
+
+    Electrons are counted in linear light, so they have a Poisson distribution: their variance is their mean.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    electrons = srgb_to_linear(frames.clamp(0, 1)).cpu() * full_well
+    counted = torch.poisson(electrons, generator=generator)
+    counted += read_noise * torch.randn(counted.shape, generator=generator)
+    light = (counted / full_well).clamp(0, 1).to(frames.device)
+    return torch.as_tensor(linear_to_srgb(light))
 
 
 # ITU-T T.81, annex K: how coarsely each frequency of luma and chroma is kept at quality 50.

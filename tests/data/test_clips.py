@@ -24,6 +24,7 @@ from alanet.data.augment import (
     draw_lengths,
     draw_turn,
     jpeg,
+    sensor_noise,
     turn_motion,
     turn_pictures,
 )
@@ -33,6 +34,7 @@ from alanet.data.synthetic.bank import Bank, render_bank
 from alanet.data.synthetic.render import Stills, find_stills, is_held_out
 from alanet.data.synthetic.scenes import SceneOptions
 from alanet.errors import DataError, OptionError
+from alanet.frames.color import srgb_to_linear
 from alanet.frames.exposure import Exposure
 
 CLEAN = ClipOptions(degradation=Degradation(noise=0, jpeg=0), motion=True)
@@ -308,3 +310,13 @@ def test_highlights_leave_ground_truth_and_exposures(bank):
     a, b = plain.batch(0, size=2, crop=32), bright.batch(0, size=2, crop=32)
     assert torch.equal(a.truth, b.truth)
     assert torch.equal(a.exposure, b.exposure)
+
+
+@pytest.mark.parametrize("value", [0.2, 0.5, 0.8])
+def test_the_variance_of_photons_is_their_mean_and_read_noise_is_added(value):
+    """In electrons, of pixels that are far from black and white."""
+    frames, well, read = torch.full((1, 3, 200, 200), value), 1000.0, 4.0
+    electrons = srgb_to_linear(sensor_noise(frames, well, read, seed=0).double()) * well
+    expected = float(srgb_to_linear(torch.tensor(value).double())) * well
+    assert float(electrons.mean()) == pytest.approx(expected, rel=0.01)
+    assert float(electrons.var()) == pytest.approx(expected + read**2, rel=0.03)
