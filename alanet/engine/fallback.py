@@ -10,16 +10,15 @@ ends what takes too much without asking.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
 from weakref import WeakSet
 
 import torch
 
 from alanet.engine.memory import is_full_gpu
 from alanet.engine.runner import Runner
-from alanet.engine.stream import Estimate
+from alanet.engine.stream import Estimate, Kept
 from alanet.engine.tiled import TiledRunner, TileMode, smaller_tiles
 from alanet.errors import ResourceError
 from alanet.frames.frame import Pixels
@@ -30,24 +29,6 @@ from alanet.notes import Notes
 __all__ = ["FallbackRunner"]
 
 
-class _Kept:
-    """What was made of a frame (or a pair, which has no pixels), and by whom: it is of no use to another runner."""
-
-    def __init__(self, pixels: Pixels | None = None) -> None:
-        self.pixels = pixels
-        self._made: Any = None
-        self._by: object = None
-
-    def get(self, runner: object, make: Callable[[], Any]) -> Any:
-        if self._by is not runner:
-            self.forget()  # the old one goes before the new one comes
-            self._made, self._by = make(), runner
-        return self._made
-
-    def forget(self) -> None:
-        self._made = self._by = None
-
-
 class FallbackRunner:
     """Takes the place of a runner in a stream; frames are restored in `tiles`, whole where there is at most one."""
 
@@ -55,11 +36,7 @@ class FallbackRunner:
         self.runner, self.tiles, self.mode, self.notes = runner, tuple(tiles), mode, notes
         self._at_work = self._working(runner)
         self._exact: Runner | TiledRunner | None = None  # the same in fp32
-        self._kept: WeakSet[_Kept] = WeakSet()
-
-    def encode(self, pixels: Pixels) -> _Kept:
-        """A frame, whose features are made when a restored frame looks at it: there errors can be dealt with."""
-        return self._new(pixels)
+        self._kept: WeakSet[Kept] = WeakSet()
 
     def estimate(self, window: Window, i: int) -> Estimate | None:
         """The network's estimate of frame i of a window; None where it has none."""
@@ -75,10 +52,6 @@ class FallbackRunner:
                 return found
             self._take_smaller(pixels)
 
-    def relate(self, a: _Kept, b: _Kept) -> _Kept:
-        """A pair, likewise."""
-        return self._new()
-
     def generate(self, window: Window, times: Sequence[float], like: Pixels) -> Iterator[Pixels | None]:
         """The frames at `times`; None for one that is not finite in fp32 either.
 
@@ -87,9 +60,11 @@ class FallbackRunner:
         done = 0
         while done < len(times):
             try:
-                for picture in self._pictures(window, times[done:], like):
+                made = self._at_work.generate(self._made(window, self._at_work), times[done:], like)
+                for at, picture in zip(times[done:], made, strict=True):
+                    shown = self._in_fp32(window, at, like) if picture is None else picture
                     done += 1
-                    yield picture
+                    yield shown
             except RuntimeError as error:
                 if not is_full_gpu(error):
                     raise
@@ -97,26 +72,22 @@ class FallbackRunner:
                 return
             self._take_smaller(like)  # after the error is gone, and all that its traceback held
 
-    def _pictures(self, window: Window, times: Sequence[float], like: Pixels) -> Iterator[Pixels | None]:
-        def in_fp32(at: float) -> Pixels | None:
-            """One frame, everything it needs made again and nothing kept."""
-            if self.runner.precision == "fp32":
-                return None
-            self.notes.warn("where bf16 gave NaN or infinity, frames were made again in fp32")
-            if self._exact is None:
-                self._exact = self._working(Runner(self.runner.model, self.runner.device, "fp32"))
-            exact = self._exact
-            features = {i: exact.encode(kept.pixels) for i, kept in window.features.items()}
-            pairs = {i: pair and exact.relate(features[i], features[i + 1]) for i, pair in window.relations.items()}
-            (picture,) = exact.generate(Window(features, pairs), [at], like)
-            return picture
-
-        made = self._at_work.generate(self._made(window, self._at_work), times, like)
-        for at, picture in zip(times, made, strict=True):
-            yield in_fp32(at) if picture is None else picture
+    def _in_fp32(self, window: Window, at: float, like: Pixels) -> Pixels | None:
+        """One frame in fp32, everything it needs made again and nothing kept; None where it was fp32 already."""
+        if self.runner.precision == "fp32":
+            return None
+        self.notes.warn("where bf16 gave NaN or infinity, frames were made again in fp32")
+        if self._exact is None:
+            self._exact = self._working(Runner(self.runner.model, self.runner.device, "fp32"))
+        exact = self._exact
+        features = {i: exact.encode(kept.pixels) for i, kept in window.features.items()}
+        pairs = {i: pair and exact.relate(features[i], features[i + 1]) for i, pair in window.relations.items()}
+        (picture,) = exact.generate(Window(features, pairs), [at], like)
+        return picture
 
     def _made(self, window: Window, at_work: Runner | TiledRunner) -> Window:
         """Frames and pairs as the runner at work makes them, once."""
+        self._kept.update(kept for kept in (*window.features.values(), *window.relations.values()) if kept is not None)
         features = {i: kept.get(at_work, partial(at_work.encode, kept.pixels)) for i, kept in window.features.items()}
         pairs = {
             i: pair and pair.get(at_work, partial(at_work.relate, features[i], features[i + 1]))
@@ -144,8 +115,3 @@ class FallbackRunner:
 
     def _working(self, runner: Runner) -> Runner | TiledRunner:
         return TiledRunner(runner, self.tiles, self.mode, self.notes) if len(self.tiles) > 1 else runner
-
-    def _new(self, pixels: Pixels | None = None) -> _Kept:
-        kept = _Kept(pixels)
-        self._kept.add(kept)
-        return kept

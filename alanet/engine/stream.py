@@ -16,19 +16,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import groupby
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
 
 from alanet.frames.cuts import same_pixels
 from alanet.frames.frame import Frame, Pixels
-from alanet.frames.timing import Schedule, Tail, merge_holds, moments
-from alanet.frames.windows import reach, window_of
+from alanet.frames.timing import Moment, Schedule, Tail, merge_holds, moments
+from alanet.frames.windows import Reach, reach, window_of
 from alanet.model.network import Window
 
-__all__ = ["Counts", "Estimate", "Restoring", "stream"]
-
-E = TypeVar("E")
+__all__ = ["Counts", "Estimate", "Kept", "Restoring", "stream"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +38,33 @@ class Estimate:
     logit: float = 0.0  # of the probability that it is sharp
 
 
-class Restoring(Protocol[E]):
-    """What a stream needs of a network: `SteadyRunner`, or the `Runner` or `TiledRunner` in it."""
-
-    def encode(self, pixels: Pixels) -> E: ...
+class Restoring(Protocol):
+    """What a stream needs of a network; features and relations of the windows are `Kept`."""
 
     def estimate(self, window: Window, i: int, /) -> Estimate | None:
         """Frame i, among its neighbours; None from a network that estimates nothing."""
 
-    def relate(self, a: E, b: E) -> Any: ...
-
     def generate(self, window: Window, times: Sequence[float], like: Pixels, /) -> Iterator[Pixels | None]:
         """None: this one is not finite."""
+
+
+class Kept:
+    """What a runner made of a frame (or of a pair, which has no pixels): made when it is first needed, so that what no
+    restored frame needs is never made, and made again for another runner, which cannot use it."""
+
+    def __init__(self, pixels: Pixels | None = None) -> None:
+        self.pixels = pixels
+        self._made: Any = None
+        self._by: object = None
+
+    def get(self, runner: object, make: Callable[[], Any]) -> Any:
+        if self._by is not runner:
+            self.forget()  # the old one goes before the new one comes
+            self._made, self._by = make(), runner
+        return self._made
+
+    def forget(self) -> None:
+        self._made = self._by = None
 
 
 @dataclass(slots=True)
@@ -74,33 +87,19 @@ class Counts:
         self.first_passed = time if self.first_passed is None else self.first_passed
 
 
-class _Lazy(Generic[E]):
-    """Made when it is first asked for, and kept: what no restored frame looks at is never made."""
-
-    def __init__(self, make: Callable[[], E]) -> None:
-        self._make: Callable[[], E] | None = make
-        self._made: list[E] = []
-
-    def get(self) -> E:
-        if self._make is not None:
-            self._made.append(self._make())
-            self._make = None  # and what it was made from can go
-        return self._made[0]
-
-
 @dataclass(frozen=True, slots=True)
-class _Held(Generic[E]):
+class _Held:
     """A frame in the ring."""
 
     frame: Frame
-    encoded: _Lazy[E]
+    features: Kept
     first: int  # index of the first frame of its shot
-    relation: _Lazy[Any] | None  # to the frame before, in the same shot
+    relation: Kept | None  # to the frame before, in the same shot
 
 
 def stream(
     frames: Iterable[tuple[Frame, bool]],
-    runner: Restoring[E],
+    runner: Restoring,
     schedule: Schedule,
     *,
     window: int,
@@ -129,34 +128,38 @@ def stream(
         Restored frames at exact times, from the first frame's time to the end of the last one. A held frame is the
         restored frame before it with a new time. Where the network came to nothing it is the nearer input.
     """
-    ring = _Ring(runner, schedule, window, around, Counts() if counts is None else counts, skip, strength)
-    far = reach(window, around=around)
+    ring = _Ring(schedule, window, around, Counts() if counts is None else counts, strength)
+    for i, merged in _intervals(ring, frames, reach(window, around=around), tail):
+        wanted = [moment for moment in ring.moments(i, merged=merged) if not ring.skips(moment, skip)]
+        phases = [Fraction(0) if moment.hold else moment.phase for moment in wanted]
+        estimate = runner.estimate(ring.neighbours(i), i) if ring.needs_estimate(phases) else None
+        passed = ring.passes(estimate, phases)
+        times = [phase for phase, _ in groupby(phases) if phase or not passed]  # a hold is not made again
+        like = ring.held[i].frame.pixels
+        made = runner.generate(ring.window_of(i, times), [float(i + phase) for phase in times], like) if times else ()
+        yield from ring.shown(i, wanted, iter(made), passed=passed)
+
+
+def _intervals(ring: _Ring, frames: Iterable[tuple[Frame, bool]], far: Reach, tail: Tail) -> Iterator[tuple[int, bool]]:
+    """Puts the frames into the ring; gives each frame's index once all that its interval needs is there, and whether
+    what is shown until the next frame is merged into one."""
     index = -1
     for index, (frame, starts_shot) in enumerate(frames):
         ring.add(index, frame, starts_shot)
         if index >= far.after:
-            yield from ring.interval(index - far.after)
+            yield index - far.after, False
             ring.held.pop(index - far.after - far.before, None)
     for i in range(max(0, index + 1 - far.after), index + 1):
-        yield from ring.interval(i, merged=tail == "drop" and i == index)
+        yield i, tail == "drop" and i == index
 
 
-class _Ring(Generic[E]):
+class _Ring:
     """The frames around the one in hand, with their features."""
 
-    def __init__(
-        self,
-        runner: Restoring[E],
-        schedule: Schedule,
-        window: int,
-        around: int,
-        counts: Counts,
-        skip: Callable[[Fraction], bool],
-        strength: float,
-    ) -> None:
-        self.runner, self.schedule, self.window, self.around = runner, schedule, window, around
-        self.counts, self.skip, self.strength = counts, skip, strength
-        self.held: dict[int, _Held[E]] = {}
+    def __init__(self, schedule: Schedule, window: int, around: int, counts: Counts, strength: float) -> None:
+        self.schedule, self.window, self.around = schedule, window, around
+        self.counts, self.strength = counts, strength
+        self.held: dict[int, _Held] = {}
         self.origin = Fraction(0)  # time of the video's first frame
 
     def add(self, index: int, frame: Frame, starts_shot: bool) -> None:
@@ -164,89 +167,81 @@ class _Ring(Generic[E]):
         if before is None:
             self.origin = frame.time
         if before is not None and same_pixels(before.frame.pixels, frame.pixels):
-            encoded = before.encoded
+            features = before.features
             self.counts.duplicates += 1
         else:
-            encoded = _Lazy(lambda: self.runner.encode(frame.pixels))
+            features = Kept(frame.pixels)
         first = index if before is None or starts_shot else before.first
-        relation: _Lazy[Any] | None = None
-        if before is not None and first != index:
-            earlier = before.encoded
-            relation = _Lazy(lambda: self.runner.relate(earlier.get(), encoded.get()))
-        self.held[index] = _Held(frame, encoded, first, relation)
+        relation = None if before is None or first == index else Kept()
+        self.held[index] = _Held(frame, features, first, relation)
         self.counts.frames_in += 1
         self.counts.cuts += first == index > 0
 
-    def interval(self, i: int, *, merged: bool = False) -> Iterator[Frame]:
-        """The restored frames shown from frame i's time until the next frame's; `merged`: as one, shown longer."""
+    def moments(self, i: int, *, merged: bool = False) -> Sequence[Moment]:
+        """When restored frames are shown from frame i's time until the next frame's; `merged`: as one, shown longer."""
         frame, following, first = self.held[i].frame, self.held.get(i + 1), self.held[i].first
         end = frame.time + frame.duration if following is None else following.frame.time
         alone = following is None or following.first != first
         wanted = moments(self.schedule, frame.time, end, origin=self.origin, hold=alone)
-        if merged:
-            wanted = merge_holds(wanted)
-        made = []
-        for moment in wanted:
-            if self.skip(moment.time):
-                self.counts.frames_out += 1
-            else:
-                made.append(moment)
-        phases = [Fraction(0) if moment.hold else moment.phase for moment in made]
-        for moment, (picture, source) in zip(made, self._pictures(i, phases), strict=True):
-            self.counts.frames_out += 1
-            if picture is not None:
-                yield Frame(picture, moment.time, moment.duration, source)
-                continue
-            self.counts.pass_through(moment.time)
-            nearer = frame if following is None or moment.hold or moment.phase <= Fraction(1, 2) else following.frame
-            yield replace(nearer, time=moment.time, duration=moment.duration)
+        return merge_holds(wanted) if merged else wanted
 
-    def _pictures(self, i: int, phases: Sequence[Fraction]) -> Iterator[tuple[Pixels | None, Any]]:
-        """What is shown at i + each phase, with its decoded planes where it is an input frame as it came.
+    def skips(self, moment: Moment, skip: Callable[[Fraction], bool]) -> bool:
+        """Whether this one is there already; then it only counts."""
+        there = skip(moment.time)
+        self.counts.frames_out += there
+        return there
 
-        A phase that repeats the one before, a hold, is not made again.
-        """
-        a, b = self.held[i].frame, self.held.get(i + 1, self.held[i]).frame
-        passed = self._passed(i, phases)
-        made = self._made(i, [phase for phase, _ in groupby(phases) if phase or not passed], a.pixels)
-        for phase, repeats in groupby(phases):
-            shown: tuple[Pixels | None, Any] = a.pixels, a.source
-            if phase or not passed:
-                picture = next(made)
-                if picture is not None:
-                    picture = _with_alpha(picture if phase else _mixed(picture, a.pixels, self.strength), a, b, phase)
-                shown = picture, None
-            for _ in repeats:
-                self.counts.untouched += passed and not phase
-                yield shown
+    def needs_estimate(self, phases: Sequence[Fraction]) -> bool:
+        """Whether the network runs for any of these; frame i alone at strength 0 is shown without it."""
+        return bool(phases) and (self.strength != 0 or any(phases))
 
-    def _made(self, i: int, phases: Sequence[Fraction], like: Pixels) -> Iterator[Pixels | None]:
-        """The network's frames at i + each phase."""
-        if not phases:
-            return
+    def passes(self, estimate: Estimate | None, phases: Sequence[Fraction]) -> bool:
+        """Whether frame i is shown unchanged; an estimate is counted."""
+        if estimate is not None:
+            self.counts.judged += 1
+            self.counts.sharp += estimate.sharp
+            self.counts.exposures += estimate.exposure
+        return bool(phases) and (self.strength == 0 or (estimate is not None and estimate.sharp))
+
+    def neighbours(self, i: int) -> Window:
+        """Frame i and those before and after it in its shot."""
+        first = self.held[i].first
+        return self._window(j for j in (i - 1, i, i + 1) if j in self.held and self.held[j].first == first)
+
+    def window_of(self, i: int, phases: Sequence[Fraction]) -> Window:
+        """All frames that restored frames at i + each phase need."""
         first = self.held[i].first
         last = max(j for j, held in self.held.items() if held.first == first)
-        seen = {j for phase in phases for j in window_of(i + phase, self.window, first, last, around=self.around)}
-        yield from self.runner.generate(self._window(seen), [float(i + phase) for phase in phases], like)
+        return self._window(
+            sorted({j for phase in phases for j in window_of(i + phase, self.window, first, last, around=self.around)})
+        )
 
-    def _window(self, seen: Iterable[int]) -> Window:
-        """What the network made of these frames, and of the pairs among them."""
-        features = {j: self.held[j].encoded.get() for j in sorted(seen)}
-        pairs = {j: self.held[j + 1].relation for j in features if j + 1 in features}
-        return Window(features, {j: None if pair is None else pair.get() for j, pair in pairs.items()})
+    def _window(self, indices: Iterable[int]) -> Window:
+        features = {j: self.held[j].features for j in indices}
+        return Window(features, {j: self.held[j + 1].relation for j in features if j + 1 in features})
 
-    def _passed(self, i: int, phases: Sequence[Fraction]) -> bool:
-        """Whether frame i is shown as it came; where the network is needed for any phase, its opinion is counted."""
-        if not phases or (self.strength == 0 and not any(phases)):
-            return bool(phases)
-        first = self.held[i].first
-        window = self._window(j for j in (i - 1, i, i + 1) if j in self.held and self.held[j].first == first)
-        judged = self.runner.estimate(window, i)
-        if judged is not None:
-            self.counts.judged += 1
-            self.counts.sharp += judged.sharp
-            self.counts.exposures += judged.exposure
-        return self.strength == 0 or (judged is not None and judged.sharp)
+    def shown(
+        self, i: int, wanted: Sequence[Moment], made: Iterator[Pixels | None], *, passed: bool
+    ) -> Iterator[Frame]:
+        """The frames of these moments, from the restored pictures in `made`; where one is None, the nearer input.
+
+        An input frame that is shown unchanged keeps its decoded planes.
+        """
+        a, following = self.held[i].frame, self.held.get(i + 1)
+        b = a if following is None else following.frame
+        for phase, repeats in groupby(wanted, lambda moment: Fraction(0) if moment.hold else moment.phase):
+            unchanged = passed and not phase
+            picture = a.pixels if unchanged else next(made)
+            if picture is not None and not unchanged:
+                picture = _with_alpha(picture if phase else _mixed(picture, a.pixels, self.strength), a, b, phase)
+            for moment in repeats:
+                self.counts.frames_out += 1
+                self.counts.untouched += unchanged
+                if picture is None:
+                    self.counts.pass_through(moment.time)
+                    yield replace(b if phase > Fraction(1, 2) else a, time=moment.time, duration=moment.duration)
+                else:
+                    yield Frame(picture, moment.time, moment.duration, a.source if unchanged else None)
 
 
 def _mixed(restored: Pixels, given: Pixels, strength: float) -> Pixels:

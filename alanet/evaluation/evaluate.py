@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from alanet.engine.fallback import FallbackRunner
 from alanet.engine.runner import Runner, pick_device
 from alanet.engine.stream import Counts, stream
 from alanet.errors import DataError, InputError, TimeError
@@ -27,6 +28,7 @@ from alanet.evaluation.result import Result, Score, Subject
 from alanet.frames.frame import Frame
 from alanet.frames.timing import Factor
 from alanet.model.network import Network
+from alanet.notes import Notes
 
 if TYPE_CHECKING:
     from alanet.evaluation.perceptual import Lpips
@@ -56,7 +58,7 @@ def of_model(
     weights: str | None = None,
 ) -> Method:
     """A model as a method, through the same stream as a Restorer's, on machines without PyAV."""
-    runner = Runner(model, pick_device(device), precision)
+    runner = FallbackRunner(Runner(model, pick_device(device), precision), (), "exact", Notes())
 
     def restore(inputs: Sequence[Picture], times: Sequence[Fraction]) -> list[Picture]:
         if not model.continuous_time and any(not model.can_restore(time % 1) for time in times):

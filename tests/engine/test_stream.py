@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import torch
 
+from alanet.engine.fallback import FallbackRunner
 from alanet.engine.runner import Runner
 from alanet.engine.stream import Counts, Estimate, stream
 from alanet.frames.frame import Frame
 from alanet.frames.timing import Factor, TargetRate
 from alanet.model.alanet import ALANet, ALANetConfig
 from alanet.model.network import Window
+from alanet.notes import Notes
 
 RATE = Fraction(30000, 1001)
 
@@ -55,10 +57,15 @@ class Spy:
             yield np.full_like(like[..., :3], len(self.calls) % 256)
 
 
+def lazily(runner):
+    """What a stream takes: it makes features when they are first needed."""
+    return FallbackRunner(runner, (), "exact", Notes())
+
+
 def run(n, schedule=Factor(2), window=2, **options):
     spy, counts = Spy(), Counts()
     cut = {k: options.pop(k) for k in ("cuts", "same") if k in options}
-    out = list(stream(video(n, **cut), spy, schedule, window=window, counts=counts, **options))
+    out = list(stream(video(n, **cut), lazily(spy), schedule, window=window, counts=counts, **options))
     return spy, counts, out
 
 
@@ -121,7 +128,7 @@ def test_a_real_network_streams_what_its_forward_gives():
     model = ALANet(ALANetConfig(width=0.125)).eval()
     runner = Runner(model, torch.device("cpu"), "fp32")
     n = 5
-    out = [f.pixels for f in stream(video(n, (32, 64)), runner, Factor(2), window=2, tail="drop")]
+    out = [f.pixels for f in stream(video(n, (32, 64)), lazily(runner), Factor(2), window=2, tail="drop")]
     assert (runner.encodes, runner.generates) == (n, 2 * n - 1)
     clip = torch.stack([torch.from_numpy(f.pixels).permute(2, 0, 1) for f, _ in video(n, (32, 64))])[None] / 255
     with torch.inference_mode():
@@ -142,7 +149,7 @@ def test_any_size_and_depth_come_back(size, dtype):
 
 def test_alpha_goes_around_the_network():
     frames = list(video(2, channels=4))
-    out = list(stream(iter(frames), Spy(), Factor(2), window=2))
+    out = list(stream(iter(frames), lazily(Spy()), Factor(2), window=2))
     a, b = (frame.pixels[..., 3].astype(float) for frame, _ in frames)
     assert np.array_equal(out[0].pixels[..., 3], a)
     assert np.array_equal(out[1].pixels[..., 3], np.rint((a + b) / 2))
@@ -157,7 +164,7 @@ def numbered(n, channels=3):
 def test_sharp_frames_pass_as_they_came_and_nothing_is_made_for_them():
     spy, counts = Spy(lambda first: first in (10, 40)), Counts()
     frames = list(numbered(5))
-    out = list(stream(iter(frames), spy, Factor(2), window=2, counts=counts))
+    out = list(stream(iter(frames), lazily(spy), Factor(2), window=2, counts=counts))
     assert [at for at, _ in spy.calls] == [0, 0.5, 1.5, 2, 2.5, 3, 3.5]  # not 1, not 4
     assert [frame.source for frame in out] == [None] * 2 + ["planes 1"] + [None] * 5 + ["planes 4"] * 2  # the hold too
     assert out[2].pixels is frames[1][0].pixels
@@ -168,14 +175,14 @@ def test_sharp_frames_pass_as_they_came_and_nothing_is_made_for_them():
 
 def test_a_frame_is_judged_among_its_neighbours_and_nothing_is_made_of_a_sharp_one():
     spy = Spy(lambda first: True)
-    out = list(stream(numbered(3), spy, Factor(1), window=2))
+    out = list(stream(numbered(3), lazily(spy), Factor(1), window=2))
     assert (spy.encodes, spy.calls) == (3, [])
     assert spy.judged == [(0, [0, 1], [0]), (1, [0, 1, 2], [0, 1]), (2, [1, 2], [1])]
     assert [frame.source for frame in out] == [f"planes {i}" for i in range(3)]
 
 
 def test_sharp_frames_have_their_own_alpha():
-    out = list(stream(numbered(3, channels=4), Spy(lambda first: first == 10), Factor(2), window=2))
+    out = list(stream(numbered(3, channels=4), lazily(Spy(lambda first: first == 10)), Factor(2), window=2))
     assert out[2].pixels.shape == (2, 4, 4)
     assert (out[2].pixels == 10).all()
 
@@ -184,7 +191,7 @@ def test_sharp_frames_have_their_own_alpha():
 def test_strength_blends_at_input_times_only(strength):
     """The spy's frames are 1, 2, 3 ... in the order made."""
     spy, counts = Spy(), Counts()
-    out = list(stream(numbered(3), spy, Factor(2), window=2, counts=counts, strength=strength))
+    out = list(stream(numbered(3), lazily(spy), Factor(2), window=2, counts=counts, strength=strength))
     if strength == 0:
         assert [at for at, _ in spy.calls] == [0.5, 1.5]
         assert [frame.source for frame in out] == ["planes 0", None, "planes 1", None, "planes 2", "planes 2"]
@@ -210,15 +217,15 @@ def test_strength_blends_deep_video_without_overflow():
                 yield np.zeros_like(like)
 
     frame = Frame(np.full((2, 2, 3), 65535, np.uint16), Fraction(0), Fraction(1))
-    (out,) = stream([(frame, False)], Dark(), Factor(1), window=2, strength=0.25)
+    (out,) = stream([(frame, False)], lazily(Dark()), Factor(1), window=2, strength=0.25)
     assert out.pixels.dtype == np.uint16
     assert (out.pixels == 49151).all()  # 65535 x 3/4, rounded to even
 
 
 @pytest.mark.parametrize("cut", [(), (2,)])
 def test_slow_motion_is_the_same_frames_on_a_stretched_clock(cut):
-    quick = list(stream(video(4, cuts=cut), Spy(), Factor(4), window=2))
-    slow = list(stream(video(4, cuts=cut), Spy(), Factor(4, slow=4), window=2))
+    quick = list(stream(video(4, cuts=cut), lazily(Spy()), Factor(4), window=2))
+    slow = list(stream(video(4, cuts=cut), lazily(Spy()), Factor(4, slow=4), window=2))
     assert all(np.array_equal(a.pixels, b.pixels) for a, b in zip(quick, slow, strict=True))
     assert [frame.time for frame in slow] == [k / RATE for k in range(16)]
     assert {frame.duration for frame in slow} == {1 / RATE}
@@ -243,7 +250,7 @@ def test_the_ring_is_all_that_is_kept():
         def __del__(self):
             Token.count -= 1
 
-    for _ in stream(video(1000, (2, 2)), Tracked(), Factor(2), window=2):
+    for _ in stream(video(1000, (2, 2)), lazily(Tracked()), Factor(2), window=2):
         pass
     assert len(alive) == 1000
     assert Token.most <= 4  # type: ignore[attr-defined]

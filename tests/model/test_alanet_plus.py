@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from alanet.engine.fallback import FallbackRunner
 from alanet.engine.runner import Runner
 from alanet.engine.stream import Counts, stream
 from alanet.errors import OptionError, TimeError
@@ -20,6 +21,7 @@ from alanet.model.flow import Motion, acceleration, moving
 from alanet.model.layers import warp
 from alanet.model.network import Window
 from alanet.model.weights import load_model, save_weights
+from alanet.notes import Notes
 from tests.engine.test_stream import video
 from tests.support.textures import smeared, textures
 
@@ -439,7 +441,17 @@ def test_a_stream_encodes_each_frame_once_and_relates_each_pair_once(uneven):
     runner = Runner(model, torch.device("cpu"), "fp32")
     counts, n = Counts(), 6
     frames = video(n, (32, 48), cuts=(4,))
-    out = list(stream(frames, runner, Factor(4), window=2, around=runner.model.around, tail="drop", counts=counts))
+    out = list(
+        stream(
+            frames,
+            FallbackRunner(runner, (), "exact", Notes()),
+            Factor(4),
+            window=2,
+            around=runner.model.around,
+            tail="drop",
+            counts=counts,
+        )
+    )
     assert (runner.encodes, runner.relates, counts.cuts) == (n, n - 2, 1)  # no pair across the cut
     whole = torch.stack([torch.from_numpy(f.pixels).permute(2, 0, 1) for f, _ in video(n, (32, 48))])[None] / 255
     with torch.inference_mode():
@@ -451,6 +463,8 @@ def test_a_stream_encodes_each_frame_once_and_relates_each_pair_once(uneven):
 
 def test_any_rate_from_one_model():
     runner = Runner(make().float(), torch.device("cpu"), "fp32")
-    out = list(stream(video(3, (16, 16)), runner, TargetRate(Fraction(70)), window=2))
+    out = list(
+        stream(video(3, (16, 16)), FallbackRunner(runner, (), "exact", Notes()), TargetRate(Fraction(70)), window=2)
+    )
     assert [f.time for f in out] == [Fraction(k, 70) for k in range(8)]
     assert (runner.encodes, runner.relates) == (3, 2)

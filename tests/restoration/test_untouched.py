@@ -16,7 +16,7 @@ import torch
 from alanet.cli import run
 from alanet.cli.info import _Opinions, analyse
 from alanet.engine.fallback import FallbackRunner
-from alanet.engine.stream import Estimate
+from alanet.engine.stream import Estimate, Kept
 from alanet.errors import OptionError, TimeError
 from alanet.frames.frame import Frame
 from alanet.frames.timing import Factor, slow_motion
@@ -124,7 +124,7 @@ def test_a_gpu_that_is_full_when_a_frame_is_judged_takes_smaller_tiles(monkeypat
     monkeypatch.setattr(steady.runner, "estimate", judge)
     monkeypatch.setattr(steady, "_take_smaller", taken.append)
     pixels = np.zeros((16, 16, 3), np.uint8)
-    assert steady.estimate(Window({0: steady.encode(pixels)}), 0).sharp
+    assert steady.estimate(Window({0: Kept(pixels)}), 0).sharp
     assert len(taken) == 1
     assert taken[0] is pixels
 
