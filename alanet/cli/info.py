@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
-from fractions import Fraction
+from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,46 +22,19 @@ from alanet.cli.options import (
     source_path,
 )
 from alanet.cli.screen import Paper, Screen, is_plain, page
+from alanet.restoration.analysis import Analysis, FrameEstimates, analyse
 from alanet.restoration.summary import describe, estimate
 from alanet.text import bars, clock, count, marks, rate, ruler, safe, size
 
 if TYPE_CHECKING:
-    from alanet.engine.runner import Runner
-    from alanet.engine.stream import Estimate
     from alanet.frames.cuts import Scores
-    from alanet.frames.frame import Frame, Pixels, VideoInfo
+    from alanet.frames.frame import Frame, VideoInfo
+    from alanet.restoration.analysis import Estimator
 
-    Judge = Callable[[Pixels, Pixels | None], Estimate | None]
-
-__all__ = ["Analysis", "analyse", "info"]
+__all__ = ["info"]
 
 TRACK = 72  # bars at most
 Quick = Annotated[bool, flag(["--quick"], "Read the header only: no cuts, duplicates or blur, no estimate.")]
-
-
-@dataclass(slots=True)
-class Analysis:
-    """What decoding a video found. Times in seconds on the video's own time line."""
-
-    frames: int = 0
-    start: Fraction = Fraction(0)
-    end: Fraction = Fraction(0)
-    shortest: Fraction | None = None  # between two frames
-    longest: Fraction | None = None
-    cuts: list[bool] = field(default_factory=list)  # a frame each: whether it starts a new shot
-    cut_times: list[Fraction] = field(default_factory=list)
-    duplicates: int = 0
-    blurs: list[float | None] = field(default_factory=list)  # a frame each
-    exposures: list[float] = field(default_factory=list)  # a frame each, periods; of the last one judged before it
-    judged: int = 0  # frames that a network looked at
-    sharp: int = 0  # of these, judged sharp
-
-    @property
-    def variable(self) -> bool:
-        """Whether intervals differ by more than the rounding to a container's milliseconds."""
-        return (
-            self.shortest is not None and self.longest is not None and self.longest - self.shortest > Fraction(1, 400)
-        )
 
 
 def info(
@@ -92,44 +64,6 @@ def info(
     return 0
 
 
-def analyse(
-    frames: Iterable[tuple[Frame, Scores, bool]],
-    judge: Judge | None = None,
-    every: int = 1,
-) -> Analysis:
-    """One pass over (frame, its scores, whether it starts a new shot); the first frame starts none.
-
-    judge: what a network thinks of a frame, given the one before in its shot; asked of one frame in `every`.
-    """
-    found = Analysis()
-    before: Fraction | None = None
-    shown: Pixels | None = None
-    for frame, scores, cut in frames:
-        if before is None:
-            found.start = frame.time
-        else:
-            gap = frame.time - before
-            found.shortest = gap if found.shortest is None else min(found.shortest, gap)
-            found.longest = gap if found.longest is None else max(found.longest, gap)
-        shown = None if cut else shown
-        said = judge(frame.pixels, shown) if judge is not None and found.frames % every == 0 else None
-        if said is not None:
-            found.judged += 1
-            found.sharp += said.sharp
-            found.exposures += [said.exposure] * (found.frames - len(found.exposures))
-        if found.judged:
-            found.exposures.append(found.exposures[-1] if said is None else said.exposure)
-        found.frames += 1
-        found.cuts.append(cut)
-        if cut:
-            found.cut_times.append(frame.time)
-        found.duplicates += scores.duplicate
-        found.blurs.append(scores.blur)
-        before, found.end = frame.time, frame.time + frame.duration
-        shown = frame.pixels
-    return found
-
-
 def _examined(video: VideoInfo, reading: ReadOptions) -> Iterable[tuple[Frame, Scores, bool]]:
     from alanet.frames.cuts import find_cuts
     from alanet.video.input.decode import decode
@@ -139,34 +73,14 @@ def _examined(video: VideoInfo, reading: ReadOptions) -> Iterable[tuple[Frame, S
     return examined if reading.cuts == "auto" else ((frame, scores, False) for frame, scores, _ in examined)
 
 
-def _judge(video: VideoInfo, network: NetworkOptions) -> tuple[Judge | None, int]:
+def _judge(video: VideoInfo, network: NetworkOptions) -> tuple[Estimator | None, int]:
     """What a network that is named thinks of a frame, and of which frames: all of a short video, else one a bar."""
     if network.model is None:
         return None, 1
     runner = restorer_of(network).runner
     frames = video.frame_count or (round(video.duration * video.rate) if video.duration else 0)
     every = max(1, frames // TRACK)
-    return _Opinions(runner) if runner.model.estimates else None, every
-
-
-class _Opinions:
-    """A network's, by the motion from the frame before, where there is one; a restoration knows the motion to the next
-    one too. Frames that follow each other are encoded once each."""
-
-    def __init__(self, runner: Runner) -> None:
-        self.runner = runner
-        self.last: tuple[Pixels | None, Any] = None, None
-
-    def __call__(self, pixels: Pixels, before: Pixels | None) -> Estimate | None:
-        from alanet.model.network import Window
-
-        features: dict[int, Any] = {1: self.runner.encode(pixels)}
-        if before is not None:
-            seen, earlier = self.last
-            features[0] = earlier if seen is before else self.runner.encode(before)
-        self.last = pixels, features[1]
-        pairs = {0: self.runner.relate(features[0], features[1])} if 0 in features else {}
-        return self.runner.estimate(Window(features, pairs), 1)
+    return FrameEstimates(runner) if runner.model.estimates else None, every
 
 
 def _estimate(path: Path, reading: ReadOptions, network: NetworkOptions) -> float | None:

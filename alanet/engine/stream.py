@@ -136,8 +136,12 @@ def stream(
         passed = ring.passes(estimate, phases)
         times = [phase for phase, _ in groupby(phases) if phase or not passed]  # a hold is not made again
         like = ring.held[i].frame.pixels
-        made = runner.generate(ring.window_of(i, times), [float(i + phase) for phase in times], like) if times else ()
-        yield from ring.shown(i, wanted, iter(made), passed=passed)
+        made = runner.generate(ring.window_of(i, times), [float(i + phase) for phase in times], like) if times else None
+        for phase, moments_there in groupby(wanted, lambda moment: Fraction(0) if moment.hold else moment.phase):
+            if made is None or (passed and not phase):
+                yield from ring.unchanged(i, moments_there)
+            else:
+                yield from ring.restored(i, phase, moments_there, next(made))
 
 
 def _intervals(ring: _Ring, frames: Iterable[tuple[Frame, bool]], far: Reach, tail: Tail) -> Iterator[tuple[int, bool]]:
@@ -220,28 +224,27 @@ class _Ring:
         features = {j: self.held[j].features for j in indices}
         return Window(features, {j: self.held[j + 1].relation for j in features if j + 1 in features})
 
-    def shown(
-        self, i: int, wanted: Sequence[Moment], made: Iterator[Pixels | None], *, passed: bool
-    ) -> Iterator[Frame]:
-        """The frames of these moments, from the restored pictures in `made`; where one is None, the nearer input.
+    def unchanged(self, i: int, wanted: Iterable[Moment]) -> Iterator[Frame]:
+        """Frame i at these moments, with its decoded planes."""
+        frame = self.held[i].frame
+        for moment in wanted:
+            self.counts.frames_out += 1
+            self.counts.untouched += 1
+            yield Frame(frame.pixels, moment.time, moment.duration, frame.source)
 
-        An input frame that is shown unchanged keeps its decoded planes.
-        """
+    def restored(self, i: int, phase: Fraction, wanted: Iterable[Moment], made: Pixels | None) -> Iterator[Frame]:
+        """The restored frame at i + phase at these moments; where it is None, the nearer input."""
         a, following = self.held[i].frame, self.held.get(i + 1)
         b = a if following is None else following.frame
-        for phase, repeats in groupby(wanted, lambda moment: Fraction(0) if moment.hold else moment.phase):
-            unchanged = passed and not phase
-            picture = a.pixels if unchanged else next(made)
-            if picture is not None and not unchanged:
-                picture = _with_alpha(picture if phase else _mixed(picture, a.pixels, self.strength), a, b, phase)
-            for moment in repeats:
-                self.counts.frames_out += 1
-                self.counts.untouched += unchanged
-                if picture is None:
-                    self.counts.pass_through(moment.time)
-                    yield replace(b if phase > Fraction(1, 2) else a, time=moment.time, duration=moment.duration)
-                else:
-                    yield Frame(picture, moment.time, moment.duration, a.source if unchanged else None)
+        if made is not None:
+            made = _with_alpha(made if phase else _mixed(made, a.pixels, self.strength), a, b, phase)
+        for moment in wanted:
+            self.counts.frames_out += 1
+            if made is not None:
+                yield Frame(made, moment.time, moment.duration)
+                continue
+            self.counts.pass_through(moment.time)
+            yield replace(b if phase > Fraction(1, 2) else a, time=moment.time, duration=moment.duration)
 
 
 def _mixed(restored: Pixels, given: Pixels, strength: float) -> Pixels:

@@ -26,6 +26,7 @@ from alanet.errors import OptionError, TimeError
 from alanet.frames.tiles import Box
 from alanet.model.attention import ChannelAttention, attend, describe
 from alanet.model.cost import count_macs, small_frame
+from alanet.model.layers import act, conv
 from alanet.model.network import Cost, FrameEstimate, Memory, Tiling, Window
 
 __all__ = ["ALANet", "ALANetConfig", "Encoder", "Features", "Generator"]
@@ -73,8 +74,8 @@ class Encoder(nn.Module):
     def __init__(self, channels: tuple[int, ...]) -> None:
         super().__init__()
         inputs = (3, *channels[:-1])
-        self.first = nn.ModuleList(_conv(i, c, k) for i, c, k in zip(inputs, channels, self.kernels, strict=True))
-        self.second = nn.ModuleList(_conv(c, c, k) for c, k in zip(channels, self.kernels, strict=True))
+        self.first = nn.ModuleList(conv(i, c, k) for i, c, k in zip(inputs, channels, self.kernels, strict=True))
+        self.second = nn.ModuleList(conv(c, c, k) for c, k in zip(channels, self.kernels, strict=True))
 
     def forward(self, frame: Tensor) -> list[Tensor]:
         """`b 3 h w` -> features at scales 1, 1/2 ... 1/32; the last is the latent."""
@@ -82,7 +83,7 @@ class Encoder(nn.Module):
         x = frame
         for first, second in zip(self.first, self.second, strict=True):
             x = F.avg_pool2d(x, 2) if scales else x
-            x = _act(second(_act(first(x))))
+            x = act(second(act(first(x))))
             scales.append(x)
         return scales
 
@@ -94,17 +95,17 @@ class Generator(nn.Module):
         super().__init__()
         outputs = channels[-2::-1]  # 512 256 128 64 32
         inputs = (channels[-1], *outputs[:-1])
-        self.first = nn.ModuleList(_conv(i, o, 3) for i, o in zip(inputs, outputs, strict=True))
-        self.second = nn.ModuleList(_conv(2 * o, o, 3) for o in outputs)
-        self.to_rgb = _conv(channels[0], 3, 3)
+        self.first = nn.ModuleList(conv(i, o, 3) for i, o in zip(inputs, outputs, strict=True))
+        self.second = nn.ModuleList(conv(2 * o, o, 3) for o in outputs)
+        self.to_rgb = conv(channels[0], 3, 3)
 
     def forward(self, z: Tensor, skips: tuple[Tensor, ...]) -> Tensor:
         """`z: b c h/32 w/32`, skips from full size to 1/16 -> `b 3 h w`."""
         x = z
         for first, second, skip in zip(self.first, self.second, reversed(skips), strict=True):
             x = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
-            x = torch.cat((_act(first(x)), skip), dim=1)
-            x = _act(second(x))
+            x = torch.cat((act(first(x)), skip), dim=1)
+            x = act(second(x))
         rgb: Tensor = self.to_rgb(x)
         return rgb
 
@@ -123,6 +124,7 @@ class ALANet(nn.Module):
     around: int = 0
     estimates: bool = False
     sharp_above: float = 1.0  # no frame is passed on
+    auxiliary_losses: bool = False
     pooling: int = 0  # as in the paper: attention weights by the mean over the frame
 
     def __init__(self, config: ALANetConfig | None = None) -> None:
@@ -200,13 +202,9 @@ class ALANet(nn.Module):
     def cost(self, height: int = 352, width: int = 640) -> Cost:
         frame, area = small_frame(self), height * width / self.stride**2
         with torch.inference_mode():
-            x = self.encode(frame)
-        pair = Window({0: x, 1: x})
-        return Cost(
-            count_macs(self, lambda: self.encode(frame), area) / 1e9,
-            0.0,
-            count_macs(self, lambda: self.generate(pair, 0.5), area) / 1e9,
-        )
+            pair = Window(dict.fromkeys((0, 1), self.encode(frame)))
+        encode, generate = (lambda: self.encode(frame)), (lambda: self.generate(pair, 0.5))
+        return Cost(count_macs(self, encode, area) / 1e9, 0.0, count_macs(self, generate, area) / 1e9)
 
     def memory(self, value: int) -> Memory:
         """The features of a window are a tile's; beside them stand the last scale of G and the rounding."""
@@ -300,16 +298,3 @@ def split_features(features: Features, t: int) -> list[Features]:
     skips = zip(*(frames(skip) for skip in features.skips), strict=True)
     parts = zip(frames(features.frame), skips, frames(features.latent), frames(features.descriptor), strict=True)
     return [Features(*part) for part in parts]
-
-
-def _conv(inputs: int, outputs: int, kernel: int) -> nn.Conv2d:
-    """A convolution that keeps the size. He's initialisation for LeakyReLU 0.1 (the paper is silent): with PyTorch's
-    own, what the latent says first reaches the output 400,000 times weaker than the finest skip (at 1/8 width)."""
-    conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
-    nn.init.kaiming_normal_(conv.weight, a=0.1)
-    nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
-    return conv
-
-
-def _act(x: Tensor) -> Tensor:
-    return F.leaky_relu(x, 0.1)

@@ -104,6 +104,7 @@ class ALANetNext(nn.Module):
     window: int = 2
     around: int = 0
     estimates: bool = True
+    auxiliary_losses: bool = False
     pooling: int = 0
 
     def __init__(self, config: ALANetNextConfig | None = None) -> None:

@@ -151,6 +151,7 @@ class ALANetPlus(nn.Module):
     """
 
     continuous_time: bool = True
+    auxiliary_losses: bool = True
     pooling: int = 0  # gates see means over squares of so many pixels; 0: over the frame
 
     def __init__(self, config: ALANetPlusConfig | None = None) -> None:

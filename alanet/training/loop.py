@@ -34,7 +34,7 @@ from alanet.training.checkpoint import checkpoints, latest, write_checkpoint
 from alanet.training.config import TrainConfig, softening
 from alanet.training.loader import Feed, Sampler, make_batch, moved
 from alanet.training.loss import Loss, LossTerms, RestorationLoss
-from alanet.training.runlog import Journal
+from alanet.training.runlog import Journal, Sums
 from alanet.training.trainer import Objective, StepResult, Trainer
 from alanet.training.validate import Validation
 
@@ -174,7 +174,7 @@ class _Loop:
         self.saved_at = self.validated_at = self.used
         self.scores: dict[str, float] = {}
         self.validated = -1  # step of the last validation
-        self.window = _Window(self.used)
+        self.window = Sums(self.used)
 
     @property
     def used(self) -> float:
@@ -191,7 +191,8 @@ class _Loop:
                     waited = feed.waited
                     batch = moved(feed.next(), trainer.device, trainer.dtype)
                     result = trainer.take_step(batch, used=self.used, stop=bool(asked))
-                    self.window.add(result, len(batch.clip) * distributed.world(), feed.waited - waited)
+                    loss = result.loss if result.taken else None
+                    self.window.add(loss, len(batch.clip) * distributed.world(), feed.waited - waited)
                     if result.stop:
                         interrupted = asked[0] if asked else signal.SIGTERM
                     self._after(result)
@@ -251,7 +252,7 @@ class _Loop:
         }
         assert self.journal
         self.journal.write(self.trainer.step, values)
-        self.window = _Window(self.used)
+        self.window = Sums(self.used)
 
     def _validate(self) -> None:
         self.validated_at, self.validated = self.used, self.trainer.step
@@ -282,27 +283,3 @@ class _Loop:
             if validate and self.validated != self.trainer.step:
                 self._validate()
             self._save()
-
-
-class _Window:
-    """Sums since the last line of the journal."""
-
-    def __init__(self, used: float) -> None:
-        self.began, self.samples, self.waited, self.losses = used, 0, 0.0, 0.0
-        self.steps = 0
-
-    def add(self, result: StepResult, samples: int, waited: float) -> None:
-        self.samples += samples
-        self.waited += waited
-        if result.taken:
-            self.losses += result.loss
-            self.steps += 1
-
-    @property
-    def loss(self) -> float:
-        return self.losses / self.steps if self.steps else math.nan
-
-    def rate(self, used: float) -> tuple[float, float]:
-        """Samples a second, and the share of time spent waiting for data."""
-        span = max(used - self.began, 1e-9)
-        return self.samples / span, min(self.waited / span, 1.0)

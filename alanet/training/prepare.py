@@ -15,7 +15,6 @@ from alanet.engine.runner import pick_device
 from alanet.errors import OptionError
 from alanet.evaluation.perceptual import load_stack
 from alanet.files import write_json
-from alanet.model.alanet_plus import ALANetPlus
 from alanet.model.weights import build_network, load_model
 from alanet.model.widen import widen
 from alanet.training import distributed
@@ -143,10 +142,10 @@ def _objective(recipe: Recipe, model: Any, device: torch.device) -> Objective:
     if recipe.train_only == "exposure_head":
         return judge_objective()
     options, loss = recipe.objective, loss_of(recipe, device)
-    plus = isinstance(model, ALANetPlus)
-    if options.motion_warmup and not (plus and model.config.align and options.motion > 0):
-        raise OptionError("motion_warmup needs an ALANetPlus that estimates motion, and objective.motion above 0")
-    if not plus:
+    learns = model.auxiliary_losses
+    if options.motion_warmup and not (learns and model.config.align and options.motion > 0):
+        raise OptionError("motion_warmup needs a network with a loss of its motion, and objective.motion above 0")
+    if not learns:
         return network_objective(loss)
     if recipe.train_only == "generator":  # the losses of the other parts change nothing
         return plus_objective(loss, motion=0, exposure=0)

@@ -20,7 +20,7 @@ from torch import Tensor
 from alanet.errors import DataError, OutputError
 from alanet.files import write_whole
 
-__all__ = ["Journal", "RunSummary", "read_metrics", "runs_table", "summarize"]
+__all__ = ["Journal", "RunSummary", "Sums", "read_metrics", "runs_table", "summarize"]
 
 log = logging.getLogger("alanet")
 
@@ -177,3 +177,27 @@ def _plain(value: Any) -> str:
 
 def _gain(value: float | None) -> str:
     return "–" if value is None else f"{value:+.2f} dB"
+
+
+class Sums:
+    """Sums since the last line of the journal: samples, losses and seconds."""
+
+    def __init__(self, used: float) -> None:
+        self.began, self.samples, self.waited, self.losses = used, 0, 0.0, 0.0
+        self.steps = 0
+
+    def add(self, loss: float | None, samples: int, waited: float) -> None:
+        self.samples += samples
+        self.waited += waited
+        if loss is not None:
+            self.losses += loss
+            self.steps += 1
+
+    @property
+    def loss(self) -> float:
+        return self.losses / self.steps if self.steps else math.nan
+
+    def rate(self, used: float) -> tuple[float, float]:
+        """Samples a second, and the share of time spent waiting for data."""
+        span = max(used - self.began, 1e-9)
+        return self.samples / span, min(self.waited / span, 1.0)

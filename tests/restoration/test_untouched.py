@@ -14,7 +14,6 @@ import pytest
 import torch
 
 from alanet.cli import run
-from alanet.cli.info import _Opinions, analyse
 from alanet.engine.fallback import FallbackRunner
 from alanet.engine.stream import Estimate, Kept
 from alanet.errors import OptionError, TimeError
@@ -26,6 +25,7 @@ from alanet.model.alanet_plus import ALANetPlus, ALANetPlusConfig
 from alanet.model.network import Window
 from alanet.model.weights import continuous_models, save_weights
 from alanet.notes import Notes
+from alanet.restoration.analysis import FrameEstimates, analyse
 from alanet.restoration.options import EncodeOptions, RestoreOptions
 from alanet.restoration.restorer import Restorer
 from alanet.video.input.decode import decode
@@ -265,7 +265,7 @@ def test_frames_between_those_looked_at_are_as_the_one_before():
 def test_frames_that_follow_each_other_are_encoded_once_each_for_an_opinion():
     """And each is judged by its motion from the one before; what was not looked at before is encoded for that."""
     runner = restorer(network()).runner
-    opinions = _Opinions(runner)
+    opinions = FrameEstimates(runner)
     frames = [np.random.default_rng(i).integers(0, 256, (32, 48, 3), np.uint8) for i in range(5)]
     opinions(frames[0], None)
     opinions(frames[1], frames[0])
