@@ -6,7 +6,8 @@
 Each frame is encoded once (an exact duplicate of the frame before not at all) and each pair of neighbours related
 once, where the network relates; memory does not depend on length.
 A run that goes on after another one skips what is there: nothing is encoded but what the first new frame looks at.
-Nothing is interpolated or borrowed across a cut: windows end there, and the restored frame before is held.
+Nothing is interpolated or borrowed across a cut or a gap (`frames/gaps.py`): windows end there, and the restored frame
+before is held.
 A frame that the network judges sharp is passed on at its own time as it came, planes and all: nothing is made for it.
 """
 
@@ -22,6 +23,7 @@ import numpy as np
 
 from alanet.frames.cuts import same_pixels
 from alanet.frames.frame import Frame, Pixels
+from alanet.frames.gaps import Gaps
 from alanet.frames.timing import Moment, Schedule, Tail, merge_holds, moments
 from alanet.frames.windows import Reach, reach, window_of
 from alanet.model.network import Window
@@ -74,6 +76,8 @@ class Counts:
     frames_in: int = 0
     frames_out: int = 0
     cuts: int = 0
+    gaps: int = 0  # intervals too long to interpolate across, where no cut is
+    longest_gap: tuple[Fraction, Fraction] = (Fraction(0), Fraction(0))  # seconds, and when
     duplicates: int = 0
     passed: int = 0  # of frames_out: the network came to nothing, and the input is shown
     first_passed: Fraction | None = None  # time of the first of these
@@ -108,6 +112,7 @@ def stream(
     counts: Counts | None = None,
     skip: Callable[[Fraction], bool] = lambda time: False,
     strength: float = 1.0,
+    period: Fraction | None = None,
 ) -> Iterator[Frame]:
     """Restore frames as they come.
 
@@ -123,12 +128,13 @@ def stream(
             process makes, is counted, but neither made nor yielded.
         strength: share of a restored frame in what is shown at an input frame's own time, the rest is that input
             frame; at 0 it is untouched. Frames in between are not changed by it.
+        period: seconds between input frames, where it is constant by the input's header (`frames/gaps.py`).
 
     Yields:
         Restored frames at exact times, from the first frame's time to the end of the last one. A held frame is the
         restored frame before it with a new time. Where the network came to nothing it is the nearer input.
     """
-    ring = _Ring(schedule, window, around, Counts() if counts is None else counts, strength)
+    ring = _Ring(schedule, window, around, Counts() if counts is None else counts, strength, period)
     for i, merged in _intervals(ring, frames, reach(window, around=around), tail):
         wanted = [moment for moment in ring.moments(i, merged=merged) if not ring.skips(moment, skip)]
         phases = [Fraction(0) if moment.hold else moment.phase for moment in wanted]
@@ -160,10 +166,13 @@ def _intervals(ring: _Ring, frames: Iterable[tuple[Frame, bool]], far: Reach, ta
 class _Ring:
     """The frames around the one in hand, with their features."""
 
-    def __init__(self, schedule: Schedule, window: int, around: int, counts: Counts, strength: float) -> None:
+    def __init__(
+        self, schedule: Schedule, window: int, around: int, counts: Counts, strength: float, period: Fraction | None
+    ) -> None:
         self.schedule, self.window, self.around = schedule, window, around
         self.counts, self.strength = counts, strength
         self.held: dict[int, _Held] = {}
+        self.gaps = Gaps(period)
         self.origin = Fraction(0)  # time of the video's first frame
 
     def add(self, index: int, frame: Frame, starts_shot: bool) -> None:
@@ -175,11 +184,14 @@ class _Ring:
             self.counts.duplicates += 1
         else:
             features = Kept(frame.pixels)
-        first = index if before is None or starts_shot else before.first
+        gap = before is not None and self.gaps.between(before.frame.time, frame.time) and not starts_shot
+        first = index if before is None or starts_shot or gap else before.first
         relation = None if before is None or first == index else Kept()
         self.held[index] = _Held(frame, features, first, relation)
         self.counts.frames_in += 1
-        self.counts.cuts += first == index > 0
+        self.counts.cuts += starts_shot and index > 0
+        self.counts.gaps += gap
+        self.counts.longest_gap = self.gaps.longest
 
     def moments(self, i: int, *, merged: bool = False) -> Sequence[Moment]:
         """When restored frames are shown from frame i's time until the next frame's; `merged`: as one, shown longer."""

@@ -66,7 +66,9 @@ def of_model(
         frames = ((Frame(picture, Fraction(i), Fraction(1)), False) for i, picture in enumerate(inputs))
         window, around = model.window, model.around
         counts = Counts()
-        restored = stream(frames, runner, _factor(times), window=window, around=around, tail="drop", counts=counts)
+        restored = stream(
+            frames, runner, _factor(times), window=window, around=around, tail="drop", counts=counts, period=Fraction(1)
+        )
         pictures = [np.asarray(frame.pixels, np.uint8) for frame in restored]
         if counts.passed:
             log.warning(

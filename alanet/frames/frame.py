@@ -108,6 +108,7 @@ class VideoInfo:
     streams: tuple[StreamInfo, ...] = ()  # all others
     chapters: int = 0
     metadata: dict[str, str] = field(default_factory=dict)
+    steady: bool = True  # the rate is constant by the header
     files: tuple[Path, ...] = ()  # the pictures of a folder, in order
     pixel_limit: int = 2**27  # a picture larger than this is refused
     reader: Any | None = field(default=None, repr=False, compare=False)  # standard input, opened; read once

@@ -23,14 +23,14 @@ from alanet.restoration.progress import Pass
 from alanet.video.input.decode import decode
 from alanet.video.input.scores import scored
 
-__all__ = ["decoded", "restored_frames", "streamed"]
+__all__ = ["decoded", "period_of", "restored_frames", "streamed"]
 
 
 def restored_frames(network: LoadedNetwork, plan: RestorePlan, run: Pass) -> Iterator[Frame]:
     """The restored frames of a plan that `run` does not skip, as they are made."""
     runner = network.runner_for(plan.tiles, plan.precision, plan.notes)
     frames = decoded(plan.info, plan.options, plan.notes)
-    return streamed(frames, network.model, runner, plan.options, run.counts, run)
+    return streamed(frames, network.model, runner, plan.options, run.counts, run, period=period_of(plan.info))
 
 
 def decoded(info: VideoInfo, options: RestoreOptions, notes: Notes) -> Iterator[Frame]:
@@ -46,8 +46,10 @@ def streamed(
     options: RestoreOptions,
     counts: Counts,
     run: Pass | None = None,
+    *,
+    period: Fraction | None,
 ) -> Iterator[Frame]:
-    """Input frames to restored frames."""
+    """Input frames to restored frames. period: `period_of` the input."""
     shots: Iterator[tuple[Frame, bool]]
     if options.cuts == "auto":
         shots = ((frame, starts) for frame, _, starts in find_cuts(scored(frames)))
@@ -67,7 +69,14 @@ def streamed(
             counts=counts,
             skip=skip,
             strength=options.strength,
+            period=period,
         )
+        if counts.gaps:
+            length, at = (float(part) for part in counts.longest_gap)
+            runner.notes.keep(
+                f"gaps: {counts.gaps:,} not interpolated across, the longest {length:.2f} s at {at:.2f} s; "
+                "the frame before is repeated there"
+            )
         if counts.first_passed is not None:
             runner.notes.warn(
                 f"{counts.passed:,} restored frames (the first at {float(counts.first_passed):.3f} s) came out as "
@@ -75,6 +84,11 @@ def streamed(
             )
     finally:
         ahead.close()
+
+
+def period_of(info: VideoInfo) -> Fraction | None:
+    """Seconds between frames, where the header says that they are evenly spaced."""
+    return 1 / info.rate if info.steady else None
 
 
 def _nothing(time: Fraction) -> bool:

@@ -26,7 +26,7 @@ from alanet.model.weights import default_model, load_model
 from alanet.notes import Notes
 from alanet.restoration.loaded import LoadedNetwork
 from alanet.restoration.options import RestoreOptions, sorted_options
-from alanet.restoration.pipeline import decoded, streamed
+from alanet.restoration.pipeline import decoded, period_of, streamed
 from alanet.restoration.plan import RestorePlan, RestoreReport, make_plan
 from alanet.restoration.progress import RestoreProgress
 from alanet.restoration.run import run_plan
@@ -142,7 +142,7 @@ class Restorer:
         self.network.check_times(options.schedule, info.rate)
         tiles = plan_tiles_for(self.runner, info, self.network.memory, self.network.tile_mode)
         runner = self.network.runner_for(tiles, self.precision, notes)
-        return streamed(decoded(info, options, notes), self.model, runner, options, Counts())
+        return streamed(decoded(info, options, notes), self.model, runner, options, Counts(), period=period_of(info))
 
     def arrays(
         self,
@@ -173,7 +173,8 @@ class Restorer:
         given = (Frame(pixels.copy(), Fraction(i), Fraction(1)) for i, pixels in enumerate(frames))
         options = RestoreOptions(rate=rate, tail=tail, cuts="auto" if cuts else "off", strength=strength)
         runner = self.network.runner_for((), self.precision, Notes())
-        return [frame.pixels for frame in streamed(given, self.model, runner, options, Counts())]
+        made = streamed(given, self.model, runner, options, Counts(), period=Fraction(1))
+        return [frame.pixels for frame in made]
 
 
 def restore(

@@ -76,7 +76,7 @@ def streamed(runner, pixels, counts=None, schedule=Factor(2)):
     shown = ((Frame(p, Fraction(i), Fraction(1)), False) for i, p in enumerate(pixels))
     if not isinstance(runner, FallbackRunner):
         runner = FallbackRunner(runner, (), "exact", Notes())
-    return list(stream(shown, runner, schedule, window=2, tail="drop", counts=counts))
+    return list(stream(shown, runner, schedule, window=2, tail="drop", counts=counts, period=Fraction(1)))
 
 
 def values(made):
@@ -112,6 +112,7 @@ def test_it_fills_up_in_the_middle_and_what_waits_is_made_again(monkeypatch):
         Factor(2),
         window=2,
         tail="drop",
+        period=Fraction(1),
     ):
         made.append(frame)
         if len(made) == 3:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -254,3 +255,28 @@ def test_the_ring_is_all_that_is_kept():
         pass
     assert len(alive) == 1000
     assert Token.most <= 4  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "shown"),
+    [(Factor(2), [0, 0.5, 1, 1.5, 2, 2, 3, 3]), (TargetRate(Fraction(2)), [0, 0.5, 1, 1.5, *[2] * 20, 3, 3])],
+)
+def test_across_a_gap_the_frame_before_is_repeated(schedule: Any, shown: list[float]) -> None:
+    times = [Fraction(t) for t in (0, 1, 2, 12)]
+    frames = [(Frame(np.full((16, 16, 3), 10 * i, np.uint8), t, Fraction(1)), False) for i, t in enumerate(times)]
+    counts = Counts()
+    given = stream(frames, lazily(Mean()), schedule, window=2, counts=counts, period=Fraction(1))
+    made = [(frame.time, frame.pixels[0, 0, 0] / 10) for frame in given]
+    assert [value for _, value in made] == shown
+    assert (counts.gaps, counts.cuts, counts.longest_gap) == (1, 0, (10, 2))
+    if schedule == Factor(2):
+        assert [time for time, _ in made] == [0, 0.5, 1, 1.5, 2, 7, 12, 12.5]
+
+
+class Mean(Spy):
+    """The network that blends."""
+
+    def generate(self, window: Any, times: Any, like: Any) -> Any:
+        for at in times:
+            a, b = (window.features.get(int(at) + k, window.features[int(at)]) for k in (0, 1))
+            yield np.full_like(like, round(a + (b - a) * (at % 1)))

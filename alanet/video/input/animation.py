@@ -60,6 +60,7 @@ def probe_animation(path: Path, limits: Limits) -> VideoInfo:
         raise MediaError(f"{path}: not one picture could be decoded; the file is damaged")
     total = sum(stated, Fraction(0))
     return VideoInfo(
+        steady=False,
         path=path,
         container=container,
         codec=container,

@@ -98,6 +98,7 @@ def _probe_video(container: Any, path: Path, limits: Limits) -> VideoInfo:
         streams=tuple(_stream_info(other) for other in container.streams if other.index != stream.index),
         chapters=len(container.chapters()),
         metadata=dict(container.metadata),
+        steady=_steady(stream.average_rate, stream.base_rate),
         pixel_limit=limits.pixels,
     )
 
@@ -107,6 +108,13 @@ def _believable(rate: Fraction | None) -> Fraction | None:
     if not rate or not SLOWEST <= rate <= FASTEST:
         return None
     return Fraction(rate).limit_denominator(max(1, int(2**24 / rate)))
+
+
+def _steady(average: Fraction | None, base: Fraction | None) -> bool:
+    """Whether a stated average is nearly the rate by which all times can be counted, or half of it (field rates)."""
+    if not average or not base:
+        return False
+    return any(abs(base / n / average - 1) < Fraction(1, 20) for n in (1, 2))
 
 
 def _start(time: Fraction) -> Fraction:
