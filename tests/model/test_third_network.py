@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,14 @@ def test_whole_and_in_tiles(third):
     tiles = plan_tiles(32, 48, halo=8, stride=8, max_tile_pixels=32 * 32)
     assert len(tiles) > 1
     runner = FallbackRunner(Runner(Blend(), torch.device("cpu"), "fp32"), tiles, "exact", Notes())
-    made = stream(((Frame(p, i, 1), False) for i, p in enumerate(clip)), runner, Factor(2), window=0, tail="drop")
+    made = stream(
+        ((Frame(p, i, 1), False) for i, p in enumerate(clip)),
+        runner,
+        Factor(2),
+        window=0,
+        tail="drop",
+        period=Fraction(1),
+    )
     assert [int(frame.pixels[-1, -1, 0]) for frame in made] == [0, 10, 20, 30, 40]
 
 
