@@ -31,9 +31,9 @@ class Analysis:
     cut_times: list[Fraction] = field(default_factory=list)
     duplicates: int = 0
     blurs: list[float | None] = field(default_factory=list)  # a frame each
-    exposures: list[float] = field(default_factory=list)  # a frame each, periods; of the last one judged before it
+    exposures: list[float] = field(default_factory=list)  # a frame each, periods; of the last estimate before it
     judged: int = 0  # frames that a network looked at
-    sharp: int = 0  # of these, judged sharp
+    sharp: int = 0  # of these, found sharp
 
     @property
     def variable(self) -> bool:
