@@ -32,7 +32,6 @@ ALLOWED: dict[str, int] = {
     "alanet/cli/sharpness.py": 3,
     "alanet/data/blur_extent.py": 7,
     "alanet/data/synthetic/render.py": 1,
-    "alanet/engine/fallback.py": 1,
     "alanet/engine/stream.py": 2,
     "alanet/evaluation/sharpness.py": 13,
     "alanet/model/alanet_plus.py": 25,

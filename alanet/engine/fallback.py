@@ -100,7 +100,7 @@ class FallbackRunner:
         if tiles is None:
             size = f"{like.shape[1]}x{like.shape[0]}"
             raise ResourceError(
-                f"the GPU ran out of memory restoring {size}, and smaller tiles are not to be had; end what else uses "
+                f"the GPU ran out of memory restoring {size}, and there are no smaller tiles; end what else uses "
                 "it, take a smaller video, or --device cpu"
             )
         self.notes.warn("the GPU ran out of memory: from there on frames were restored in smaller tiles")

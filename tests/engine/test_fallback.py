@@ -125,7 +125,9 @@ def test_it_fills_up_in_the_middle_and_what_waits_is_made_again(monkeypatch):
 def test_tiles_have_a_least_size_and_then_the_run_ends_in_one_line(monkeypatch):
     monkeypatch.setattr(FullEncoding, "holds", 1)
     steady = FallbackRunner(Runner(network(FullEncoding), torch.device("cpu"), "fp32"), (), "exact", Notes())
-    with pytest.raises(ResourceError, match="GPU ran out of memory restoring 2030x30, and smaller tiles are not") as e:
+    with pytest.raises(
+        ResourceError, match="GPU ran out of memory restoring 2030x30, and there are no smaller tiles"
+    ) as e:
         streamed(steady, frames(2))
     assert "\n" not in str(e.value)
 
@@ -168,7 +170,7 @@ def test_a_network_that_aligns_gets_smaller_tiles_and_the_same_pictures(monkeypa
 
     monkeypatch.setattr(model, "encode", encode)
     steady = FallbackRunner(Runner(model, torch.device("cpu"), "fp32"), (), "exact", Notes())
-    with pytest.raises(ResourceError, match="smaller tiles are not to be had"):
+    with pytest.raises(ResourceError, match="there are no smaller tiles"):
         streamed(steady, frames(2, 64, 64))
 
 

@@ -159,8 +159,8 @@ def test_crops_of_every_stage_are_checked_before_anything_is_written(scenes, tmp
         ({"network": "ALANetPlus", "model": {"size": "huge"}}, "model.size is 'huge'; allowed for ALANetPlus: plus"),
         ({"network": "ALANetPlsu"}, r"network 'ALANetPlsu' \(did you mean 'ALANetPlus'\?\); allowed: ALANet, "),
         ({"train_only": "motion"}, "train_only is 'motion'; allowed: all, exposure_head, generator"),
-        ({"objective": {"motion_warmup": 0.5}}, "motion_warmup needs an ALANetPlus that estimates motion"),
-        ({"network": "ALANetPlus", "model": {"align": False}, "objective": {"motion_warmup": 0.5}}, "needs an"),
+        ({"objective": {"motion_warmup": 0.5}}, "motion_warmup needs a network with a loss of its motion"),
+        ({"network": "ALANetPlus", "model": {"align": False}, "objective": {"motion_warmup": 0.5}}, "needs a network"),
         ({"objective": {"motion_warmup": 1.0}}, "motion_warmup is 1.0; allowed: from 0 to below 1"),
     ],
 )  # fmt: skip
