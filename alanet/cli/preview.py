@@ -147,7 +147,8 @@ def _picture(
     """Writes the picture of one moment, whole or not at all."""
     from PIL import Image
 
-    from alanet.cli.sheet import difference, shown_pixels, side_by_side
+    from alanet.cli.sheet import difference, side_by_side
+    from alanet.frames.frame import shown_pixels
 
     margin = AROUND / info.rate
     pair = None
@@ -216,8 +217,8 @@ def _animation(
 
 def _joined(pairs: Iterator[tuple[Frame, Frame]], info: VideoInfo) -> Iterator[Frame]:
     """Before and after in one picture, as long as after is shown."""
-    from alanet.cli.sheet import shown_pixels, side_by_side
-    from alanet.frames.frame import Frame
+    from alanet.cli.sheet import side_by_side
+    from alanet.frames.frame import Frame, shown_pixels
 
     for before, after in pairs:
         pictures = [shown_pixels(frame, info) for frame in (before, after)]

@@ -9,22 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from alanet.frames.frame import Frame, VideoInfo
+from alanet.frames.frame import Picture
 
-__all__ = ["difference", "shown_pixels", "side_by_side"]
-
-Picture = npt.NDArray[np.uint8]  # h w 3
+__all__ = ["difference", "side_by_side"]
 
 INK, PAPER, GAP = (235, 235, 235), (24, 24, 24), 4
-
-
-def shown_pixels(frame: Frame, info: VideoInfo) -> Picture:
-    """A frame as a viewer sees it: turned as the player turns it, without alpha, 8-bit."""
-    pixels = np.rot90(frame.pixels[..., :3], info.rotation // 90)
-    return np.ascontiguousarray(pixels >> 8 if pixels.dtype == np.uint16 else pixels).astype(np.uint8)
 
 
 def difference(before: Picture, after: Picture, gain: float) -> Picture:

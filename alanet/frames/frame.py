@@ -15,9 +15,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["SIDE_DATA", "Color", "ContentLight", "Frame", "MasteringDisplay", "Pixels", "StreamInfo", "VideoInfo"]
+__all__ = ["SIDE_DATA", "Color", "ContentLight", "Frame", "MasteringDisplay", "Picture", "Pixels"]
+__all__ += ["StreamInfo", "VideoInfo", "shown_pixels"]
 
 Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]  # h w c
+Picture = npt.NDArray[np.uint8]  # h w 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,3 +114,9 @@ class VideoInfo:
     files: tuple[Path, ...] = ()  # the pictures of a folder, in order
     pixel_limit: int = 2**27  # a picture larger than this is refused
     reader: Any | None = field(default=None, repr=False, compare=False)  # standard input, opened; read once
+
+
+def shown_pixels(frame: Frame, info: VideoInfo) -> Picture:
+    """A frame as a viewer sees it: turned as the player turns it, without alpha, 8-bit."""
+    pixels = np.rot90(frame.pixels[..., :3], info.rotation // 90)
+    return np.ascontiguousarray(pixels >> 8 if pixels.dtype == np.uint16 else pixels).astype(np.uint8)

@@ -1,0 +1,152 @@
+"""One moment of a video, before and after, without restoring the rest of it.
+
+    t_i <= at < t_i+1     the interval of the moment
+    phase 0               after: frame i, deblurred                before: input frame i
+    any other phase       after: the interpolated frame            before: the blend of input frames i and i + 1
+
+Both pictures show exactly the same time. The time is the one that the whole result shows at `at`, found on a grid of
+phases: a target rate that needs more than 64 phases is approximated by the nearest of 64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from alanet.engine.stream import Counts
+from alanet.engine.tiled import plan_tiles_for
+from alanet.errors import OptionError
+from alanet.frames.cuts import find_cuts
+from alanet.frames.frame import Frame, Picture, Pixels, VideoInfo, shown_pixels
+from alanet.frames.gaps import Gaps
+from alanet.frames.timing import HIGHEST_FACTOR, Factor, Moment, Schedule, moments
+from alanet.notes import Notes
+from alanet.restoration.pipeline import decoded, period_of, streamed
+from alanet.video.input.scores import scored
+
+if TYPE_CHECKING:
+    from alanet.restoration.options import RestoreOptions
+    from alanet.restoration.restorer import Restorer
+
+__all__ = ["AROUND", "Comparison", "blend", "compare_at", "grid_of"]
+
+AROUND = 4  # input frames read on either side of the moment: more than any window needs
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two pictures (`h w 3` uint8, as a viewer sees them) of the same time."""
+
+    before: Picture
+    after: Picture
+    time: Fraction  # seconds on the input's own time line
+    interpolated: bool  # False: a deblurred frame
+    unchanged: bool  # the input frame is passed through
+
+
+def compare_at(restorer: Restorer, info: VideoInfo, at: Fraction, options: RestoreOptions) -> Comparison:
+    """Before and after at a time of the input, in seconds.
+
+    Raises:
+        OptionError: no frame is shown at that time.
+        TimeError: the network cannot restore the times that the rate needs.
+    """
+    schedule = options.schedule
+    restorer.network.check_times(schedule, info.rate)
+    margin, grid = AROUND / info.rate, grid_of(schedule, info.rate)
+    start = at - margin if at - margin > info.start else None
+    part = replace(options, start=start, end=at + margin, rate=grid, slow=1)
+    frames = list(decoded(info, part, Notes()))
+    wanted = _counted(at, schedule, info)
+    i = max((i for i, frame in enumerate(frames) if frame.time <= wanted), default=None)
+    if i is None or frames[i].time + frames[i].duration <= wanted:
+        raise OptionError(f"no frame is shown at {float(at):.3f} s; the video lasts from {_span(info)}")
+    moment = _moment(frames, i, wanted, grid, exact=isinstance(schedule, Factor))
+    after, before = _restored(restorer, info, frames, part, moment.time), frames[i]
+    interpolated = bool(moment.phase) and not _held(frames, i, info, part)
+    source = blend(before, frames[i + 1], moment.phase) if interpolated else before.pixels
+    left, right = (shown_pixels(Frame(pixels, wanted, moment.duration), info) for pixels in (source, after.pixels))
+    time = moment.time if interpolated else before.time
+    return Comparison(left, right, time, interpolated, np.array_equal(left, right))
+
+
+def grid_of(schedule: Schedule, rate: Fraction) -> Factor:
+    """The factor whose phases include those of a schedule, on an input of `rate` frames a second.
+
+    >>> grid_of(TargetRate(Fraction(60)), Fraction(24))
+    Factor(n=5, slow=1)
+    """
+    if isinstance(schedule, Factor):
+        return Factor(schedule.n)
+    return Factor(min(HIGHEST_FACTOR, (rate / (schedule.rate * schedule.slow)).denominator))
+
+
+def blend(first: Frame, second: Frame, phase: Fraction) -> Pixels:
+    """The average of two frames by their distance to the phase in [0, 1], `h w c`, of their own type."""
+    share = float(phase)
+    mixed: npt.NDArray[np.float32] = (1 - share) * first.pixels.astype(np.float32) + share * second.pixels.astype(
+        np.float32
+    )
+    rounded = mixed.round()
+    return rounded.astype(np.uint8) if first.pixels.dtype == np.uint8 else rounded.astype(np.uint16)
+
+
+def _counted(at: Fraction, schedule: Schedule, info: VideoInfo) -> Fraction:
+    """The time of the result's frame that is shown at `at`, for a target rate, which counts from the first frame."""
+    if isinstance(schedule, Factor):
+        return at
+    sampled = schedule.rate * schedule.slow
+    return max(info.start, info.start + (at - info.start) * sampled // 1 / sampled)
+
+
+def _moment(frames: list[Frame], i: int, wanted: Fraction, grid: Factor, *, exact: bool) -> Moment:
+    """The moment of the grid at or before a time in frame i's interval; the nearest one where not exact."""
+    frame, last = frames[i], i + 1 == len(frames)
+    end = frame.time + frame.duration if last else frames[i + 1].time
+    steps = (wanted - frame.time) * grid.n / (end - frame.time)
+    inside = moments(grid, frame.time, end, origin=frames[0].time, hold=last)
+    return inside[min(grid.n - 1, int(steps) if exact else round(steps))]
+
+
+def _held(frames: list[Frame], i: int, info: VideoInfo, options: RestoreOptions) -> bool:
+    """Whether frame i is repeated until the next one: at the end, before a cut and across a gap."""
+    if i + 1 == len(frames):
+        return True
+    starts = [starts for _, _, starts in find_cuts(scored(frames))] if options.cuts == "auto" else [False] * len(frames)
+    gaps = Gaps(period_of(info))
+    apart = [gaps.between(a.time, b.time) for a, b in pairwise(frames)]
+    return starts[i + 1] or apart[i]
+
+
+def _restored(restorer: Restorer, info: VideoInfo, frames: list[Frame], part: RestoreOptions, time: Fraction) -> Frame:
+    network = restorer.network
+    tiles = plan_tiles_for(restorer.runner, info, network.memory, network.tile_mode)
+    runner, only = network.runner_for(tiles, restorer.precision, Notes()), _Only(time)
+    made = list(streamed(frames, restorer.model, runner, part, only.counts, only, period=period_of(info)))
+    if not made:
+        raise OptionError(f"no restored frame is shown at {float(time):.3f} s; choose another time")
+    return made[0]
+
+
+class _Only:
+    """A pass that makes one restored frame and skips the others (`progress.Pass`)."""
+
+    def __init__(self, time: Fraction) -> None:
+        self.time, self.counts = time, Counts()
+
+    def watched(self, frames: Iterable[tuple[Frame, bool]]) -> Iterator[tuple[Frame, bool]]:
+        return iter(frames)
+
+    def skips(self, time: Fraction) -> bool:
+        return time != self.time
+
+
+def _span(info: VideoInfo) -> str:
+    end = "its end" if info.duration is None else f"{float(info.start + info.duration):.3f} s"
+    return f"{float(info.start):.3f} s to {end}"
