@@ -10,7 +10,7 @@ import logging
 from collections.abc import Sequence
 from fractions import Fraction
 
-__all__ = ["SafeFormatter", "bars", "clock", "count", "duration", "marks", "rate", "ruler", "safe", "size"]
+__all__ = ["SafeFormatter", "bars", "binary", "clock", "count", "duration", "marks", "rate", "ruler", "safe", "size"]
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 PLAIN_BLOCKS = "_.-~=+*#"
@@ -47,6 +47,14 @@ def size(count_of_bytes: float) -> str:
         if value < 999.5:
             return f"{value:.1f} {unit}" if value < 99.5 else f"{value:.0f} {unit}"
     return f"{value / 1000:.1f} TB"
+
+
+def binary(limit: int) -> str:
+    """A limit in bytes as it was given: "2 GB" for 2G, in powers of 1024."""
+    for unit, one in (("GB", 1 << 30), ("MB", 1 << 20), ("kB", 1 << 10)):
+        if limit >= one:
+            return f"{limit / one:.3g} {unit}"
+    return f"{limit} B"
 
 
 def rate(frames_a_second: Fraction) -> str:

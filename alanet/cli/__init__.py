@@ -30,6 +30,7 @@ from alanet.cli.preview import preview
 from alanet.cli.restore import restore
 from alanet.cli.screen import Screen, show_logging
 from alanet.cli.train import train
+from alanet.cli.web import web
 from alanet.errors import AlanetError, OptionError
 from alanet.signals import Terminated, raise_signals
 from alanet.text import safe
@@ -41,7 +42,7 @@ EXIT_CODES = (
     "Exit codes: 0 done; 1 internal error; 2 the input or an option cannot be used; 3 some files of a batch failed; "
     "4 the result cannot be written; 5 a resource is missing; 130 Ctrl-C; 143 SIGTERM."
 )
-VERBS: tuple[Callable[..., int], ...] = (restore, finish, info, preview, models, doctor)
+VERBS: tuple[Callable[..., int], ...] = (restore, finish, info, preview, web, models, doctor)
 
 app = App(
     name="alanet",

@@ -14,17 +14,19 @@ from cyclopts import Group, Parameter, Token
 
 from alanet.errors import OptionError
 from alanet.restoration.options import EncodeOptions, NetworkOptions, ReadOptions, RestoreOptions, flag_of
+from alanet.web.options import ServerOptions
 
 if TYPE_CHECKING:
     from alanet.restoration.restorer import Restorer
 
-__all__ = ["EncodeOptions", "NetworkOptions", "Output", "ReadOptions", "Reporting", "RestoreOptions", "Source"]
-__all__ += ["Verbosity", "flag", "restorer_of", "source_path"]
+__all__ = ["EncodeOptions", "NetworkOptions", "Output", "ReadOptions", "Reporting", "RestoreOptions"]
+__all__ += ["ServerOptions", "Source", "Verbosity", "flag", "restorer_of", "source_path"]
 
 RESULT = Group("Result", sort_key=1)
 READING = Group("Time", sort_key=2)
 NETWORK = Group("Network", sort_key=3)
 MESSAGES = Group("Messages", sort_key=4)
+SERVER = Group("Server", sort_key=0)
 
 Source = Annotated[
     Path | None,
@@ -61,6 +63,7 @@ def as_arguments(kind: type[Any], group: Group, **groups: Group) -> None:
                 given["metavar"] = said["metavar"]
             if "parse" in said:
                 given |= {"converter": _converter(said["parse"]), "n_tokens": 1, "accepts_keys": False}
+                given["show_default"] = False  # its help says it as people write it
             if option.name in groups:
                 given["group"] = groups[option.name]
             kind.__annotations__[option.name] = Annotated[hint, Parameter(**given)]
@@ -77,6 +80,7 @@ as_arguments(EncodeOptions, RESULT)
 as_arguments(ReadOptions, READING)
 as_arguments(RestoreOptions, READING, restart=RESULT)
 as_arguments(NetworkOptions, NETWORK)
+as_arguments(ServerOptions, SERVER)
 
 
 def restorer_of(network: NetworkOptions) -> Restorer:

@@ -28,7 +28,6 @@ __all__ = [
     "restoration_line",
     "restoration_progress",
     "resumable",
-    "time_left",
     "training_progress",
     "warnings_on",
 ]
@@ -96,23 +95,14 @@ def restoration_progress(screen: Screen) -> Iterator[Callable[[RestoreProgress],
 def restoration_line(now: RestoreProgress) -> str:
     """ "  50 %   12 of 24 frames   1.5 restored a second   0:08 left"."""
     total = now.frames_in_total
-    made = now.frames_out - now.earlier_out
-    rate = f"{made / now.seconds:.1f} restored a second" if made > 0 and now.seconds > 0 else ""
-    left = time_left(now)
+    rate = "" if now.rate is None else f"{now.rate:.1f} restored a second"
+    left = now.time_left
     if left is None or total is None:
         return "   ".join(filter(None, [count(now.frames_in, "frame"), rate, f"at {clock(float(now.position))}"]))
     share = f"{100 * now.frames_in // total:3d} %"
     return "   ".join(
         filter(None, [share, f"{now.frames_in:,} of {count(total, 'frame')}", rate, f"{clock(left)} left"])
     )
-
-
-def time_left(now: RestoreProgress) -> float | None:
-    """Seconds, at the speed so far; None where the length is unknown or nothing is done yet."""
-    done = now.frames_in - now.earlier_in
-    if now.frames_in_total is None or done <= 0 or now.frames_in > now.frames_in_total:
-        return None
-    return now.seconds / done * (now.frames_in_total - now.frames_in)
 
 
 @contextmanager

@@ -31,6 +31,20 @@ class RestoreProgress:
     finished: int | None = None  # segments that an interruption now would not lose; None: none is in hand
     wait: float | None = None  # seconds until the one in hand is finished, at the pace so far
 
+    @property
+    def time_left(self) -> float | None:
+        """Seconds, at the speed so far; None where the length is unknown or nothing is done yet."""
+        done = self.frames_in - self.earlier_in
+        if self.frames_in_total is None or done <= 0 or self.frames_in > self.frames_in_total:
+            return None
+        return self.seconds / done * (self.frames_in_total - self.frames_in)
+
+    @property
+    def rate(self) -> float | None:
+        """Restored frames a second of this run; None before the first."""
+        made = self.frames_out - self.earlier_out
+        return made / self.seconds if made > 0 and self.seconds > 0 else None
+
 
 class Pass(Protocol):
     """One pass over a video: what is counted, and which restored frames are skipped."""

@@ -9,7 +9,7 @@ from fractions import Fraction
 import pytest
 from rich.console import Console
 
-from alanet.cli.progress import restoration_line, restoration_progress, time_left
+from alanet.cli.progress import restoration_line, restoration_progress
 from alanet.cli.screen import Screen, page
 from alanet.errors import OptionError
 from alanet.restoration.progress import RestoreProgress
@@ -134,9 +134,9 @@ def test_progress_is_a_bar_on_a_terminal_and_lines_elsewhere(monkeypatch):
 
 def test_time_left_goes_on_at_the_rate_so_far():
     half = RestoreProgress(12, 24, 22, 6.0, Fraction(1, 2))
-    assert time_left(half) == 6.0
+    assert half.time_left == 6.0
     assert restoration_line(half) == " 50 %   12 of 24 frames   3.7 restored a second   0:06 left"
     unknown = RestoreProgress(12, None, 22, 6.0, Fraction(1, 2))
-    assert time_left(unknown) is None
+    assert unknown.time_left is None
     assert restoration_line(unknown) == "12 frames   3.7 restored a second   at 0:00"
-    assert time_left(RestoreProgress(30, 24, 60, 6.0, Fraction(1))) is None  # the file lied about its length
+    assert RestoreProgress(30, 24, 60, 6.0, Fraction(1)).time_left is None  # the file lied about its length

@@ -1,0 +1,139 @@
+"""What the page knows of a job, and what its parts show: no Gradio here.
+
+A visitor's values are checked by `controls.options_of`; a job is found by the visitor's cookie and the job's number.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import partial
+from typing import Any
+
+from PIL import Image
+
+from alanet.errors import AlanetError
+from alanet.files import atomic_write
+from alanet.frames.frame import Picture, VideoInfo
+from alanet.frames.timing import output_rate
+from alanet.restoration.moment import compare_at
+from alanet.restoration.summary import estimate
+from alanet.text import rate
+from alanet.video.input.probe import probe
+from alanet.web import markup
+from alanet.web.controls import options_of
+from alanet.web.jobs import Job, Jobs
+from alanet.web.timeline import drawing, look
+from alanet.web.worker import Networks, Worker, message_of
+
+__all__ = ["Moments", "View"]
+
+REMEMBERED = 50  # timelines
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """The times that the slider offers: those of the result's frames, in seconds from the video's first frame."""
+
+    last: float
+    step: float
+
+
+class View:
+    """Reads jobs for the page. Methods raise nothing for what a visitor gives; a refusal is a line of HTML."""
+
+    def __init__(self, jobs: Jobs, worker: Worker) -> None:
+        self.jobs, self.worker = jobs, worker
+        self._networks = Networks()
+        self._timelines: OrderedDict[str, str] = OrderedDict()
+        self._looking = threading.Lock()
+
+    def facts(self, job: Job) -> str:
+        """What the video is, with its timeline where that is known."""
+        path = self.jobs.path(job, job.input)
+        return markup.facts(job.name, probe(path), path.stat().st_size, self._timelines.get(job.id, ""))
+
+    def look(self, job: Job) -> str:
+        """The same, once the frames have been looked at."""
+        if job.id not in self._timelines:
+            with self._looking:
+                self._timelines[job.id] = drawing(look(self._info(job)))
+                while len(self._timelines) > REMEMBERED:
+                    self._timelines.popitem(last=False)
+        return self.facts(job)
+
+    def moments(self, job: Job, values: Mapping[str, Any]) -> Moments:
+        """What the slider offers with these options; with wrong ones, the input's frames."""
+        info = self._info(job)
+        try:
+            schedule = options_of(values, self.worker.network, self.worker.models)[1].schedule
+            frames = output_rate(schedule, info.rate) * schedule.slow
+        except AlanetError:
+            frames = info.rate
+        length = info.duration or Fraction(info.frame_count or 1) / info.rate
+        return Moments(max(float(length - 1 / frames), 0.0), float(1 / frames))
+
+    def compare(self, job: Job, values: Mapping[str, Any], at: float) -> str:
+        """Before and after at a time, in seconds from the first frame; the pictures are files of the job."""
+        return self._guarded(job, partial(self._compare, job, values, at))
+
+    def estimate(self, job: Job, values: Mapping[str, Any]) -> str:
+        """How long a restoration takes, and the rate of its result."""
+        return self._guarded(job, partial(self._estimate, job, values))
+
+    def refusal(self, job: Job, values: Mapping[str, Any]) -> str:
+        """Why these options cannot be used for this video; "" where they can."""
+        text = self.estimate(job, values)
+        return text if 'class="error"' in text else ""
+
+    def status(self, job: Job) -> str:
+        """The progress, the place in the queue, or what went wrong."""
+        if job.state == "running":
+            step = self.worker.step
+            own = step is not None and step.job == job.id
+            return markup.running(
+                step.progress if own and step else None, finishing=bool(own and step and step.finishing)
+            )
+        if job.state == "waiting":
+            return markup.queue_line([other.id for other in self.jobs.queue()].index(job.id))
+        return markup.failure(job.message) if job.state == "failed" else ""
+
+    def result(self, job: Job) -> str:
+        """The result beside the input; "" where there is none."""
+        if job.state != "done":
+            return ""
+        _, options = options_of(job.values, self.worker.network, self.worker.models)
+        return markup.result(job, float(options.start or 0), options.schedule.slow)
+
+    def _guarded(self, job: Job, make: Any) -> str:
+        try:
+            with self._networks.lock:
+                made: str = make()
+                return made
+        except AlanetError as error:
+            return markup.failure(message_of(error, self.jobs, job))
+
+    def _compare(self, job: Job, values: Mapping[str, Any], at: float) -> str:
+        network, options = options_of(values, self.worker.network, self.worker.models)
+        info, step = self._info(job), self.moments(job, values).step
+        moment = info.start + round(at / step) * Fraction(step).limit_denominator(10**6)
+        found = compare_at(self._networks.get(network), info, moment, replace(options, start=None, end=None))
+        for name, picture in (("before", found.before), ("after", found.after)):
+            self._save(job, name, picture)
+        return markup.compared(job, found)
+
+    def _estimate(self, job: Job, values: Mapping[str, Any]) -> str:
+        network, options = options_of(values, self.worker.network, self.worker.models)
+        source = self.jobs.path(job, job.input)
+        plan = self._networks.get(network).plan(source, None, replace(options, restart=True))
+        return f'<p class="estimate">{rate(plan.rate)}; restoring takes {estimate(plan.seconds, plan.frames_in)}</p>'
+
+    def _save(self, job: Job, name: str, picture: Picture) -> None:
+        with atomic_write(self.jobs.path(job, f"{name}.png")) as file:
+            Image.fromarray(picture).save(file, format="png", compress_level=1)
+
+    def _info(self, job: Job) -> VideoInfo:
+        return probe(self.jobs.path(job, job.input))
