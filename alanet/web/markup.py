@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from fractions import Fraction
 from html import escape
@@ -101,7 +102,8 @@ def queue_line(ahead: int) -> str:
 
 def failure(text: str) -> str:
     """A line about something that did not work."""
-    return f'<p class="error" role="alert">{escape(text[:1].upper() + text[1:])}</p>' if text else ""
+    sentence = text[:1].upper() + text[1:] if re.match(r"[a-z]+\b", text) else text  # not x4, not a file's name
+    return f'<p class="error" role="alert">{escape(sentence)}</p>' if text else ""
 
 
 def result(job: Job, start: float, slow: int) -> str:

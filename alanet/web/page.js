@@ -74,12 +74,12 @@ for (const name of ["play", "pause", "seeking", "timeupdate", "loadedmetadata", 
     mirror((result, input, start, slow, part) => {
       if (event.target !== result) { if (name === "loadedmetadata") place(result, input, start, slow); return; }
       const button = part.querySelector(".play");
-      input.playbackRate = result.playbackRate / slow;
+      const late = (start + result.currentTime / slow - input.currentTime) * slow; // seconds of the result
+      const catchUp = Math.max(-0.3, Math.min(0.3, late));
+      input.playbackRate = (result.playbackRate / slow) * (result.paused ? 1 : 1 + catchUp);
       if (name === "play") input.play();
       if (name === "pause") input.pause();
-      if (name !== "timeupdate" || Math.abs(input.currentTime - start - result.currentTime / slow) > 0.08 / slow) {
-        place(result, input, start, slow);
-      }
+      if (name !== "timeupdate" || result.paused || Math.abs(late) > 0.3) place(result, input, start, slow);
       button.textContent = result.paused ? "▶" : "❚❚";
       button.setAttribute("aria-label", result.paused ? "Play" : "Pause");
       if (result.duration) part.querySelector(".seek").value = result.currentTime / result.duration;

@@ -122,6 +122,8 @@ class _Page:
         moving = [self.restore, self.cancel, self.status, self.result, self.delete, self.timer, self.shown, self.videos]
         looks = [self.compare, self.estimate, self.moment]
         given = [self.current, self.moment, *fields]
+        # The progress of Gradio covers the pictures only: over the estimate it would catch clicks on the button below.
+        shown: dict[str, Any] = {"show_progress_on": self.compare, "api_visibility": "private"}
         opened = [
             self.blocks.load(self.open_latest, None, whole, **QUIET),
             self.upload.uploaded(self.open_latest, None, whole, **QUIET),
@@ -130,14 +132,14 @@ class _Page:
         ]
         for event in opened:
             event.then(self.show_facts, [self.current], [self.facts], **QUIET).then(
-                self.show_moment, given, looks, api_visibility="private"
+                self.show_moment, given, looks, **shown
             )
-        self.moment.input(
-            self.show_compared, given, [self.compare], trigger_mode="always_last", api_visibility="private"
-        )
+        self.moment.input(self.show_compared, given, [self.compare], trigger_mode="always_last", **shown)
         for field in fields:
-            field.input(self.show_moment, given, looks, trigger_mode="always_last", api_visibility="private")
-        self.restore.click(self.start, [self.current, *fields], moving, **QUIET)
+            typed = isinstance(field, gr.Textbox | gr.Number)  # looked at once typed, not at every key
+            for changed in [field.blur, field.submit] if typed else [field.input]:
+                changed(self.show_moment, given, looks, trigger_mode="always_last", **shown)
+        self.restore.click(self.start, [self.current, *fields], [*moving, self.estimate], **QUIET)
         self.cancel.click(self.stop, [self.current], moving, **QUIET)
         self.timer.tick(self.follow, [self.current, self.shown], moving, **QUIET)
 
@@ -166,7 +168,9 @@ class _Page:
         given = self._values(values)
         moments = self.view.moments(job, given)
         slider = gr.update(maximum=moments.last, step=moments.step)
-        return [self.view.compare(job, given, _number(at)), self.view.estimate(job, given), slider]
+        estimate, refused = self.view.estimate(job, given)
+        compared = gr.skip() if refused else self.view.compare(job, given, _number(at))  # what is wrong is said once
+        return [compared, estimate, slider]
 
     def show_compared(self, request: gr.Request, id: str, at: float, *values: Any) -> Any:
         job = self.jobs.find(_owner(request), id)
@@ -175,18 +179,18 @@ class _Page:
     def start(self, request: gr.Request, id: str, *values: Any) -> list[Any]:
         """Queue the job, or say why its options cannot be used."""
         job = self.jobs.find(_owner(request), id)
-        if job is None:
-            return [gr.skip()] * 8
+        if job is None or job.state in ACTIVE:
+            return [gr.skip()] * 9
         given = self._values(values)
-        refusal = "" if job.state in ACTIVE else self.view.refusal(job, given)
-        if not refusal:
-            try:
-                job = self.jobs.enqueue(job, given)
-                self.worker.wake()
-            except AlanetError as error:
-                refusal = markup.failure(str(error))
-        moving = self._moving(request, job, "")
-        return [*moving[:2], refusal or moving[2], *moving[3:]]
+        estimate, refused = self.view.estimate(job, given)
+        if refused:
+            return [*[gr.skip()] * 8, estimate]
+        try:
+            job = self.jobs.enqueue(job, given)
+        except AlanetError as error:  # two pages of one visitor at once
+            return [*[gr.skip()] * 8, markup.failure(str(error))]
+        self.worker.wake()
+        return [*self._moving(request, job, ""), gr.skip()]
 
     def stop(self, id: str, request: gr.Request) -> list[Any]:
         job = self.jobs.find(_owner(request), id)

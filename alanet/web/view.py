@@ -32,6 +32,7 @@ from alanet.web.worker import Networks, Worker, message_of
 __all__ = ["Moments", "View"]
 
 REMEMBERED = 50  # timelines
+ESTIMATE = '<p class="estimate">'
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +81,10 @@ class View:
         """Before and after at a time, in seconds from the first frame; the pictures are files of the job."""
         return self._guarded(job, partial(self._compare, job, values, at))
 
-    def estimate(self, job: Job, values: Mapping[str, Any]) -> str:
-        """How long a restoration takes, and the rate of its result."""
-        return self._guarded(job, partial(self._estimate, job, values))
-
-    def refusal(self, job: Job, values: Mapping[str, Any]) -> str:
-        """Why these options cannot be used for this video; "" where they can."""
-        text = self.estimate(job, values)
-        return text if 'class="error"' in text else ""
+    def estimate(self, job: Job, values: Mapping[str, Any]) -> tuple[str, bool]:
+        """How long a restoration takes, and the rate of its result; or why these options cannot be used, and True."""
+        text = self._guarded(job, partial(self._estimate, job, values))
+        return text, not text.startswith(ESTIMATE)
 
     def status(self, job: Job) -> str:
         """The progress, the place in the queue, or what went wrong."""
@@ -129,7 +126,7 @@ class View:
         network, options = options_of(values, self.worker.network, self.worker.models)
         source = self.jobs.path(job, job.input)
         plan = self._networks.get(network).plan(source, None, replace(options, restart=True))
-        return f'<p class="estimate">{rate(plan.rate)}; restoring takes {estimate(plan.seconds, plan.frames_in)}</p>'
+        return f"{ESTIMATE}{rate(plan.rate)}; restoring takes {estimate(plan.seconds, plan.frames_in)}</p>"
 
     def _save(self, job: Job, name: str, picture: Picture) -> None:
         with atomic_write(self.jobs.path(job, f"{name}.png")) as file:
