@@ -392,3 +392,26 @@ def test_without_a_video_the_sample_is_restored(weights, tmp_path):
     (result,) = tmp_path.iterdir()
     assert str(result) in done.stderr
     assert len(times(result)) == 122
+
+
+def test_without_gradio_the_page_is_one_line_with_the_command(monkeypatch, capsys):
+    monkeypatch.setattr(sys.modules["alanet.cli.web"], "find_spec", lambda name: None)
+    assert run(["web"]) == ResourceError.exit_code
+    assert capsys.readouterr().err == (
+        'alanet: alanet web needs Gradio, which is not installed; install it with: pip install "alanet[web]"\n'
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--model", "/etc/passwd"], "is not one that the page offers"),
+        (["--auth", "nobody"], "auth is not USER:PASSWORD"),
+        (["--port", "70000"], "port 70000 is not a number from 0 to 65535"),
+        (["--max-size", "big"], "'big' is not a size"),
+    ],
+)
+def test_a_wrong_option_of_the_server_is_one_line(words, said, monkeypatch, capsys):
+    monkeypatch.setattr(sys.modules["alanet.cli.web"], "find_spec", lambda name: True)
+    assert run(["web", *words]) == 2
+    assert said in capsys.readouterr().err
