@@ -38,7 +38,6 @@ ALLOWED: dict[str, int] = {
     "alanet/model/exposure_head.py": 1,
     "alanet/model/motion_deblur.py": 24,
     "alanet/restoration/plan.py": 1,
-    "alanet/restoration/restorer.py": 1,
     "alanet/restoration/summary.py": 1,
     "alanet/training/objectives.py": 20,
     "alanet/video/input/images.py": 1,

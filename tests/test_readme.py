@@ -25,6 +25,11 @@ def blocks(*languages: str) -> list[str]:
     return re.findall(rf"^```(?:{'|'.join(languages)})\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
 
 
+def python_of(page: str) -> list[str]:
+    """The Python of a page of the documentation."""
+    return re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text("utf-8"), re.MULTILINE | re.DOTALL)
+
+
 def commands(program: str) -> list[str]:
     """Every command line that begins with a program, without its prompt and comment."""
     lines = [
@@ -60,6 +65,12 @@ def test_there_is_something_to_try():
 def test_its_python_runs(code, folder):
     stand_in(folder, code)
     exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
+
+
+@pytest.mark.parametrize("code", python_of("docs/python.md"))
+def test_the_python_of_the_documentation_runs(code, folder):
+    stand_in(folder, code)
+    exec(compile(code, "docs/python.md", "exec"), {"__name__": "docs"})
 
 
 @pytest.mark.parametrize("command", [c for c in commands("alanet") if c.split()[1] in CHEAP])

@@ -32,6 +32,7 @@ from alanet.cli.screen import Screen, show_logging
 from alanet.cli.train import train
 from alanet.cli.web import web
 from alanet.errors import AlanetError, OptionError
+from alanet.restoration.naming import naming_flags
 from alanet.signals import Terminated, raise_signals
 from alanet.text import safe
 from alanet.version import __version__
@@ -71,7 +72,8 @@ def main() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Runs one command and returns its exit code; says what went wrong in one line on standard error."""
     try:
-        code = app(plain_words(arguments), exit_on_error=False, print_error=False)
+        with naming_flags():
+            code = app(plain_words(arguments), exit_on_error=False, print_error=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except BrokenPipeError:

@@ -38,6 +38,10 @@ class Frame:
 
     `source` is the decoded frame (an `av.VideoFrame`) as long as `pixels` still are exactly its picture: a frame left
     untouched goes to the encoder as its own planes. Whoever changes pixels sets `source` to None.
+
+    >>> first = next(alanet.Restorer().frames("holiday.mp4"))
+    >>> first.pixels.shape, first.time, first.duration
+    ((48, 64, 3), Fraction(0, 1), Fraction(1, 60))
     """
 
     pixels: Pixels  # h w c

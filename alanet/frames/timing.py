@@ -53,13 +53,22 @@ Tail = Literal["hold", "drop"]
 
 @dataclass(frozen=True, slots=True)
 class Factor:
-    """n restored frames for every input frame; the video is `slow` times as long."""
+    """n restored frames for every input frame; the video is `slow` times as long.
+
+    >>> alanet.RestoreOptions(alanet.Factor(4)).schedule
+    Factor(n=4, slow=1)
+    """
 
     n: int
     slow: int = 1
 
     def __post_init__(self) -> None:
         check_slow(self.slow)
+        if not _whole(self.n):
+            raise OptionError(
+                f"factor {self.n!r} is not a whole number; give alanet.Factor(2), or alanet.TargetRate(Fraction(60)) "
+                "for frames a second"
+            )
         if not 1 <= self.n <= HIGHEST_FACTOR:
             raise OptionError(f"a factor of x{self.n} was asked for; x1 to x{HIGHEST_FACTOR} are possible, x2 is usual")
 
@@ -69,13 +78,23 @@ class Factor:
 
 @dataclass(frozen=True, slots=True)
 class TargetRate:
-    """Restored frames at a constant rate, in frames a second, whatever the input's rate is."""
+    """Restored frames at a constant rate, in frames a second, whatever the input's rate is.
+
+    >>> alanet.TargetRate(Fraction(60000, 1001)).rate
+    Fraction(60000, 1001)
+    """
 
     rate: Fraction
     slow: int = 1
 
     def __post_init__(self) -> None:
         check_slow(self.slow)
+        if not isinstance(self.rate, int | Fraction) or isinstance(self.rate, bool):
+            raise OptionError(
+                f"rate {self.rate!r} is not an exact number; give alanet.TargetRate(Fraction(60000, 1001)), or "
+                'alanet.TargetRate(Fraction("59.94"))'
+            )
+        object.__setattr__(self, "rate", Fraction(self.rate))
         if not 0 < self.rate <= HIGHEST_RATE:
             raise OptionError(f"a rate of {self.rate} fps was asked for; give one above 0 and up to {HIGHEST_RATE}")
 
@@ -88,14 +107,20 @@ Schedule = Factor | TargetRate
 
 def check_slow(slow: int) -> None:
     """OptionError unless a video can be made so many times as long."""
+    if not _whole(slow):
+        raise OptionError(f"slow {slow!r} is not a whole number; give 4 for a video four times as long")
     if not 1 <= slow <= HIGHEST_FACTOR:
         raise OptionError(f"a video {slow} times as long was asked for; 1 to {HIGHEST_FACTOR} are possible")
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def slow_motion(slow: int, rate: Schedule = Factor(1)) -> Schedule:
     """The schedule of a video `slow` times as long, at `rate`: a factor is of the input's rate.
 
-    >>> slow_motion(4)
+    >>> alanet.slow_motion(4)
     Factor(n=4, slow=4)
     """
     check_slow(slow)

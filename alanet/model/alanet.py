@@ -27,14 +27,18 @@ from alanet.frames.tiles import Box
 from alanet.model.attention import ChannelAttention, attend, describe
 from alanet.model.cost import count_macs, small_frame
 from alanet.model.layers import act, conv
-from alanet.model.network import Cost, FrameEstimate, Memory, Tiling, Window
+from alanet.model.network import Cost, FrameEstimate, Memory, Tiling, Window, check_clip
 
 __all__ = ["ALANet", "ALANetConfig", "Encoder", "Features", "Generator"]
 
 
 @dataclass(frozen=True)
 class ALANetConfig:
-    """What rebuilds the network; stored inside its weights."""
+    """What rebuilds the network; stored inside its weights.
+
+    >>> alanet.ALANetConfig(width=0.5).channels
+    (16, 32, 64, 128, 256, 256)
+    """
 
     width: float = 1.0  # times the paper's channels 32 ... 512; 0.5 has a quarter of the parameters
     window: int = 2  # W of eq. 5, in frames: W / 2 neighbours on each side
@@ -113,7 +117,7 @@ class Generator(nn.Module):
 class ALANet(nn.Module):
     """The adaptive latent attention network.
 
-    >>> model = ALANet(ALANetConfig(width=0.25))
+    >>> model = alanet.ALANet(alanet.ALANetConfig(width=0.25))
     >>> clip = torch.rand(1, 3, 3, 64, 96)                        # b t c h w
     >>> model(clip, [0.0, 0.5, 1.0]).shape
     torch.Size([1, 3, 3, 64, 96])
@@ -176,8 +180,10 @@ class ALANet(nn.Module):
             `b n c h w`, not clamped.
 
         Raises:
+            OptionError: a clip of other axes, type or size.
             TimeError: a time outside the clip, or neither an integer nor a half.
         """
+        check_clip(clip, times, self.stride)
         used = self._used(times, clip.shape[1])  # no window holds the others
         features = self.encode(rearrange(clip[:, used], "b t c h w -> (b t) c h w"))
         window = Window(dict(zip(used, split_features(features, len(used)), strict=True)))

@@ -35,7 +35,7 @@ from alanet.model.blur_features import REACH, limited
 from alanet.model.cost import count_macs, small_frame
 from alanet.model.decoder import Decoder, Guide, Side
 from alanet.model.layers import CELL, act, blocks, compute_type, conv
-from alanet.model.network import Cost, FrameEstimate, Memory, Tiling, Window
+from alanet.model.network import Cost, FrameEstimate, Memory, Tiling, Window, check_clip
 from alanet.model.rife import CoarseFlow
 from alanet.model.shutter_head import ExposureHead, Shutter, exposure_of
 
@@ -129,11 +129,10 @@ class ALANetNext(nn.Module):
     def forward(self, clip: Tensor, times: Sequence[float]) -> Tensor:
         """Restore a clip: `b t c h w` and times, each in [0, t - 1] -> `b n c h w`, not clamped.
 
-        Raises TimeError for a time outside the clip.
+        Raises TimeError for a time outside the clip, OptionError for a clip of other axes, type or size.
         """
+        check_clip(clip, times, self.stride)
         t = clip.shape[1]
-        if not all(0 <= time <= t - 1 for time in times):
-            raise TimeError(f"times {list(times)} of a clip of {t} frames; allowed: from 0 to {t - 1}")
         frames = _split(self.encode(rearrange(clip, "b t c h w -> (t b) c h w")), t)
         pairs = {i: self.relate(frames[i], frames[i + 1]) for i in range(t - 1)}
         window = Window(dict(enumerate(frames)), pairs)

@@ -45,7 +45,7 @@ from alanet.model.flow import KEYS as MATCHED
 from alanet.model.flow import Motion, MotionEstimator, acceleration, moving, towards
 from alanet.model.layers import CELL, act, blocks, conv, exact, part, resized, warp, zeroed
 from alanet.model.motion_deblur import REACH, AlongSmear, shortened
-from alanet.model.network import Cost, FrameEstimate, Memory, Tiling, Window
+from alanet.model.network import Cost, FrameEstimate, Memory, Tiling, Window, check_clip
 
 __all__ = ["FAST", "PLUS", "ALANetPlus", "ALANetPlusConfig", "PlusFeatures"]
 
@@ -55,7 +55,11 @@ SMALL = 0.1  # times what the output layers say, so that a step of Adam moves a 
 
 @dataclass(frozen=True)
 class ALANetPlusConfig:
-    """What rebuilds the network; stored inside its weights. `PLUS` and `FAST` are its two sizes."""
+    """What rebuilds the network; stored inside its weights. `PLUS` and `FAST` are its two sizes.
+
+    >>> alanet.ALANetPlusConfig().cells
+    (2, 4, 8, 16)
+    """
 
     channels: tuple[int, ...] = (32, 96, 160, 192)  # at scales 1/stem, 1/(2 stem) ...
     encoder: tuple[int, ...] = (0, 2, 2, 1)  # residual blocks a scale
@@ -144,7 +148,7 @@ class Candidate:
 class ALANetPlus(nn.Module):
     """The adaptive latent attention network, aligned and at any time.
 
-    >>> model = ALANetPlus(FAST)
+    >>> model = alanet.ALANetPlus()
     >>> clip = torch.rand(1, 3, 3, 64, 96)                        # b t c h w
     >>> model(clip, [0.0, 0.25, 1.5]).shape
     torch.Size([1, 3, 3, 64, 96])
@@ -224,16 +228,15 @@ class ALANetPlus(nn.Module):
     def forward(self, clip: Tensor, times: Sequence[float]) -> Tensor:
         """Restore a clip: `b t c h w` and times, each in [0, t - 1] -> `b n c h w`, not clamped.
 
-        Raises TimeError for a time outside the clip.
+        Raises TimeError for a time outside the clip, OptionError for a clip of other axes, type or size.
         """
         window = self.encode_clip(clip, times)
         return torch.stack([self.generate(window, time) for time in times], dim=1)  # b n c h w
 
     def encode_clip(self, clip: Tensor, times: Sequence[float]) -> Window:
         """The frames that the windows of `times` hold, and the motion of the pairs among them."""
+        check_clip(clip, times, self.stride)
         t = clip.shape[1]
-        if not all(0 <= time <= t - 1 for time in times):
-            raise TimeError(f"times {list(times)} of a clip of {t} frames; allowed: from 0 to {t - 1}")
         windows = [window_of(time, self.config.window, 0, t - 1, around=self.config.around) for time in times]
         window = self.encoded(clip, sorted({j for window in windows for j in window}) or [0])
         return Window(window, self.estimate_motion(window))

@@ -13,13 +13,38 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from numbers import Real
 from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor, nn
 
+from alanet.errors import OptionError, TimeError
 from alanet.frames.tiles import Box
 
-__all__ = ["Cost", "FrameEstimate", "Memory", "Network", "Tiling", "Window"]
+__all__ = ["Cost", "FrameEstimate", "Memory", "Network", "Tiling", "Window", "check_clip"]
+
+
+def check_clip(clip: Tensor, times: Sequence[float], stride: int) -> None:
+    """What `forward` of every network demands of its arguments.
+
+    Raises OptionError for other axes, types or sizes, TimeError for no times and times outside the clip.
+    """
+    if not isinstance(clip, Tensor) or not clip.is_floating_point():
+        kind = f"{clip.dtype} tensor" if isinstance(clip, Tensor) else type(clip).__name__
+        raise OptionError(f"clip is a {kind}; give a float tensor b t 3 h w with values in [0, 1]")
+    if clip.ndim != 5 or clip.shape[2] != 3 or not clip.shape[1]:
+        raise OptionError(f"clip has the shape {tuple(clip.shape)}; give b t 3 h w, t of 1 or more")
+    height, width = clip.shape[-2:]
+    if height % stride or width % stride or not height or not width:
+        raise OptionError(
+            f"clip of {width}x{height} pixels; allowed: multiples of {stride}. Pad it, or use Restorer.arrays, which "
+            "takes any size"
+        )
+    t = clip.shape[1]
+    if not isinstance(times, Sequence) or not all(isinstance(time, Real) for time in times):
+        raise TimeError(f"times {times!r}; give a list of numbers, in input periods from the clip's first frame")
+    if not times or not all(0 <= time <= t - 1 for time in times):
+        raise TimeError(f"times {list(times)} of a clip of {t} frames; allowed: one or more, from 0 to {t - 1}")
 
 
 @dataclass(frozen=True, slots=True)

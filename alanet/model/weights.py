@@ -52,7 +52,12 @@ NETWORKS: dict[str, tuple[str, str, str]] = {
 
 @dataclass(frozen=True)
 class ModelCard:
-    """A shipped set of weights, as `weights/catalogue.json` has it."""
+    """A shipped set of weights, as `weights/catalogue.json` has it.
+
+    >>> card = next(iter(alanet.available_models().values()))
+    >>> card.path.exists()
+    True
+    """
 
     name: str
     file: str
@@ -70,7 +75,12 @@ class ModelCard:
 
 
 def available_models() -> dict[str, ModelCard]:
-    """The shipped models by name. Reads one small JSON file; imports no torch."""
+    """The shipped models by name. Reads one small JSON file; imports no torch.
+
+    >>> for name, card in alanet.available_models().items():
+    ...     print(name, card.purpose)                             # doctest: +ELLIPSIS
+    alanet-...
+    """
     text = (resources.files("alanet") / "weights" / "catalogue.json").read_text("utf-8")
     return {entry["name"]: ModelCard(**entry) for entry in json.loads(text)}
 
@@ -79,7 +89,7 @@ def default_model() -> str:
     """The name of the model used where none is asked for."""
     name = next((card.name for card in available_models().values() if card.default), None)
     if name is None:
-        raise WeightsError("this build ships no default model; give a safetensors file by --model PATH")
+        raise WeightsError("this build ships no default model; name a safetensors file as the model")
     return name
 
 
@@ -114,7 +124,7 @@ def load_model(name_or_path: str | Path | None = None, *, sha256: str | None = N
     Raises:
         WeightsError: an unknown name, a missing, damaged or hostile file, or one that is of another model.
 
-    >>> model = load_model()
+    >>> model = alanet.load_model()
     >>> model.training
     False
     """
@@ -142,6 +152,12 @@ def save_weights(model: Network, path: str | Path, *, half: bool = True) -> str:
         model: the network; its values must be finite.
         path: where to, usually `NAME.safetensors`; replaced if it exists.
         half: fp16 values (shipping); False keeps fp32.
+
+    Raises:
+        WeightsError: a value that is not finite.
+
+    >>> digest = alanet.save_weights(alanet.ALANet(alanet.ALANetConfig(width=0.125)), "mine.safetensors")
+    >>> model = alanet.load_model("mine.safetensors", sha256=digest)
     """
     import torch
     from safetensors.torch import save

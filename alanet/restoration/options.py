@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from alanet.errors import OptionError
 from alanet.frames.timing import Factor, Schedule, Tail, TargetRate, parse_rate, slow_motion
-from alanet.restoration.values import parse_memory, parse_moment, parse_ratio
+from alanet.restoration.values import checked, parse_memory, parse_moment, parse_ratio
 from alanet.video.output.options import EncodeOptions
 
 __all__ = [
@@ -35,12 +35,10 @@ __all__ = [
     "sorted_options",
 ]
 
-ALLOWED = {"tail": ("hold", "drop"), "deinterlace": ("auto", "on", "off"), "cuts": ("auto", "off")}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadOptions:
-    """How a video is read."""
+    """How a video is read: what `RestoreOptions` shares with other commands."""
 
     cuts: Literal["auto", "off"] = field(
         default="auto", metadata={"help": "Detect scene cuts. No frame is interpolated across a cut."}
@@ -60,7 +58,14 @@ class ReadOptions:
 
 @dataclass(frozen=True, slots=True)
 class RestoreOptions(ReadOptions):
-    """How one video is restored."""
+    """How one video is restored.
+
+    Times and rates are exact fractions. A number or a text, as on the command line, is converted.
+
+    >>> options = alanet.RestoreOptions(alanet.Factor(4), start="0:01.5", encode=alanet.EncodeOptions(crf=16))
+    >>> options.start
+    Fraction(3, 2)
+    """
 
     rate: Schedule | None = field(
         default=None,
@@ -101,9 +106,13 @@ class RestoreOptions(ReadOptions):
     restart: bool = field(default=False, metadata={"help": "Start over instead of resuming an interrupted run."})
 
     def __post_init__(self) -> None:
-        for name, allowed in ALLOWED.items():
-            if (value := getattr(self, name)) not in allowed:
-                raise OptionError(f"{name} {value!r} is not one of {', '.join(allowed)}")
+        if isinstance(self.rate, int | float | Fraction):
+            raise OptionError(
+                f"rate {self.rate} is not a schedule; give alanet.Factor({int(self.rate)}) for {int(self.rate)} times "
+                f"as many frames, or alanet.TargetRate(Fraction({str(self.rate)!r})) for frames a second"
+            )
+        checked(self)
+        checked(self.encode)
         if not 0 <= self.strength <= 1:
             raise OptionError(
                 f"strength {self.strength} is not a number from 0 (input frames untouched) to 1 (as restored)"
@@ -122,7 +131,11 @@ class RestoreOptions(ReadOptions):
 
 @dataclass(frozen=True, slots=True)
 class NetworkOptions:
-    """Which network restores, and on which hardware: the arguments of `Restorer`."""
+    """Which network restores, and on which hardware: the arguments of `Restorer`.
+
+    >>> alanet.NetworkOptions(device="cpu", memory="4G").memory
+    4294967296
+    """
 
     model: str | None = field(
         default=None, metadata={"help": "A name of `alanet models`, or a weights file.", "metavar": "NAME|PATH"}
@@ -154,6 +167,13 @@ class NetworkOptions:
             "with small differences."
         },
     )
+
+    def __post_init__(self) -> None:
+        checked(self)
+        if self.threads is not None and self.threads < 1:
+            raise OptionError(f"threads {self.threads} is not a number from 1 up")
+        if self.memory is not None and self.memory < 1:
+            raise OptionError(f"memory {self.memory} is not a number of bytes; 4 GiB are 4 << 30")
 
 
 def flag_of(option: Field[Any]) -> str:

@@ -32,7 +32,12 @@ LEAST, LEAST_FRAMES = Fraction(1, 2), 12  # seconds and frames of a segment: key
 
 @dataclass(frozen=True)
 class RestorePlan:
-    """What a run will do; everything that can be refused has been."""
+    """What a run will do; everything that can be refused has been.
+
+    >>> plan = alanet.Restorer(device="cpu").plan("holiday.mp4")
+    >>> plan.info.width, plan.info.height, plan.rate
+    (64, 48, Fraction(60, 1))
+    """
 
     info: VideoInfo
     output: OutputPlan
@@ -57,7 +62,12 @@ class RestorePlan:
 
 @dataclass(frozen=True)
 class RestoreReport:
-    """What a run did."""
+    """What a run did.
+
+    >>> report = alanet.restore("holiday.mp4", "out.mkv")
+    >>> report.frames_out, report.cuts
+    (8, 0)
+    """
 
     output: Path
     frames_in: int

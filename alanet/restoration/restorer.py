@@ -1,4 +1,4 @@
-"""`Restorer` holds a network on a device and restores many videos with it; `restore` is for one video.
+"""`Restorer` holds a network on a device and restores many videos with it.
 
 plan  (plan.py)      looks at the input, decides the output, refuses what cannot work
 run   (run.py)       decode -> network -> writer -> file, and a report
@@ -6,40 +6,54 @@ run   (run.py)       decode -> network -> writer -> file, and a report
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-import numpy as np
 import torch
 
 from alanet.engine.runner import Runner, pick_device, pick_precision
-from alanet.engine.stream import Counts
+from alanet.engine.stream import Counts, Kept
 from alanet.engine.tiled import TileMode, plan_tiles_for
-from alanet.errors import OptionError
-from alanet.frames.frame import Frame, Pixels
+from alanet.errors import CancelledError, OptionError, TimeError
+from alanet.frames.frame import Frame
 from alanet.frames.timing import Factor, Schedule, Tail
-from alanet.model.network import Network
+from alanet.model.network import Network, Window
 from alanet.model.weights import default_model, load_model
 from alanet.notes import Notes
+from alanet.restoration.arrays import Picture, to_pixels
+from alanet.restoration.handles import Input, Output, as_file, check_output, deliver, ending_of, temporary_folder
 from alanet.restoration.loaded import LoadedNetwork
-from alanet.restoration.options import RestoreOptions, sorted_options
+from alanet.restoration.naming import naming_arguments
+from alanet.restoration.options import NetworkOptions, RestoreOptions
 from alanet.restoration.pipeline import decoded, period_of, streamed
 from alanet.restoration.plan import RestorePlan, RestoreReport, make_plan
 from alanet.restoration.progress import RestoreProgress
 from alanet.restoration.run import run_plan
 from alanet.video.input.probe import probe
 
-__all__ = ["Restorer", "restore"]
+__all__ = ["CancelToken", "Restorer"]
+
+
+class CancelToken(Protocol):
+    """What `threading.Event` is: set by another thread to end a run after the frame that it works on.
+
+    >>> import threading
+    >>> token: alanet.CancelToken = threading.Event()
+    >>> token.is_set()
+    False
+    """
+
+    def is_set(self) -> bool: ...
 
 
 class Restorer:
-    """A model on a device, ready for videos.
+    """A model on a device, ready for videos. It may be used again and again, by one thread at a time.
 
     Args:
-        model: a name of `available_models()`, a path to weights, a model, or None for the default.
+        model: a name of `available_models()`, a path to weights, a network, or None for the default.
         device: "auto", "cpu", "cuda" or "mps".
         precision: "auto" (what measures faster), "fp32" or "bf16".
         threads: CPU threads of the network; None leaves PyTorch's choice.
@@ -49,10 +63,18 @@ class Restorer:
         sha256: demanded digest of the weights file.
         processes: how many share this machine's memory (or this GPU's) with it, itself included.
 
-    >>> restorer = Restorer()                                    # doctest: +SKIP
-    >>> report = restorer.restore("holiday.mp4")                 # doctest: +SKIP
+    Raises:
+        OptionError: a value that is not allowed.
+        ResourceError: the device is not available.
+        WeightsError: see `load_model`.
+
+    >>> restorer = alanet.Restorer(device="cpu", precision="fp32")
+    >>> report = restorer.restore("holiday.mp4")
+    >>> report.frames_in, report.frames_out
+    (4, 8)
     """
 
+    @naming_arguments()
     def __init__(
         self,
         model: str | Path | Network | None = None,
@@ -65,24 +87,27 @@ class Restorer:
         sha256: str | None = None,
         processes: int = 1,
     ) -> None:
-        if tile_mode not in ("exact", "feather"):
-            raise OptionError(f"tile mode {tile_mode!r} is not one of exact, feather")
-        if threads is not None:
-            if threads < 1:
-                raise OptionError(f"threads {threads} is not a number from 1 up")
-            torch.set_num_threads(threads)
+        named = isinstance(model, str | os.PathLike) or model is None
+        if not named and not (isinstance(model, torch.nn.Module) and hasattr(model, "generate")):
+            raise OptionError(f"model is of type {type(model).__name__}; give a name, a path or a network of alanet")
+        given: dict[str, Any] = {"model": None if model is None or not named else str(model), "sha256": sha256}
+        given |= {"device": device, "precision": precision, "threads": threads, "memory": memory}
+        options = NetworkOptions(**given, tile_mode=tile_mode)
+        if options.threads is not None:
+            torch.set_num_threads(options.threads)
         where = pick_device(device)
-        if model is None or isinstance(model, str | Path):
-            loaded, name = load_model(model, sha256=sha256), str(model or default_model())
+        if model is None or isinstance(model, str | os.PathLike):
+            loaded, name = load_model(options.model, sha256=sha256), options.model or default_model()
         else:
             loaded, name = model, type(model).__name__
         chosen = pick_precision(precision, loaded, where)
         runner = Runner(loaded, where, chosen)
-        given = {"--precision": precision, "--threads": threads, "--memory": memory, "--tile-mode": tile_mode}
-        self.network = LoadedNetwork(loaded, name, runner, chosen, tile_mode, memory, processes, given)
+        flags = {"--precision": precision, "--threads": threads, "--memory": options.memory, "--tile-mode": tile_mode}
+        self.network = LoadedNetwork(loaded, name, runner, chosen, tile_mode, options.memory, processes, flags)
         self.model, self.model_name, self.runner = loaded, name, runner
         self.device, self.precision = where, chosen
 
+    @naming_arguments()
     def plan(
         self,
         source: str | Path,
@@ -105,98 +130,167 @@ class Restorer:
 
         Raises:
             InputError, OutputError, ResourceError: see `alanet.errors`.
+
+        >>> plan = alanet.Restorer(device="cpu", precision="fp32").plan("holiday.mp4")
+        >>> plan.output.path.name, plan.frames_in, plan.frames_out
+        ('holiday_x2.mp4', 4, 8)
         """
+        if options is not None and not isinstance(options, RestoreOptions):
+            raise OptionError(f"options are of type {type(options).__name__}; give alanet.RestoreOptions(...)")
         return make_plan(self.network, source, output, options or RestoreOptions(), folder=folder, shared=shared)
 
+    @naming_arguments()
     def run(
         self,
         plan: RestorePlan,
         *,
         on_progress: Callable[[RestoreProgress], None] | None = None,
         about_to: Callable[[Path, Counts], None] | None = None,
+        cancel: CancelToken | None = None,
     ) -> RestoreReport:
         """Carry out a plan. The input is not changed.
 
         After an error only the finished segments of a job remain, in a hidden folder beside the output; the same call
-        resumes after them. about_to: called with the path of the complete result before it is renamed.
-        """
-        return run_plan(self.network, plan, on_progress=on_progress, about_to=about_to)
+        resumes after them.
 
+        Args:
+            plan: what `plan` gave.
+            on_progress: called after each input frame.
+            about_to: called with the path of the complete result before it is renamed.
+            cancel: ends the run with CancelledError after the input frame during which it is set.
+
+        >>> restorer = alanet.Restorer(device="cpu")
+        >>> restorer.run(restorer.plan("holiday.mp4")).frames_out
+        8
+        """
+        _check_cancel(cancel)
+
+        def watch(progress: RestoreProgress) -> None:
+            _check_cancel(cancel)
+            if on_progress is not None:
+                on_progress(progress)
+
+        watched = on_progress if cancel is None else watch
+        return run_plan(self.network, plan, on_progress=watched, about_to=about_to)
+
+    @naming_arguments()
     def restore(
         self,
-        source: str | Path,
-        output: str | Path | None = None,
+        source: Input,
+        output: Output | None = None,
         options: RestoreOptions | None = None,
         *,
         on_progress: Callable[[RestoreProgress], None] | None = None,
+        cancel: CancelToken | None = None,
     ) -> RestoreReport:
-        """Restore a video file into another; `output` None names it `NAME_x2.EXT` beside the input."""
-        return self.run(self.plan(source, output, options), on_progress=on_progress)
+        """Restore a video into another; arguments and errors are those of `alanet.restore`.
+
+        >>> import io
+        >>> made = io.BytesIO()
+        >>> with open("holiday.mp4", "rb") as file:
+        ...     report = alanet.Restorer(device="cpu", precision="fp32").restore(file, made)
+        >>> made.getvalue()[4:8]
+        b'ftyp'
+        """
+        with as_file(source) as path:
+            if output is None and not isinstance(source, str | os.PathLike):
+                raise OptionError("the input has no name that a result could have; give output, a path or file object")
+            if output is None or isinstance(output, str | os.PathLike):
+                named = None if output is None else Path(output)
+                return self.run(self.plan(path, named, options), on_progress=on_progress, cancel=cancel)
+            check_output(output)
+            with temporary_folder() as folder:
+                ending = ending_of(output)
+                named = folder / f"output{ending}" if ending else None
+                plan = self.plan(path, named, options, folder=None if ending else folder)
+                report = self.run(plan, on_progress=on_progress, cancel=cancel)
+                deliver(report.output, output)
+                return report
 
     def frames(
-        self, source: str | Path, options: RestoreOptions | None = None, *, notes: Notes | None = None
+        self, source: Input, options: RestoreOptions | None = None, *, notes: Notes | None = None
     ) -> Iterator[Frame]:
-        """The restored frames of a video file with their exact times, as they are made."""
-        options, notes = options or RestoreOptions(), Notes() if notes is None else notes
-        info = probe(source, input_rate=options.input_rate)
-        self.network.check_times(options.schedule, info.rate)
-        tiles = plan_tiles_for(self.runner, info, self.network.memory, self.network.tile_mode)
-        runner = self.network.runner_for(tiles, self.precision, notes)
-        return streamed(decoded(info, options, notes), self.model, runner, options, Counts(), period=period_of(info))
+        """The restored frames of a video with their exact times, as they are made.
 
+        >>> for frame in alanet.Restorer(device="cpu", precision="fp32").frames("holiday.mp4"):
+        ...     print(frame.time, frame.pixels.shape)
+        ...     break
+        0 (48, 64, 3)
+        """
+        with naming_arguments(), as_file(source) as path:
+            options, notes = options or RestoreOptions(), Notes() if notes is None else notes
+            info = probe(path, input_rate=options.input_rate)
+            self.network.check_times(options.schedule, info.rate)
+            tiles = plan_tiles_for(self.runner, info, self.network.memory, self.network.tile_mode)
+            runner = self.network.runner_for(tiles, self.precision, notes)
+            given, period = decoded(info, options, notes), period_of(info)
+            yield from streamed(given, self.model, runner, options, Counts(), period=period)
+
+    @naming_arguments()
     def arrays(
         self,
-        frames: Sequence[Pixels],
+        frames: Sequence[Picture],
         *,
         rate: Schedule = Factor(2),
         tail: Tail = "drop",
         cuts: bool = False,
         strength: float = 1.0,
-    ) -> list[Pixels]:
-        """Arrays in, arrays out: `h w 3` uint8 or uint16 each, evenly spaced in time, all of one size and type.
+        cancel: CancelToken | None = None,
+    ) -> list[Picture]:
+        """Arrays in, arrays out.
 
-        t frames give 2t - 1 restored ones: 0 deblurred, 1 interpolated, 2 deblurred ... (`tail="hold"`: 2t).
-        A frame judged sharp comes back as it is, in an array of its own.
+        t frames give 2t - 1 restored ones: 0 deblurred, 1 interpolated, 2 deblurred ... (`tail="hold"`: 2t). A frame
+        that the network estimates as sharp is returned unchanged, in an array of its own.
 
-        >>> import numpy as np
+        Args:
+            frames: `h w 3` each, evenly spaced in time, all of one size and type: NumPy arrays or torch tensors of
+                uint8, uint16, or floats in [0, 1], which are computed with 16 bits. Gamma-coded RGB.
+            rate: how many frames are restored; a `TargetRate` is relative to 1 input frame a second.
+            tail: "hold" repeats the last restored frame.
+            cuts: whether scene cuts are detected; no frame is interpolated across one.
+            strength: how much frames at the input's times are deblurred, from 0 to 1.
+            cancel: ends the work with CancelledError after the restored frame during which it is set.
+
+        Returns:
+            Arrays or tensors as given: same size, type and device.
+
+        Raises:
+            OptionError: no frames, or frames of other types, axes or values.
+            TimeError: a rate with times that the network cannot restore.
+
         >>> clip = [np.full((48, 64, 3), i, np.uint8) for i in range(3)]
-        >>> [frame.shape for frame in Restorer().arrays(clip)]
+        >>> [frame.shape for frame in alanet.Restorer().arrays(clip)]
         [(48, 64, 3), (48, 64, 3), (48, 64, 3), (48, 64, 3), (48, 64, 3)]
         """
-        kinds = {f"{frame.shape} {frame.dtype}" for frame in frames}
-        if len(kinds) > 1 or any(
-            f.ndim != 3 or f.shape[2] != 3 or f.dtype not in (np.uint8, np.uint16) for f in frames
-        ):
-            seen = " and ".join(sorted(kinds))
-            raise OptionError(f"frames of {seen} were given; give arrays h w 3 of one size, all uint8 or all uint16")
-        self.network.check_times(rate, Fraction(1))
-        given = (Frame(pixels.copy(), Fraction(i), Fraction(1)) for i, pixels in enumerate(frames))
+        pixels, as_given = to_pixels(frames)
         options = RestoreOptions(rate=rate, tail=tail, cuts="auto" if cuts else "off", strength=strength)
+        self.network.check_times(options.schedule, Fraction(1))
+        given = (Frame(picture, Fraction(i), Fraction(1)) for i, picture in enumerate(pixels))
         runner = self.network.runner_for((), self.precision, Notes())
-        made = streamed(given, self.model, runner, options, Counts(), period=Fraction(1))
-        return [frame.pixels for frame in made]
+        made = []
+        for frame in streamed(given, self.model, runner, options, Counts(), period=Fraction(1)):
+            _check_cancel(cancel)
+            made.append(as_given(frame.pixels))
+        return made
+
+    @naming_arguments()
+    def interpolate(self, a: Picture, b: Picture, t: float | Fraction = 0.5) -> Picture:
+        """The frame at time t between two neighbouring frames; arguments and errors are those of `alanet.interpolate`.
+
+        >>> restorer = alanet.Restorer(device="cpu")
+        >>> slow = [restorer.interpolate(frames[0], frames[1], k / 4) for k in range(5)]
+        """
+        pixels, as_given = to_pixels([a, b])
+        if isinstance(t, bool) or not isinstance(t, int | float | Fraction) or not 0 <= t <= 1:
+            raise TimeError(f"t {t} is not between the two frames; allowed: from 0 (the first) to 1 (the second)")
+        if not self.model.can_restore(Fraction(t) % 1):
+            raise TimeError(f"t {t} cannot be restored by {self.model_name}; allowed: 0, 0.5 and 1")
+        window = Window({i: Kept(picture) for i, picture in enumerate(pixels)}, {0: Kept()})
+        runner = self.network.runner_for((), self.precision, Notes())
+        (made,) = runner.generate(window, [float(t)], pixels[0])
+        return as_given(pixels[round(t)] if made is None else made)
 
 
-def restore(
-    path: str | Path,
-    output: str | Path | None = None,
-    *,
-    on_progress: Callable[[RestoreProgress], None] | None = None,
-    **options: Any,
-) -> RestoreReport:
-    """Restore a video file into another.
-
-    Args:
-        path: the input: a video, a folder of images (with `input_rate`), a GIF or an APNG.
-        output: the result; None names it `NAME_x2.EXT` beside the input.
-        on_progress: called after each input frame.
-        options: fields of `RestoreOptions`, `EncodeOptions` and `NetworkOptions`, by name.
-
-    Raises:
-        OptionError: an unknown option, or a wrong value.
-        InputError, OutputError, ResourceError: see `alanet.errors`.
-
-    >>> alanet.restore("holiday.mp4", rate=alanet.Factor(4), crf=16, device="cuda")  # doctest: +SKIP
-    """
-    network, how = sorted_options(options)
-    return Restorer(**asdict(network)).restore(path, output, how, on_progress=on_progress)
+def _check_cancel(cancel: CancelToken | None) -> None:
+    if cancel is not None and cancel.is_set():
+        raise CancelledError("cancelled; the same call resumes after the segments that are finished")

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import re
+import types
+from collections.abc import Callable
+from dataclasses import fields
 from fractions import Fraction
+from functools import cache
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from alanet.errors import OptionError
 
-__all__ = ["parse_memory", "parse_moment", "parse_ratio", "parse_size"]
+__all__ = ["checked", "parse_memory", "parse_moment", "parse_ratio", "parse_size"]
 
+WORDS = {int: "a whole number", float: "a number", bool: "True or False", str: "a text", Fraction: "a number"}
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
@@ -54,3 +61,47 @@ def parse_size(text: str) -> tuple[int, int]:
     if found is None or not int(found[1]) or not int(found[2]):
         raise OptionError(f"size {text!r} is not a width and a height in pixels; write it as 640x352")
     return int(found[1]), int(found[2])
+
+
+def checked(options: Any) -> None:
+    """Check the fields of a frozen dataclass of options by their types, and convert what is written otherwise.
+
+    A text is parsed as on the command line, where the field's metadata has `parse`; a number becomes a Fraction.
+    Raises OptionError for another type or a value that is not allowed.
+    """
+    hints = _hints(type(options))  # type: ignore[arg-type]  # mypy takes type[Any] for not hashable
+    for option in fields(options):
+        value = getattr(options, option.name)
+        settled = _settled(option.name, value, hints[option.name], option.metadata.get("parse"))
+        if settled is not value:
+            object.__setattr__(options, option.name, settled)
+
+
+@cache
+def _hints(kind: Any) -> dict[str, Any]:
+    return get_type_hints(kind)
+
+
+def _settled(name: str, value: Any, kind: Any, parse: Callable[[str], Any] | None) -> Any:
+    allowed = get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
+    if value is None and type(None) in allowed:
+        return None
+    if isinstance(value, str) and parse is not None:
+        return parse(value)
+    if get_origin(allowed[0]) is Literal:
+        if value not in (choices := get_args(allowed[0])):
+            raise OptionError(f"{name} {value!r} is not one of {', '.join(choices)}")
+        return value
+    if Fraction in allowed and isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        return Fraction(str(value))
+    if not _is(value, allowed):
+        words = " or ".join(WORDS.get(one, f"an alanet.{one.__name__}") for one in allowed if one is not type(None))
+        raise OptionError(f"{name} is {value!r}, of type {type(value).__name__}; give {words}")
+    return value
+
+
+def _is(value: Any, allowed: tuple[Any, ...]) -> bool:
+    """Whole numbers are numbers; truth values are not."""
+    if isinstance(value, bool):
+        return bool in allowed
+    return isinstance(value, (*allowed, int) if float in allowed else allowed)

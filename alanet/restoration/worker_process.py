@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from alanet.errors import AlanetError
 from alanet.restoration.batch import Item
+from alanet.restoration.naming import naming_flags
 from alanet.restoration.options import NetworkOptions, RestoreOptions
 from alanet.signals import SafePlace, Terminated, deferred_signals, raise_signals
 from alanet.text import SafeFormatter
@@ -74,14 +75,15 @@ def _work(number: int, out: TextIO) -> int:
     setup: Setup = pickle.loads(base64.b64decode(json.loads(sys.stdin.readline())["setup"]))
     _log(setup.verbose)
     try:
-        worker = _worker(setup, number)
+        with naming_flags():
+            worker = _worker(setup, number)
     except AlanetError as error:
         tell(refused=str(error), kind=type(error).__name__)
         return error.exit_code
     tell(ready=True)
     for line in sys.stdin:
         task = json.loads(line)
-        with deferred_signals() as safe_place:
+        with naming_flags(), deferred_signals() as safe_place:
             _restore(worker, task, tell, safe_place)
     return 0
 

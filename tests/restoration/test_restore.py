@@ -279,7 +279,6 @@ def test_arrays_in_arrays_out(restorer, dtype):
     assert [frame.dtype for frame in made] == [dtype] * 5
     np.testing.assert_array_equal(made[::2], clip)
     assert len(restorer.arrays(clip, tail="hold")) == 6
-    assert restorer.arrays([]) == []
     assert len(restorer.arrays(clip, rate=Factor(1))) == 3
 
 
@@ -389,7 +388,7 @@ def test_outputs_that_cannot_be(untouched, restorer):
         ("a.mp4", over, "the output is the input"),
         ("link.mp4", over, "the output is the input"),
         ("hard.mp4", over, "the output is the input"),
-        ("there.mp4", None, "exists already; --overwrite"),
+        ("there.mp4", None, "exists already; overwrite=True"),
         ("nowhere/b.mp4", None, "no such folder"),
         ("b.xyz", None, "cannot write '.xyz'"),
         ("b.mp4", ffv1, "MP4 cannot hold ffv1"),
@@ -421,7 +420,7 @@ def test_a_full_disk(untouched, restorer):
     [
         (ValueError("our own mistake"), ValueError, "our own mistake"),
         (RuntimeError("our own mistake"), RuntimeError, "our own mistake"),
-        (MemoryError(), ResourceError, "this machine ran out of memory; allow less with --memory"),
+        (MemoryError(), ResourceError, "this machine ran out of memory; allow less with memory"),
         (torch.OutOfMemoryError("CUDA"), ResourceError, "ran out of memory"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), ResourceError, "ran out of memory"),
     ],
@@ -447,7 +446,6 @@ def test_options_that_contradict(untouched, restorer):
         (RestoreOptions(rate=Factor(4)), TimeError, "makes only inputs and midpoints"),
         (RestoreOptions(rate=TargetRate(Fraction(50))), TimeError, "time-continuous"),
         (RestoreOptions(input_rate=Fraction(24)), OptionError, "folders of images"),
-        (RestoreOptions(encode=EncodeOptions(codec="wmv")), OptionError, "is unknown"),
         (RestoreOptions(start=Fraction(100)), OptionError, "no frame is shown from 100 s to the end"),
         (RestoreOptions(end=Fraction(0)), OptionError, "no frame is shown from the beginning to 0 s"),
     ]:
@@ -455,6 +453,7 @@ def test_options_that_contradict(untouched, restorer):
     for wrong, words in [
         ({"deinterlace": "maybe"}, "auto, on, off"),
         ({"tail": "cut"}, "hold, drop"),
+        ({"encode": EncodeOptions(codec="wmv")}, "'wmv' is not one of x264"),
         ({"start": Fraction(2), "end": Fraction(1)}, "start 2 s is not before end 1 s"),
     ]:
         with pytest.raises(OptionError, match=words):
@@ -470,7 +469,7 @@ def test_an_encoder_that_this_build_lacks(untouched, restorer, monkeypatch):
 def test_devices_and_settings_that_are_not_there():
     model = ALANet(ALANetConfig(width=0.125))
     if not torch.cuda.is_available():
-        with pytest.raises(ResourceError, match=r"device cuda is not available here.*use --device auto or cpu"):
+        with pytest.raises(ResourceError, match=r"device cuda is not available here.*use device auto or cpu"):
             Restorer(model, device="cuda")
     for wrong, words in [
         ({"device": "tpu"}, "not one of auto, cpu, cuda, mps"),
@@ -484,7 +483,7 @@ def test_devices_and_settings_that_are_not_there():
 
 def test_arrays_of_many_kinds_are_refused(restorer):
     small, large = picture(0, 32, 32), picture(0, 64, 32)
-    for clip in ([small, large], [small, small.astype(np.uint16)], [small.astype(np.float32)], [small[..., 0]]):
+    for clip in ([small, large], [small, small.astype(np.uint16)], [small.astype(np.int16)], [small[..., 0]]):
         with pytest.raises(OptionError, match="h w 3"):
             restorer.arrays(clip)
     with pytest.raises(TimeError):
@@ -495,4 +494,4 @@ def test_too_little_memory_says_how_much_would_do(untouched, restorer):
     source = make_video(untouched / "w.mkv", frames=2, size=(2048, 32), codec="ffv1", pix_fmt="bgr0")
     small = Restorer(restorer.model, device="cpu", precision="fp32", memory=1 << 20)
     error = refused(small, ResourceError, "needs at least", untouched, source)
-    assert "--memory" in str(error)
+    assert "use memory 5" in str(error)

@@ -224,12 +224,12 @@ def test_what_is_damaged_is_made_again(restorer, video, whole, damage: Callable[
 def test_changed_options_are_refused_by_name_and_restart_begins_anew(restorer, video, whole):
     out = ended(restorer, video)
     changed = {
-        "--codec was ffv1 and is x264": replace(LOSSLESS, encode=EncodeOptions(threads=1)),
-        "--tail was hold and is drop": replace(LOSSLESS, tail="drop"),
-        "--end was not given and is 9": replace(LOSSLESS, end=Fraction(9)),
+        "codec was ffv1 and is x264": replace(LOSSLESS, encode=EncodeOptions(threads=1)),
+        "tail was hold and is drop": replace(LOSSLESS, tail="drop"),
+        "end was not given and is 9": replace(LOSSLESS, end=Fraction(9)),
     }
     for said, options in changed.items():
-        with pytest.raises(OptionError, match=f"{said}.*--restart to start over"):
+        with pytest.raises(OptionError, match=f"{said}.*restart=True to start over"):
             restorer.plan(video, out, options)
     other = Restorer(make_network(1), device="cpu", precision="fp32", memory=8 << 30)
     with pytest.raises(OptionError, match="weights was"):

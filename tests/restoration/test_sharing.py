@@ -247,7 +247,7 @@ def test_an_interruption_keeps_what_is_finished(video, restorer, whole, made, tm
     with pytest.raises(KeyboardInterrupt):
         run_worker(restorer.network, restorer.plan(video, out, LOSSLESS, shared=True), on_progress=stop)
     assert set(finished_in(work_folder(out))) == {0}
-    with pytest.raises(OptionError, match="--tail was hold and is drop"):
+    with pytest.raises(OptionError, match="tail was hold and is drop"):
         restorer.plan(video, out, replace(LOSSLESS, tail="drop"), shared=True)
     made.clear()
     assert restorer.restore(video, out, LOSSLESS).earlier_out == 16  # one run alone can go on, too

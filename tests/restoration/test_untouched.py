@@ -208,10 +208,10 @@ def test_a_network_of_midpoints_names_those_that_can(tmp_path, monkeypatch):
     ours = restorer(ALANet(ALANetConfig(width=0.125)))
     for rate in (Factor(4), slow_motion(4)):
         monkeypatch.setattr("alanet.restoration.loaded.continuous_models", lambda: ["able", "abler"])
-        with pytest.raises(TimeError, match=r"x4 .* only inputs and midpoints: use x2.*--model able, abler"):
+        with pytest.raises(TimeError, match=r"x4 .* only inputs and midpoints: use x2.*model able, abler"):
             ours.plan(source, options=RestoreOptions(rate))
         monkeypatch.setattr("alanet.restoration.loaded.continuous_models", list)
-        with pytest.raises(TimeError, match="weights of such a network, by --model PATH"):
+        with pytest.raises(TimeError, match="weights of such a network, by model PATH"):
             ours.plan(source, options=RestoreOptions(rate))
     plan = ours.plan(source, options=RestoreOptions(slow_motion(2)))  # midpoints only
     assert (plan.frames_out, plan.rate) == (4, 30)

@@ -10,7 +10,12 @@ __all__ = ["EncodeOptions"]
 
 @dataclass(frozen=True, slots=True)
 class EncodeOptions:
-    """How the result is encoded and written."""
+    """How the result is encoded and written.
+
+    >>> report = alanet.restore("holiday.mp4", codec="ffv1", overwrite=True)    # fields by name
+    >>> report.output.name
+    'holiday_x2.mkv'
+    """
 
     codec: Literal["x264", "x265", "av1", "prores", "ffv1", "png"] = field(
         default="x264", metadata={"help": "Encoder. png writes a folder of images; ffv1 is lossless."}

@@ -1,0 +1,203 @@
+"""Wrong calls of the public API end in one clear line of the right class, which names Python arguments."""
+
+import io
+import threading
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+import torch
+
+import alanet
+from tests.support.media import make_video, picture
+
+FRAME = picture(0)  # 48 64 3, uint8
+Call = Callable[[alanet.Restorer], Any]
+
+
+def tiny() -> alanet.ALANet:
+    torch.manual_seed(0)
+    return alanet.ALANet(alanet.ALANetConfig(width=0.125, residual=True))
+
+
+@pytest.fixture(scope="module")
+def restorer() -> alanet.Restorer:
+    return alanet.Restorer(tiny(), device="cpu", precision="fp32", memory=8 << 30)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    make_video(tmp_path / "in.mp4", frames=3)
+    (tmp_path / "words.mp4").write_text("not a video " * 50)
+    (tmp_path / "there.mp4").write_bytes(b"mine")
+    return tmp_path
+
+
+def forward(shape: tuple[int, ...], times: Any, **kind: Any) -> Any:
+    return tiny()(torch.zeros(*shape, **kind), times)
+
+
+WRONG: dict[str, tuple[Call, type[alanet.AlanetError], str]] = {
+    "a number as the rate": (
+        lambda r: alanet.RestoreOptions(rate=4), alanet.OptionError, r"give alanet.Factor\(4\) .* alanet.TargetRate\(",
+    ),
+    "a rate by the function": (
+        lambda r: alanet.restore("in.mp4", rate=4), alanet.OptionError, r"give alanet.Factor\(4\)",
+    ),
+    "no rate at all": (lambda r: alanet.RestoreOptions(rate=[2]), alanet.OptionError, "alanet.Factor or an alanet.Tar"),
+    "half a factor": (lambda r: alanet.Factor(2.5), alanet.OptionError, "factor 2.5 is not a whole number"),
+    "an inexact rate": (lambda r: alanet.TargetRate(59.94), alanet.OptionError, r'TargetRate\(Fraction\("59.94"\)\)'),
+    "slow by a text": (lambda r: alanet.RestoreOptions(slow="4"), alanet.OptionError, "slow is '4'.* whole number"),
+    "a strong strength": (lambda r: alanet.RestoreOptions(strength=2), alanet.OptionError, "strength 2 .* from 0"),
+    "strength by a text": (lambda r: alanet.RestoreOptions(strength="all"), alanet.OptionError, "strength is 'all'"),
+    "a start that is none": (lambda r: alanet.RestoreOptions(start="soon"), alanet.OptionError, "'soon' is not a mo"),
+    "an unknown tail": (lambda r: alanet.RestoreOptions(tail="cut"), alanet.OptionError, "'cut' .* hold, drop"),
+    "encode by a table": (
+        lambda r: alanet.RestoreOptions(encode={"crf": 16}), alanet.OptionError, "give an alanet.EncodeOptions",
+    ),
+    "quality by a text": (lambda r: alanet.restore("in.mp4", crf="high"), alanet.OptionError, "crf is 'high'"),
+    "an unknown option": (lambda r: alanet.restore("in.mp4", quality=3), alanet.OptionError, "'quality' is unknown"),
+    "an unknown codec": (lambda r: alanet.restore("in.mp4", codec="mpeg1"), alanet.OptionError, "codec 'mpeg1'.*x264"),
+    "an unknown device": (lambda r: alanet.Restorer(device="tpu"), alanet.OptionError, "device 'tpu' .* cpu, cuda"),
+    "memory that is no size": (lambda r: alanet.Restorer(memory="much"), alanet.OptionError, "memory 'much' .* 4G"),
+    "no threads": (lambda r: alanet.Restorer(threads=0), alanet.OptionError, "threads 0"),
+    "a model of another kind": (
+        lambda r: alanet.Restorer(torch.nn.Linear(1, 1)), alanet.OptionError, "of type Linear; give a name, a path",
+    ),
+    "an unknown model": (lambda r: alanet.load_model("best"), alanet.WeightsError, "no model 'best': give"),
+    "another digest": (lambda r: alanet.load_model(sha256="00"), alanet.WeightsError, "SHA-256 differs"),
+    "a missing file": (lambda r: r.restore("nowhere.mp4"), alanet.MediaError, "nowhere.mp4"),
+    "no video": (lambda r: r.restore("words.mp4"), alanet.MediaError, "words.mp4"),
+    "a number as the input": (lambda r: r.restore(3), alanet.OptionError, "of type int; give a path, bytes or a file"),
+    "bytes without an output": (lambda r: r.restore(b"video"), alanet.OptionError, "give output"),
+    "bytes of nothing": (lambda r: r.restore(b"", io.BytesIO()), alanet.InputError, "no bytes"),
+    "a file of text": (lambda r: r.restore(io.StringIO("video"), "out.mp4"), alanet.OptionError, "open it with 'rb'"),
+    "an output of text": (lambda r: r.restore("in.mp4", io.StringIO()), alanet.OptionError, "open it with 'wb'"),
+    "an existing output": (
+        lambda r: r.restore("in.mp4", "there.mp4"), alanet.OutputError, "overwrite=True replaces it",
+    ),
+    "options of another kind": (
+        lambda r: r.restore("in.mp4", options={"slow": 2}), alanet.OptionError, r"give alanet.RestoreOptions\(",
+    ),
+    "a folder without a rate": (lambda r: r.restore("."), alanet.InputError, "(?<!-)input_rate"),
+    "too little memory": (
+        lambda r: alanet.Restorer(r.model, device="cpu", precision="fp32", memory=1 << 20).restore("in.mp4"),
+        alanet.ResourceError, "(?<!-)memory",
+    ),
+    "frames of a rate that the network lacks": (
+        lambda r: next(r.frames("in.mp4", alanet.RestoreOptions(alanet.Factor(3)))),
+        alanet.TimeError, "slow 2, or a time-continuous model: model alanet-fast",
+    ),
+    "no frames": (lambda r: r.arrays([]), alanet.OptionError, "no frames were given"),
+    "one frame alone": (lambda r: r.arrays(FRAME), alanet.OptionError, "give arrays h w 3"),
+    "frames as lists": (lambda r: r.arrays([FRAME.tolist()]), alanet.OptionError, "frame 0 is of type list"),
+    "a path as frames": (lambda r: r.arrays("in.mp4"), alanet.OptionError, "frames are of type str"),
+    "frames of c h w": (
+        lambda r: r.arrays([FRAME.transpose(2, 0, 1)]), alanet.OptionError, r"frame.transpose\(1, 2, 0\)",
+    ),
+    "floats up to 255": (
+        lambda r: r.arrays([FRAME.astype(np.float32)]), alanet.OptionError, "divide 8-bit values by 255",
+    ),
+    "signed integers": (lambda r: r.arrays([FRAME.astype(int)]), alanet.OptionError, "int64 were given; give arrays"),
+    "two sizes": (lambda r: r.interpolate(FRAME, FRAME[:32]), alanet.OptionError, "of one size"),
+    "a time outside": (lambda r: r.interpolate(FRAME, FRAME, 1.5), alanet.TimeError, "t 1.5 .* from 0 .* to 1"),
+    "a time that the network lacks": (lambda r: r.interpolate(FRAME, FRAME, 0.25), alanet.TimeError, "0, 0.5 and 1"),
+    "an option of another call": (
+        lambda r: alanet.interpolate(FRAME, FRAME, crf=16), alanet.OptionError, "'crf' is unknown; allowed: model",
+    ),
+    "a clip of a size": (lambda r: forward((1, 2, 3, 48, 64), [0.5]), alanet.OptionError, "64x48 .* multiples of 32"),
+    "a clip without batch": (lambda r: forward((2, 3, 64, 64), [0.5]), alanet.OptionError, "give b t 3 h w"),
+    "a clip of integers": (
+        lambda r: forward((1, 2, 3, 64, 64), [0.5], dtype=torch.uint8), alanet.OptionError, "torch.uint8 tensor; give",
+    ),
+    "times outside a clip": (lambda r: forward((1, 2, 3, 64, 64), [2.0]), alanet.TimeError, "from 0 to 1"),
+    "no times": (lambda r: forward((1, 2, 3, 64, 64), []), alanet.TimeError, "one or more"),
+    "a single time": (lambda r: forward((1, 2, 3, 64, 64), 0.5), alanet.TimeError, "give a list"),
+    "a network's width": (lambda r: alanet.ALANetConfig(width=9), alanet.OptionError, "width 9"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_call_is_one_clear_line(name: str, restorer: alanet.Restorer, folder: Path) -> None:
+    call, kind, words = WRONG[name]
+    before = sorted(folder.iterdir())
+    with pytest.raises(alanet.AlanetError, match=words) as caught:
+        call(restorer)
+    message = str(caught.value)
+    assert isinstance(caught.value, kind), type(caught.value)
+    assert "\n" not in message
+    assert "--" not in message, "flags are for the command line"
+    assert sorted(folder.iterdir()) == before
+
+
+def test_numbers_and_texts_of_options_are_converted() -> None:
+    options = alanet.RestoreOptions("x4", start=1.1, end="0:02", input_rate=24)  # type: ignore[arg-type]
+    assert options.schedule == alanet.Factor(4)
+    assert (options.start, options.end, options.input_rate) == (Fraction(11, 10), Fraction(2), Fraction(24))
+    rate = alanet.TargetRate(60)  # type: ignore[arg-type]
+    assert isinstance(rate.rate, Fraction)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32, np.float64, torch.uint8, torch.float32])
+def test_arrays_come_back_as_they_were_given(restorer: alanet.Restorer, kind: Any) -> None:
+    scale = {np.uint8: 255, np.uint16: 65535, torch.uint8: 255}.get(kind, 1)
+    arrays = [np.full((40, 56, 3), level) * scale for level in (0.25, 0.75)]
+    torchs = isinstance(kind, torch.dtype)
+    given = [torch.tensor(a).to(kind) if torchs else a.astype(kind) for a in arrays]
+    made = restorer.arrays(given)
+    assert [(type(m), m.dtype, tuple(m.shape)) for m in made] == [(type(given[0]), given[0].dtype, (40, 56, 3))] * 3
+    middle = float(np.asarray(made[1], np.float64).mean()) / scale
+    assert middle == pytest.approx(0.5, abs=0.01)  # an untrained residual network gives the mean of both
+    again = restorer.interpolate(given[0], given[1])
+    np.testing.assert_array_equal(np.asarray(again), np.asarray(made[1]))
+
+
+def test_bytes_and_file_objects_go_in_and_out(restorer: alanet.Restorer, folder: Path) -> None:
+    whole = restorer.restore("in.mp4", "out.mp4")
+    made = io.BytesIO()
+    report = restorer.restore(Path("in.mp4").read_bytes(), made)
+    assert report.frames_out == whole.frames_out == 6
+    Path("again.mp4").write_bytes(made.getvalue())
+    assert pixels(Path("again.mp4")) == pixels(Path("out.mp4"))
+    with open("in.mp4", "rb") as source, open("named.mkv", "wb") as target:
+        restorer.restore(source, target)
+    assert Path("named.mkv").read_bytes()[:4] == b"\x1aE\xdf\xa3"
+    assert len(list(restorer.frames(Path("in.mp4").read_bytes()))) == 6
+
+
+def pixels(path: Path) -> list[bytes]:
+    with av.open(str(path)) as container:
+        return [frame.to_ndarray().tobytes() for frame in container.decode(video=0)]
+
+
+@pytest.mark.parametrize("after", [0, 2])
+def test_a_cancelled_run_leaves_no_result(restorer: alanet.Restorer, folder: Path, after: int) -> None:
+    token, seen = threading.Event(), 0
+
+    def on_progress(progress: alanet.RestoreProgress) -> None:
+        nonlocal seen
+        seen = progress.frames_in
+        if seen >= after:
+            token.set()
+
+    make_video(folder / "long.mp4", frames=30)
+    if not after:
+        token.set()
+    with pytest.raises(alanet.CancelledError):
+        restorer.restore("long.mp4", on_progress=on_progress, cancel=token)
+    assert seen <= after + 2
+    assert not Path("long_x2.mp4").exists()
+    with pytest.raises(alanet.CancelledError):
+        restorer.arrays([FRAME, FRAME], cancel=token)
+
+
+def test_a_command_keeps_its_flags(capsys) -> None:
+    from alanet.cli import run
+
+    assert run(["restore", "in.mp4", "-o", "there.mp4", "--precision", "fp32"]) == 4
+    assert "--overwrite replaces it" in capsys.readouterr().err
