@@ -116,7 +116,7 @@ def pairs_of(inputs: Iterator[Frame], restored: Iterator[Frame]) -> Iterator[tup
 def _moment(text: str | None, info: VideoInfo) -> Fraction:
     if text is not None:
         return parse_moment(text)
-    return info.start + (info.duration or Fraction(0)) / 2
+    return (info.duration or Fraction(0)) / 2
 
 
 def _check_target(target: Path, source: Path, sheet: Sheet) -> None:
@@ -135,7 +135,7 @@ def _pairs(
 ) -> Iterator[tuple[Frame, Frame]]:
     from alanet.video.input.decode import decode
 
-    begin = start if start > info.start else None
+    begin = start if start > 0 else None
     options = RestoreOptions(start=begin, end=end, **asdict(reading))
     inputs = decode(info, start=begin, end=end, deinterlace=reading.deinterlace)
     return pairs_of(inputs, restorer.frames(info.path, options))

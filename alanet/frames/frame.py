@@ -1,7 +1,8 @@
 """What a frame of video is in memory, and what is known of the video it came from.
 
 Pixels are full-range RGB integers, axes `h w c`: uint8 for 8-bit video, uint16 (all 16 bits used) for deeper video;
-c = 3, or 4 with straight alpha. Times are exact fractions of a second on the input's own time line.
+c = 3, or 4 with straight alpha. Times are exact fractions of a second from the
+first shown frame; `VideoInfo.start` is that frame's time on the file's own clock.
 The network's float32 RGB in [0, 1] is made from pixels, and rounded back, in `color.py` and nowhere else.
 """
 
@@ -97,7 +98,7 @@ class VideoInfo:
     height: int
     rate: Fraction  # frames a second, the average the file states
     time_base: Fraction  # seconds a tick
-    start: Fraction  # time of the first frame, seconds
+    start: Fraction  # the first shown frame's time on the file's clock, seconds; frames' times count from it
     duration: Fraction | None  # seconds
     frame_count: int | None
     pixel_format: str  # "yuv420p10le"

@@ -92,11 +92,15 @@ class RestoreOptions(ReadOptions):
     )
     start: Fraction | None = field(
         default=None,
-        metadata={"help": "Start time: seconds or h:m:s.", "metavar": "TIME", "parse": parse_moment},
+        metadata={
+            "help": "Start time from the first frame: seconds or h:m:s.",
+            "metavar": "TIME",
+            "parse": parse_moment,
+        },
     )
     end: Fraction | None = field(
         default=None,
-        metadata={"help": "End time: seconds or h:m:s.", "metavar": "TIME", "parse": parse_moment},
+        metadata={"help": "End time from the first frame: seconds or h:m:s.", "metavar": "TIME", "parse": parse_moment},
     )
     tail: Tail = field(
         default="hold",

@@ -152,17 +152,17 @@ def nothing_shown(plan: RestorePlan) -> str:
     start, end = plan.options.start, plan.options.end
     begin = "the beginning" if start is None else f"{float(start):g} s"
     stop = "the end" if end is None else f"{float(end):g} s"
-    first, length = plan.info.start, plan.info.duration
-    where = f"the video begins at {float(first):g} s" + ("" if length is None else f" and lasts {float(length):g} s")
-    return f"{plan.info.path}: no frame is shown from {begin} to {stop}; {where}"
+    length = plan.info.duration
+    where = "" if length is None else f" The video lasts {float(length):.2f} s."
+    return f"{plan.info.path}: no frame is shown from {begin} to {stop}; times count from the first frame.{where}"
 
 
 def stated_frames(info: VideoInfo, options: RestoreOptions) -> int | None:
     """Input frames between start and end, by what the file states."""
     if options.start is None and options.end is None:
         return info.frame_count or (round(info.duration * info.rate) if info.duration else None)
-    last = info.start + info.duration if info.duration else options.end
+    last = info.duration or options.end
     if last is None:
         return None
     end = last if options.end is None else min(options.end, last)
-    return max(0, round((end - max(options.start or info.start, info.start)) * info.rate))
+    return max(0, round((end - (options.start or 0)) * info.rate))

@@ -172,13 +172,27 @@ def test_offsets_between_picture_and_sound_are_kept(tmp_path, restorer, late):
     assert packets(out) == packets(source)
 
 
-def test_a_transport_stream_keeps_its_clock(tmp_path, restorer):
-    """Its clock does not begin at 0."""
-    source = make_video(tmp_path / "t.ts", start=Fraction(1), audio=Track(codec="mp2", start=Fraction(1)))
-    out = restorer.restore(source).output
-    assert times(source)[0] >= 1
-    assert times(out)[::2] == times(source)
-    assert packets(out) == packets(source)
+@pytest.mark.parametrize("ending", [".ts", ".mkv", ".mp4"])
+def test_an_output_does_not_carry_the_clock_of_a_recording(tmp_path, restorer, ending):
+    source = make_video(tmp_path / "t.ts", start=Fraction(5000), audio=Track(codec="mp2", start=Fraction(5000)))
+    out = restorer.restore(source, tmp_path / f"out{ending}").output
+    assert times(source)[0] >= 5000
+    offset = times(source)[0] - times(out)[0]
+    assert 0 <= times(out)[0] < 0.05
+    assert [data for _, data in packets(out)] == [data for _, data in packets(source)]
+    assert all(abs(a + offset - b) < 0.001 for (a, _), (b, _) in zip(packets(out), packets(source), strict=True))
+
+
+def test_times_count_from_the_first_shown_frame(tmp_path, restorer):
+    source = make_video(tmp_path / "t.ts", frames=12, start=Fraction(5000), audio=Track("mp2", 0.4, Fraction(5000)))
+    start = RestoreOptions(start=Fraction(0), end=Fraction(1, 5))
+    whole = restorer.restore(source, tmp_path / "whole.mkv")
+    cut = restorer.restore(source, tmp_path / "cut.mkv", start)
+    assert times(cut.output) == times(whole.output)[:12]
+    part = RestoreOptions(start=Fraction(1, 5), end=Fraction(3, 10))
+    assert [frame.time for frame in restorer.frames(source, part)][::2] == [Fraction(i, 30) for i in (6, 7, 8)]
+    with pytest.raises(OptionError, match=r"no frame is shown from 0.5 s .* lasts 0.40 s"):
+        restorer.restore(source, tmp_path / "none.mkv", RestoreOptions(start=Fraction(1, 2)))
 
 
 @pytest.mark.parametrize("count", [1, 2])

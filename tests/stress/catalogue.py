@@ -44,7 +44,7 @@ class Entry:
 
     name: str
     make: Callable[[Path], Path]  # in an empty folder -> the input
-    times: Sequence[Fraction] = ()
+    times: Sequence[Fraction] = ()  # on the input's clock
     end: Fraction | None = None  # when the last frame has been shown; None: the container does not say to the tick
     numbers: Sequence[int] | None = None  # of the pictures (media.number_of), None: too small to be read
     coarse: Fraction = Fraction(0)  # how far the input's container rounds times
@@ -152,9 +152,10 @@ def _check_frames(entry: Entry, source: Path, shown: Shown) -> None:
         assert count >= entry.least, f"{count} frames"
         assert entry.numbers is None or set(numbers) <= set(entry.numbers), numbers
         return
-    _same_times(times, doubled(entry.times, given[-1][0] + given[-1][1]), entry.coarse)
+    first = entry.times[0]
+    _same_times(times, doubled([time - first for time in entry.times], given[-1][0] + given[-1][1]), entry.coarse)
     if entry.end is not None:
-        assert abs(given[-1][0] + given[-1][1] - entry.end) <= 2 * entry.coarse
+        assert abs(given[-1][0] + given[-1][1] + first - entry.end) <= 2 * entry.coarse
     assert entry.numbers is None or numbers == list(entry.numbers), numbers
     for i in range(count):
         following = made[2 * i + 2] if i + 1 < count else made[2 * i]
@@ -179,16 +180,17 @@ def _check_output(entry: Entry, source: Path, out: Path, shown: Shown) -> None:
         for frame in made.decode(stream):
             moments.append(frame.pts * stream.time_base)
             numbers.append(number_of(frame.to_ndarray(format="rgb24")))
-        wanted = [time for time, _, _ in shown.frames]
-        begins_anew = source.suffix in (".mpg", ".vob") or (half and wanted[0] < 0)  # as the containers make it
-        early = wanted[0] - moments[0] if begins_anew else Fraction(0)  # picture and sound alike
-        _same_times(moments, [time - early for time in wanted], half if entry.witness else 2 * half)
+        wanted = [time + moments[0] for time, _, _ in shown.frames]
+        _same_times(moments, wanted, half if entry.witness else 2 * half)
         if entry.numbers is not None and not entry.least:
             assert numbers[::2] == list(entry.numbers), numbers
         if entry.end is not None and not half:
-            begin = min(moments[0], Fraction(0)) if moments[0] < 0 else moments[0]
-            assert begin + stream.duration * stream.time_base == entry.end
+            assert stream.duration * stream.time_base == entry.end - entry.times[0]
+    heard = _sound(out) if entry.keeps_sound else []
+    begins = min([moments[0], *(track[0][0] for track in heard if track)], key=abs)
+    assert abs(begins) < Fraction(1, 20), f"the output begins at {float(begins):.3f} s"
     if entry.keeps_sound:
+        early = (entry.times[0] if entry.times else Fraction(0)) - moments[0]
         _same_sound(source, out, early, exact=not entry.least)
 
 

@@ -39,7 +39,7 @@ def note_damage(info: VideoInfo, damage: Damage, notes: Notes) -> None:
     if repairs.jumps:
         notes.warn(f"{name}: its clock jumps ({_count(repairs.jumps, 'time')}); later parts follow on the earlier")
     if repairs.missing:
-        length, time = (float(part) for part in repairs.longest)
+        length, time = float(repairs.longest[0]), float(repairs.longest[1] - info.start)
         gaps = _count(repairs.gaps, "gap")
         notes.warn(
             f"{name}: frames are missing, {gaps} in a steady rate, the longest of {length:.2f} s at {time:.2f} s"
@@ -47,13 +47,16 @@ def note_damage(info: VideoInfo, damage: Damage, notes: Notes) -> None:
 
 
 def note_shortfall(info: VideoInfo, damage: Damage, end: Fraction, stated: Fraction | None, notes: Notes) -> None:
-    """Says when fewer frames were decoded, up to `end`, than the file states, or clearly less than `stated` seconds."""
+    """Says when fewer frames were decoded than the file states, or clearly less than `stated` seconds.
+
+    end: when the last one has been shown, seconds from the first one.
+    """
     name, frames = info.path.name, damage.repairs.frames
     count = (info.frame_count or 0) - damage.passed_over
     if frames < count:
         notes.warn(f"{name}: states {count} frames, {frames} could be decoded")
-    elif stated is not None and info.start + stated - end > max(Fraction(1, 2), stated / 50):
-        notes.warn(f"{name}: states {float(stated):.2f} s of picture, {float(end - info.start):.2f} s are there")
+    elif stated is not None and stated - end > max(Fraction(1, 2), stated / 50):
+        notes.warn(f"{name}: states {float(stated):.2f} s of picture, {float(end):.2f} s are there")
 
 
 def _count(number: int, thing: str) -> str:

@@ -49,8 +49,9 @@ def decode(
 ) -> Iterator[Frame]:
     """The frames of what `probe` described, times strictly rising; those shown at some moment of [start, end).
 
-    start, end: seconds on the input's own time line. deinterlace: "auto" where `info.interlaced`, "on", "off".
-    threads: of the decoder and the colour conversion, 0 for one a core. Standard input can be decoded once.
+    Times, `start` and `end` are seconds from the first shown frame, which is at `info.start` on the file's clock.
+    deinterlace: "auto" where `info.interlaced`, "on", "off". threads: of the decoder and the colour conversion, 0 for
+    one a core. Standard input can be decoded once.
     """
     notes = notes if notes is not None else Notes()
     if deinterlace not in DEINTERLACE:
@@ -68,11 +69,20 @@ def decode(
 @dataclass(frozen=True, slots=True)
 class _Work:
     info: VideoInfo
-    start: Fraction | None
+    start: Fraction | None  # seconds from the first shown frame
     end: Fraction | None
     deinterlace: str
     notes: Notes
     threads: int
+
+    @property
+    def range(self) -> tuple[Fraction | None, Fraction | None]:
+        """`start` and `end` on the file's clock."""
+        first = self.info.start
+        return (
+            None if self.start is None else self.start + first,
+            None if self.end is None else self.end + first,
+        )
 
 
 def decoded_frames(container: Any, stream: Any, context: Any, damage: Damage | None = None) -> Iterator[Any]:
@@ -127,7 +137,7 @@ def _frames_of_file(work: _Work) -> Iterator[Frame]:
 def _opened(work: _Work, damage: Damage) -> tuple[Any, Any, Iterator[Any]]:
     """The container, its picture stream, and frames from a key frame at or before `start` on: of key frames ever
     further back the first that does; without `start`, or where a file cannot be searched, from its beginning."""
-    info, start = work.info, work.start
+    info, (start, _) = work.info, work.range
     targets = [start - step for step in STEPS_BACK if start - step > info.start] if start is not None else []
     for target in [*targets, None]:
         container = open_media(info.path, info.pixel_limit)
@@ -167,8 +177,8 @@ def _frames(work: _Work, decoded: Iterator[Any], damage: Damage) -> Iterator[Fra
         repairs=damage.repairs,
     )
     reformatter = VideoReformatter()
-    for picture, time, duration in _within(timed, work.start, work.end):
-        yield _frame(work, picture, time, duration, color, reformatter)
+    for picture, time, duration in _within(timed, *work.range):
+        yield _frame(work, picture, time - info.start, duration, color, reformatter)
     note_damage(info, damage, work.notes)
 
 

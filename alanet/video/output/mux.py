@@ -22,9 +22,11 @@ from alanet.video.output.packets import Copy, Cut, Retext, interleave
 from alanet.video.output.segments import Segment, joined
 from alanet.video.output.streams import codec_of
 from alanet.video.tags import set_color
+from alanet.video.timestamps import FAR
 
 __all__ = ["mux"]
 
+WARM_UP = Fraction(1, 20)  # seconds of sound that a decoder needs before what is heard
 CLOCKS = ("mpegts", "mpeg", "rm", "asf")  # inputs whose times count from a clock, not from the video's start
 OWN_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "vendor_id", "rotate"}
 STATISTICS = ("_statistics", "bps", "number_of_", "duration-", "bps-", "source_id")  # of the old packets, by mkvmerge
@@ -45,18 +47,23 @@ def mux(
     end: Fraction | None,
     notes: Notes,
 ) -> None:
-    """Write the finished file to `target`. start, end: where the other streams are cut, seconds; None keeps all."""
+    """Write the finished file to `target`.
+
+    start, end: where the other streams are cut, seconds from the first shown frame; None keeps all.
+    """
     assert plan.container is not None
     source = _open_source(plan)
     try:
-        origin = _origin(plan, segments, source, start)
+        start = start if start is None or start > 0 else None
+        origin, clock = _origin(plan, segments, source, start), plan.info.start
+        part = (None if start is None else start + clock, None if end is None else end + clock)
         with av.open(
             f"file:{target}", "w", format=plan.container.format, container_options=_muxing(plan, source)
         ) as out:
             video, others = _add_streams(plan, out, source, folder / segments[0].name)
             if source is not None:
-                _add_globals(plan, out, source, origin, (start, end), notes)
-            cut = Cut(origin, start, end, within_packet=plan.container.format in ("mp4", "mov"))
+                _add_globals(plan, out, source, origin + clock, part, notes)
+            cut = Cut(origin + clock, *part, within_packet=plan.container.format in ("mp4", "mov"))
             interleave(out, video, joined(folder, segments, plan.tick, origin), others, cut, source, notes)
         shown = [writer.stream for writer in others.values() if writer.stream.type == "subtitle"]
         if plan.container.format in ("mp4", "mov") and shown and not any(stream.disposition & 1 for stream in shown):
@@ -100,18 +107,23 @@ def _movie_ticks(plan: OutputPlan, source: Any) -> int:
 
 
 def _origin(plan: OutputPlan, segments: Sequence[Segment], source: Any, start: Fraction | None) -> Fraction:
-    """The input's time that becomes 0."""
+    """The time, from the first shown frame, that becomes 0: a cut's first frame, else what begins first.
+
+    Sound in a container that counts from 0 may begin before 0, or just before the picture: that warms its decoder up.
+    """
     first = segments[0].start
-    if start is not None:
-        before_picture = start <= plan.info.start < first + plan.tick  # sound of the cut may come before any picture
-        return max(start, min(first, Fraction(0))) // plan.tick * plan.tick if before_picture else first
-    clock = source is not None and any(name in CLOCKS for name in source.format.name.split(","))
-    if clock and plan.container is not None and plan.container.format != "mpegts":
-        wanted = {entry.index for entry in plan.carried if entry.how == "copy"}
-        starts = [s.start_time * s.time_base for s in source.streams if s.index in wanted and s.start_time is not None]
-        earliest: Fraction = min([first, *starts])
-        return earliest // plan.tick * plan.tick
-    return min(first, Fraction(0))
+    if start is not None or source is None:
+        return first
+    counts_from_clock = any(name in CLOCKS for name in source.format.name.split(","))
+    earliest, clock = first, plan.info.start
+    for entry in plan.carried:
+        stream = source.streams[entry.index]
+        if entry.how == "copy" and stream.start_time is not None:
+            begins = stream.start_time * Fraction(stream.time_base)
+            begins = begins if counts_from_clock else max(begins, min(clock, Fraction(0)))
+            if abs(begins) < FAR and (counts_from_clock or begins - clock < first - WARM_UP):
+                earliest = min(earliest, begins - clock)
+    return earliest // plan.tick * plan.tick
 
 
 def _add_streams(plan: OutputPlan, out: Any, source: Any, segment: Path) -> tuple[Any, dict[int, Any]]:

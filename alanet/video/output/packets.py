@@ -1,7 +1,9 @@
 """Packets on their way from the input to the output: cut, moved in time, written in the order of their times.
 
-time of the input   --|------start====================end-----    a cut keeps the packets that meet [start, end)
-time of the output    0 = origin (the first frame of a cut, else the input's own 0)
+clock of the input  --|------start====================end-----    a cut keeps the packets that meet [start, end)
+time of the output    0 = origin (the first frame of a cut, else what begins first)
+
+Here times are on the input's clock, which may begin anywhere; frames' times count from the first shown frame.
 """
 
 from __future__ import annotations
@@ -18,8 +20,9 @@ from alanet.notes import Notes
 from alanet.video.output.streams import codec_of, name_of
 from alanet.video.timestamps import FAR, JUMP, LEAP
 
-__all__ = ["Copy", "Cut", "Retext", "interleave"]
+__all__ = ["Clock", "Copy", "Cut", "Retext", "interleave"]
 
+STEP = Fraction(1, 50)  # seconds back that are a new clock, of sound
 SEEK_MARGIN = 30  # seconds before a cut from where its packets are looked for, and after it until where
 
 
@@ -67,7 +70,7 @@ class Cut:
     def __init__(self, origin: Fraction, start: Fraction | None, end: Fraction | None, *, within_packet: bool) -> None:
         self.origin, self.start, self.end = origin, start, end
         self._within_packet = within_packet  # the container can begin to play in the middle of a packet
-        self._clocks: dict[int, _Clock] = {}
+        self._clocks: dict[int, Clock] = {}
 
     def keeps(self, packet: Any) -> bool:
         """Whether the packet meets the cut; if so, it is moved. Subtitles are shortened to the cut, sound is not."""
@@ -77,7 +80,8 @@ class Cut:
             return True
         length = (packet.duration or 0) * base
         length = length if 0 <= length < LEAP else Fraction(0)
-        begin = self._clocks.setdefault(packet.stream_index, _Clock()).steady(stamp * base, length)
+        sound = packet.stream.type == "audio"
+        begin = self._clocks.setdefault(packet.stream_index, Clock(sound)).steady(stamp * base, length)
         end = begin + length
         text = packet.stream.type == "subtitle"
         if self.start is not None and begin < self.origin and not self._reaches(begin, end, text):
@@ -113,22 +117,31 @@ class Cut:
         packet.duration = round((end - begin) / fine)
 
 
-class _Clock:
-    """Times of one stream. A clock that jumps (recordings joined) goes on where it was, as the picture's does."""
+class Clock:
+    """Times of one stream. A clock that jumps (recordings joined) goes on where it was, as the picture's does.
 
-    def __init__(self) -> None:
-        self._shift = Fraction(0)
-        self._end: Fraction | None = None  # of all that came before
+    sound: its packets never overlap, so a small step back is a new clock too, unless the next packet takes it back.
+    """
+
+    def __init__(self, sound: bool) -> None:
+        self._back = STEP if sound else JUMP
+        self._shift = self._before = Fraction(0)  # the latter: of the clock before
+        self._last = self._end = Fraction(0)  # begin of the packet before, end of all before
+        self._first = True
 
     def steady(self, begin: Fraction, length: Fraction) -> Fraction:
         """The time made steady, seconds."""
-        if self._end is None:
-            self._shift = Fraction(0) if abs(begin) < FAR else -begin
-        elif self._end - begin - self._shift >= JUMP or begin + self._shift - self._end >= LEAP:
-            self._shift = self._end - begin
+        if self._first:
+            self._shift = self._before = Fraction(0) if abs(begin) < FAR else -begin
+            self._first = False
+        elif self._before != self._shift and abs(begin + self._before - self._end) <= STEP:
+            self._shift = self._before  # one packet's mistake
+        elif self._last - begin - self._shift >= self._back or begin + self._shift - self._end >= LEAP:
+            self._before, self._shift = self._shift, self._end - begin
+        else:
+            self._before = self._shift
         begin += self._shift
-        end = begin + length
-        self._end = end if self._end is None else max(self._end, end)
+        self._last, self._end = begin, max(self._end, begin + length)
         return begin
 
 
