@@ -1,7 +1,7 @@
 """Atomic writes, work folders, and locks on work folders. Only this module renames a temporary file into place.
 
 A lock belongs to its process and ends with it. A work folder without a lock is what an ended run left behind: work to
-resume, or nothing of use. One run holds the lock exclusively; runs that share a job share it, and each claims segments.
+resume, or nothing of use.
 """
 
 from __future__ import annotations
@@ -11,13 +11,12 @@ import hashlib
 import json
 import os
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
-from alanet.errors import OutputError, ResourceError
+from alanet.errors import OutputError
 
 try:
     import fcntl
@@ -31,13 +30,9 @@ __all__ = [
     "LOCK",
     "LONGEST_NAME",
     "AtomicFile",
-    "admit_others",
     "atomic_write",
-    "claim",
-    "hold",
     "is_unfinished",
     "lock_folder",
-    "lock_together",
     "make_folder",
     "move_into_place",
     "sweep",
@@ -56,11 +51,10 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 LOCK = "lock"
 JOINED = "joined.json"  # what the manifest is called from when the result is complete in the work folder
 FINISHED = "finished"  # that result, with the output's ending
-PATIENCE = 3.0  # seconds that a run which would share waits for one that is just beginning
 
 
-def lock_folder(folder: Path, target: Path, *, shared: bool = False) -> IO[bytes]:
-    """Make the work folder ours until the file returned is closed; shared: with others who share it.
+def lock_folder(folder: Path, target: Path) -> IO[bytes]:
+    """Make the work folder ours until the file returned is closed.
 
     Raises OutputError where another run has it.
     """
@@ -70,64 +64,13 @@ def lock_folder(folder: Path, target: Path, *, shared: bool = False) -> IO[bytes
         try:
             if fcntl is None:
                 return lock
-            fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _same(lock, folder / LOCK):
                 return lock
         except BlockingIOError:
             lock.close()
             raise OutputError(f"{target}: another run is writing it; wait for it, or give another name") from None
         lock.close()  # its folder was cleared away between the two steps
-
-
-def lock_together(folder: Path, target: Path) -> tuple[IO[bytes], bool]:
-    """Share the work folder until the file returned is closed; and whether nobody else is there, which lasts until
-    `admit_others`. Raises OutputError where a run has it alone."""
-    if fcntl is None:
-        raise ResourceError("several workers need file locks, which this system lacks; leave --workers out")
-    until = time.monotonic() + PATIENCE
-    while True:
-        with suppress(OutputError):
-            return lock_folder(folder, target), True
-        try:
-            return lock_folder(folder, target, shared=True), False
-        except OutputError:
-            if time.monotonic() > until:
-                raise
-        time.sleep(0.05)
-
-
-def admit_others(lock: IO[bytes], target: Path) -> None:
-    """Let others share the work folder. Raises OutputError where one has taken it for itself at that moment."""
-    until = time.monotonic() + PATIENCE
-    while True:
-        try:
-            return fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > until:
-                raise OutputError(f"{target}: another run is writing it; wait for it, or give another name") from None
-        time.sleep(0.05)
-
-
-def claim(path: Path) -> IO[str] | None:
-    """The file, ours until it is closed; None where it is another's, or its folder is gone."""
-    try:
-        file = open(path, "a+", encoding="utf-8", errors="replace")  # noqa: SIM115  (held while there is work on it)
-    except FileNotFoundError:
-        return None
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        return None
-    return file
-
-
-@contextmanager
-def hold(file: IO[Any]) -> Iterator[None]:
-    """A file ours alone for a moment, where others write to it too."""
-    if fcntl is not None:
-        fcntl.flock(file, fcntl.LOCK_EX)
-    yield
 
 
 def _same(file: IO[bytes], path: Path) -> bool:

@@ -46,7 +46,6 @@ ALLOWED: dict[str, int] = {
     "docs/method.md": 10,
     "docs/models/alanet-fast.md": 30,
     "docs/models/alanet-plus.md": 18,
-    "docs/reliability.md": 1,
     "docs/results.md": 39,
 }
 

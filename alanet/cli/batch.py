@@ -12,23 +12,23 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from alanet.cli.options import NetworkOptions, RestoreOptions, Verbosity, source_path
-from alanet.cli.progress import Show, progress, restoration_line
+from alanet.cli.progress import batch_progress, progress, restoration_line
 from alanet.cli.screen import Screen
-from alanet.errors import AlanetError, IncompleteError, InputError, OptionError, OutputError, ResourceError
+from alanet.errors import AlanetError, IncompleteError, OptionError
 from alanet.restoration.batch import Item, Outcome, find_items
+from alanet.restoration.dispatch import ERRORS, Dispatch
+from alanet.restoration.work import Prepared, Setup
 from alanet.signals import Terminated, deferred_signals
 from alanet.text import count, duration, safe
 
 if TYPE_CHECKING:
     from alanet.restoration.progress import RestoreProgress
-    from alanet.restoration.worker_process import Setup
 
 __all__ = ["restore_many", "table"]
 
-KINDS: dict[int, type[AlanetError]] = {2: InputError, 3: IncompleteError, 4: OutputError, 5: ResourceError}
 MOST_WORKERS = 256
 
 
@@ -43,8 +43,6 @@ def restore_many(
     workers: int,
 ) -> int:
     """What `restore` does with --recursive or --workers."""
-    from alanet.restoration.worker_process import Setup
-
     path = source_path(source)
     _refuse(path, output, options, recursive, workers)
     items, others = [Item(path.name, str(path), output=None if output is None else str(output))], 0
@@ -131,25 +129,22 @@ def _refuse(path: Path, output: Path | None, options: RestoreOptions, recursive:
 
 def _one(item: Item, setup: Setup, screen: Screen, verbosity: Verbosity) -> int:
     """One video, by several processes."""
-    from alanet.restoration.pool import Pool
+    outputs: list[str] = []
+    outcomes: list[Outcome] = []
 
-    began: list[str] = []
-
-    def begun(said: dict[str, Any]) -> None:
-        if not began:
-            began.append(said["output"])
-            screen.heading(f"{said['source']} → {said['output']}")
-            screen.rows([(name, text) for name, text in said["planned"] if name != "estimate"])
+    def opened(prepared: Prepared) -> None:
+        outputs.append(prepared.output)
+        screen.heading(f"{prepared.source} → {prepared.output}")
+        screen.rows([(name, text) for name, text in prepared.rows if name != "estimate"])
 
     try:
-        with progress(screen, "restoring") as show:
-            tally = _Tally(show, 1, begun)
-            outcome = Pool([item], setup, tally.hear, say=screen.say).run()[0]
+        _together([item], setup, screen, outcomes.append, opened)
     except (KeyboardInterrupt, Terminated) as error:
-        kept = _kept(Path(began[0])) if began else ""
+        kept = _kept(Path(outputs[0])) if outputs else ""
         raise type(error)(f"stopped; {kept}" if kept else "") from None
+    (outcome,) = outcomes
     if outcome.state == "failed":
-        raise KINDS.get(outcome.code, AlanetError)(outcome.reason or "")
+        raise ERRORS.get(outcome.code, AlanetError)(outcome.reason or "")
     screen.rows([("done", _what(outcome))])
     names = {"kept": "kept", "left_out": "left out", "warnings": "warning"}
     screen.rows([(names[name], line) for name, lines in outcome.notes.items() for line in lines])
@@ -159,12 +154,18 @@ def _one(item: Item, setup: Setup, screen: Screen, verbosity: Verbosity) -> int:
     return 0
 
 
-def _together(items: list[Item], setup: Setup, screen: Screen, over: Callable[[Outcome], None]) -> None:
+def _together(
+    items: list[Item],
+    setup: Setup,
+    screen: Screen,
+    over: Callable[[Outcome], None],
+    opened: Callable[[Prepared], None] = lambda prepared: None,
+) -> None:
+    """By several processes."""
     from alanet.restoration.pool import Pool
 
-    with progress(screen, "restoring") as show:
-        tally = _Tally(show, len(items), lambda said: None)
-        Pool(items, setup, tally.hear, over=over, say=screen.say).run()
+    with batch_progress(screen) as show:
+        Dispatch(items, Pool(setup), over=over, opened=opened, on_progress=show, say=screen.say).run()
 
 
 def _alone(items: list[Item], setup: Setup, screen: Screen, over: Callable[[Outcome], None]) -> None:
@@ -182,33 +183,6 @@ def _alone(items: list[Item], setup: Setup, screen: Screen, over: Callable[[Outc
                 safe_place(now.finished, now.wait)
 
             over(worker.restore(item, on_progress=on_progress))
-
-
-class _Tally:
-    """What several workers say, as one progress: restored frames of one video, else videos."""
-
-    def __init__(self, show: Show, videos: int, begun: Callable[[dict[str, Any]], None]) -> None:
-        self._show, self._videos, self._begun = show, videos, begun
-        self._over, self._before = 0, 0
-        self._expected: int | None = None
-        self._made: dict[tuple[int, str], int] = {}  # frames, by video and worker, of the pass in hand
-
-    def hear(self, number: int, said: dict[str, Any]) -> None:
-        if "planned" in said:
-            if self._expected is None:
-                self._expected, self._before = said["expected"], said["there"]
-            self._begun(said)
-        if "made" in said:
-            key = (number, said["worker"])
-            if said["made"] < self._made.get(key, 0):
-                self._before += self._made[key]  # another pass over the video
-            self._made[key] = said["made"]
-        self._over += "outcome" in said and said["outcome"]["state"] in ("done", "skipped", "failed")
-        made = self._before + sum(self._made.values())
-        if self._videos == 1:
-            self._show(made, self._expected, "restored frames")
-        else:
-            self._show(min(self._over, self._videos), self._videos, f"videos, {made:,} restored frames")
 
 
 def _kept(path: Path) -> str:

@@ -18,11 +18,14 @@ from alanet.signals import Terminated, deferred_signals
 from alanet.text import clock, count, safe
 
 if TYPE_CHECKING:
+    from alanet.restoration.crew import Progress as BatchProgress
     from alanet.restoration.progress import RestoreProgress
     from alanet.training.loop import TrainProgress
 
 __all__ = [
     "Show",
+    "batch_line",
+    "batch_progress",
     "counting_line",
     "progress",
     "restoration_line",
@@ -103,6 +106,26 @@ def restoration_line(now: RestoreProgress) -> str:
     return "   ".join(
         filter(None, [share, f"{now.frames_in:,} of {count(total, 'frame')}", rate, f"{clock(left)} left"])
     )
+
+
+@contextmanager
+def batch_progress(screen: Screen) -> Iterator[Callable[[BatchProgress], None]]:
+    """Yields a function that shows how far several workers are."""
+    with _bar(screen, "restoring") as show:
+        yield lambda now: show(now.share, 1.0, batch_line(now))
+
+
+def batch_line(now: BatchProgress) -> str:
+    """ " 25 %   1 of 4 videos   12 of 40 segments   8.1 frames a second   1:37 left"."""
+    parts = [f"{100 * now.share:3.0f} %"]
+    if now.files_total > 1:
+        parts.append(f"{now.files:,} of {count(now.files_total, 'video')}")
+    parts.append(f"{now.segments:,} of {count(now.segments_total, 'segment')}")
+    if now.frames and now.seconds > 0:
+        parts.append(f"{now.frames / now.seconds:.1f} frames a second")
+    if now.left is not None:
+        parts.append(f"{clock(now.left)} left")
+    return "   ".join(parts)
 
 
 @contextmanager

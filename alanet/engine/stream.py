@@ -28,7 +28,7 @@ from alanet.frames.timing import Moment, Schedule, Tail, merge_holds, moments
 from alanet.frames.windows import Reach, reach, window_of
 from alanet.model.network import Window
 
-__all__ = ["Counts", "Estimate", "Kept", "Restoring", "stream"]
+__all__ = ["Counts", "Estimate", "Kept", "Restoring", "Since", "stream"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,14 @@ class Kept:
 
     def forget(self) -> None:
         self._made = self._by = None
+
+
+@dataclass(frozen=True, slots=True)
+class Since:
+    """Where a part of a video begins; its gaps start shots."""
+
+    origin: Fraction  # time of the video's first frame, seconds
+    index: int  # of the part's first frame in the video
 
 
 @dataclass(slots=True)
@@ -113,6 +121,7 @@ def stream(
     skip: Callable[[Fraction], bool] = lambda time: False,
     strength: float = 1.0,
     period: Fraction | None = None,
+    since: Since | None = None,
 ) -> Iterator[Frame]:
     """Restore frames as they come.
 
@@ -129,13 +138,15 @@ def stream(
         strength: share of a restored frame in what is shown at an input frame's own time, the rest is that input
             frame; at 0 it is untouched. Frames in between are not changed by it.
         period: seconds between input frames, where it is constant by the input's header (`frames/gaps.py`).
+        since: where `frames` begin, if they are a part of a video.
 
     Yields:
         Restored frames at exact times, from the first frame's time to the end of the last one. A held frame is the
         restored frame before it with a new time. Where the network came to nothing it is the nearer input.
     """
-    ring = _Ring(schedule, window, around, Counts() if counts is None else counts, strength, period)
-    for i, merged in _intervals(ring, frames, reach(window, around=around), tail):
+    ring = _Ring(schedule, window, around, Counts() if counts is None else counts, strength, period, since)
+    first = 0 if since is None else since.index
+    for i, merged in _intervals(ring, frames, reach(window, around=around), tail, first):
         wanted = [moment for moment in ring.moments(i, merged=merged) if not ring.skips(moment, skip)]
         phases = [Fraction(0) if moment.hold else moment.phase for moment in wanted]
         estimate = runner.estimate(ring.neighbours(i), i) if ring.needs_estimate(phases) else None
@@ -150,16 +161,18 @@ def stream(
                 yield from ring.restored(i, phase, moments_there, next(made))
 
 
-def _intervals(ring: _Ring, frames: Iterable[tuple[Frame, bool]], far: Reach, tail: Tail) -> Iterator[tuple[int, bool]]:
+def _intervals(
+    ring: _Ring, frames: Iterable[tuple[Frame, bool]], far: Reach, tail: Tail, first: int
+) -> Iterator[tuple[int, bool]]:
     """Puts the frames into the ring; gives each frame's index once all that its interval needs is there, and whether
     what is shown until the next frame is merged into one."""
-    index = -1
-    for index, (frame, starts_shot) in enumerate(frames):
+    index = first - 1
+    for index, (frame, starts_shot) in enumerate(frames, first):
         ring.add(index, frame, starts_shot)
-        if index >= far.after:
+        if index - first >= far.after:
             yield index - far.after, False
             ring.held.pop(index - far.after - far.before, None)
-    for i in range(max(0, index + 1 - far.after), index + 1):
+    for i in range(max(first, index + 1 - far.after), index + 1):
         yield i, tail == "drop" and i == index
 
 
@@ -167,31 +180,40 @@ class _Ring:
     """The frames around the one in hand, with their features."""
 
     def __init__(
-        self, schedule: Schedule, window: int, around: int, counts: Counts, strength: float, period: Fraction | None
+        self,
+        schedule: Schedule,
+        window: int,
+        around: int,
+        counts: Counts,
+        strength: float,
+        period: Fraction | None,
+        since: Since | None,
     ) -> None:
         self.schedule, self.window, self.around = schedule, window, around
         self.counts, self.strength = counts, strength
         self.held: dict[int, _Held] = {}
-        self.gaps = Gaps(period)
-        self.origin = Fraction(0)  # time of the video's first frame
+        self.gaps = Gaps(period) if since is None else None
+        self.origin = Fraction(0) if since is None else since.origin  # time of the video's first frame
 
     def add(self, index: int, frame: Frame, starts_shot: bool) -> None:
         before = self.held.get(index - 1)
-        if before is None:
+        if before is None and self.gaps is not None:
             self.origin = frame.time
         if before is not None and same_pixels(before.frame.pixels, frame.pixels):
             features = before.features
             self.counts.duplicates += 1
         else:
             features = Kept(frame.pixels)
-        gap = before is not None and self.gaps.between(before.frame.time, frame.time) and not starts_shot
+        gap = False
+        if before is not None and self.gaps is not None:
+            gap = self.gaps.between(before.frame.time, frame.time) and not starts_shot
+            self.counts.longest_gap = self.gaps.longest
         first = index if before is None or starts_shot or gap else before.first
         relation = None if before is None or first == index else Kept()
         self.held[index] = _Held(frame, features, first, relation)
         self.counts.frames_in += 1
         self.counts.cuts += starts_shot and index > 0
         self.counts.gaps += gap
-        self.counts.longest_gap = self.gaps.longest
 
     def moments(self, i: int, *, merged: bool = False) -> Sequence[Moment]:
         """When restored frames are shown from frame i's time until the next frame's; `merged`: as one, shown longer."""

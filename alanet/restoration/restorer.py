@@ -126,7 +126,7 @@ class Restorer:
             output: the result; None names it after the input.
             options: how it is restored.
             folder: an absolute folder for a result with the input's own name.
-            shared: several processes restore the video (`sharing.run_worker`).
+            shared: several processes make its segments, in any order (`tasks.py`).
 
         Raises:
             InputError, OutputError, ResourceError: see `alanet.errors`.

@@ -20,7 +20,7 @@ from pathlib import Path
 import av
 
 from alanet.errors import OptionError, OutputError
-from alanet.files import JOINED, LOCK, lock_folder, lock_together, move_into_place, write_json
+from alanet.files import JOINED, LOCK, lock_folder, move_into_place, write_json
 from alanet.notes import Notes
 from alanet.restoration.job import Job, check_same
 from alanet.video.output.destination import work_folder
@@ -36,16 +36,13 @@ FORMAT = 1
 def earlier_job(target: OutputPlan, job: Job | None, *, shared: bool = False) -> tuple[Job, int] | None:
     """What an interrupted run has left for this job: its manifest, and how many restored frames it finished.
 
-    shared: or has finished so far, where several share it. Raises OptionError where it was another job, OutputError
-    where it still runs, alone.
+    shared: in any order, where several processes make segments. Raises OptionError where it was another job,
+    OutputError where it still runs.
     """
     folder = work_folder(target.path)
     if job is None or not folder.is_dir():
         return None
-    if shared:
-        lock_together(folder, target.path)[0].close()
-    else:
-        lock_folder(folder, target.path).close()
+    lock_folder(folder, target.path).close()
     earlier = read_job(folder)
     if earlier is None:
         return None

@@ -1,4 +1,4 @@
-"""One worker: it restores one video after another, alone or with others, and says what became of each.
+"""Restores one video after another in this process, and says what became of each.
 
 A video that cannot be restored is reported; the worker continues with the next one.
 """
@@ -18,69 +18,50 @@ from alanet.files import make_folder
 from alanet.restoration.batch import Item, Outcome, read_record, write_record
 from alanet.restoration.job import Job, changes
 from alanet.restoration.options import RestoreOptions
-from alanet.restoration.plan import RestorePlan, RestoreReport
+from alanet.restoration.plan import RestorePlan
 from alanet.restoration.progress import RestoreProgress
 from alanet.restoration.restorer import Restorer
-from alanet.restoration.sharing import run_worker
 
 __all__ = ["Worker"]
 
 
 class Worker:
-    """A network and how videos are restored with it.
+    """A network and how videos are restored with it."""
 
-    shared: others may take part in each video (`sharing.py`).
-    """
+    def __init__(self, restorer: Restorer, options: RestoreOptions) -> None:
+        self.restorer, self.options = restorer, options
 
-    def __init__(self, restorer: Restorer, options: RestoreOptions, *, shared: bool = False) -> None:
-        self.restorer, self.options, self.shared = restorer, options, shared
-
-    def restore(
-        self,
-        item: Item,
-        *,
-        helping: bool = False,
-        on_planned: Callable[[RestorePlan], None] | None = None,
-        on_begun: Callable[[], None] | None = None,
-        on_progress: Callable[[RestoreProgress], None] | None = None,
-    ) -> Outcome:
-        """Restore a video, unless that is done already. Never raises what is the video's own failure.
-
-        helping: only where others are at work on it. Interruptions are raised.
-        """
+    def restore(self, item: Item, *, on_progress: Callable[[RestoreProgress], None] | None = None) -> Outcome:
+        """Restore a video, unless that is done already. Never raises what is the video's own failure."""
         began = time.perf_counter()
         try:
             if not self.options.restart:
-                done = self._done_before(item)
+                done = self.done_before(item)
                 if done is not None:
                     return done
-            plan = self._plan(item, helping=helping)
-            if on_planned is not None:
-                on_planned(plan)
-            report = self._run(item, plan, helping, on_begun, on_progress)
+            plan = self.plan(item)
+
+            def about_to(made: Path, counts: Counts) -> None:
+                assert plan.job is not None, "refused in the plan"
+                frames, seconds = (counts.frames_in, counts.frames_out), time.perf_counter() - began
+                write_record(item, plan.job, plan.output.path, made, frames, seconds)
+
+            told = None if item.record is None else about_to
+            report = self.restorer.run(plan, on_progress=on_progress, about_to=told)
         except Exception as error:
             _remove_empty(item)
             return _failed(item, error, time.perf_counter() - began)
-        if report is None:
-            return Outcome(item.name, "open", str(plan.output.path))
         notes = {key: getattr(report.notes, key) for key in ("kept", "left_out", "warnings")}
-        return Outcome(
-            item.name,
-            "done",
-            str(report.output),
-            report.frames_in,
-            report.frames_out,
-            time.perf_counter() - began,
-            notes=notes,
-        )
+        frames, seconds = (report.frames_in, report.frames_out), time.perf_counter() - began
+        return Outcome(item.name, "done", str(report.output), *frames, seconds, notes=notes)
 
-    def _done_before(self, item: Item) -> Outcome | None:
+    def done_before(self, item: Item) -> Outcome | None:
         """The outcome where a result of the same job is there. Raises OptionError where it is another job's, or of
         another input, and is not to be replaced."""
         record = read_record(item)
         if record is None:
             return None
-        plan = self._plan(item, look=True)
+        plan = self.plan(item, look=True)
         changed = changes(Job(**record["job"]), plan.job) if plan.job is not None else ["it has no job"]
         if not changed:
             return Outcome(item.name, "skipped", str(record["result"]), *_pair(record))
@@ -91,49 +72,25 @@ class Worker:
             )
         return None
 
-    def _plan(self, item: Item, *, helping: bool = False, look: bool = False) -> RestorePlan:
-        """What will be done. look: only to see whether it has been."""
+    def plan(self, item: Item, *, look: bool = False, shared: bool = False) -> RestorePlan:
+        """What will be done. look: only to see whether it has been. shared: segments are made in any order."""
         options = self.options
         if look:
             encode = replace(options.encode, overwrite=True)
             options = replace(options, encode=encode, restart=True)  # what is kept of other runs does not matter
-        if helping:
-            options = replace(options, restart=False)
         folder = None if item.folder is None else Path(item.folder)
         if folder is not None:
             make_folder(folder)
-        plan = self.restorer.plan(item.source, item.output, options, folder=folder, shared=self.shared)
-        if plan.job is None and (folder is not None or self.shared):
+        plan = self.restorer.plan(item.source, item.output, options, folder=folder, shared=shared)
+        if plan.job is None and (folder is not None or shared):
             raise OptionError(
-                f"{plan.output.path}: is no video file, and only these are made by --recursive and --workers; leave "
-                "them out"
+                f"{plan.output.path}: is no video file, and only these are made by --recursive, --workers and "
+                "--cluster; leave them out"
             )
         other = plan.info.path.with_name(plan.output.path.name)
         if folder is not None and other.name != plan.info.path.name and other.exists():
             raise OptionError(f"{item.name}: its result would be called {other.name}, as that of {other}; rename one")
         return plan
-
-    def _run(
-        self,
-        item: Item,
-        plan: RestorePlan,
-        helping: bool,
-        on_begun: Callable[[], None] | None,
-        on_progress: Callable[[RestoreProgress], None] | None,
-    ) -> RestoreReport | None:
-        began = time.perf_counter()
-
-        def about_to(made: Path, counts: Counts) -> None:
-            assert plan.job is not None, "refused in the plan"
-            frames, seconds = (counts.frames_in, counts.frames_out), time.perf_counter() - began
-            write_record(item, plan.job, plan.output.path, made, frames, seconds)
-
-        if not self.shared:
-            told = None if item.record is None else about_to
-            return self.restorer.run(plan, on_progress=on_progress, about_to=told)
-        return run_worker(
-            self.restorer.network, plan, helping=helping, on_begun=on_begun, on_progress=on_progress, about_to=about_to
-        )
 
 
 def _pair(record: dict[str, Any]) -> tuple[int, int]:

@@ -25,7 +25,7 @@ from typing import Any
 import av
 from av.video.reformatter import VideoReformatter
 
-from alanet.files import hold, sync_folder, write_text
+from alanet.files import sync_folder, write_text
 from alanet.frames.frame import Frame
 from alanet.video.output.format import OutputPlan
 from alanet.video.output.planes import planes
@@ -135,14 +135,14 @@ def _video_stream(container: Any, plan: OutputPlan) -> Any:
 def record(folder: Path, segment: Segment) -> None:
     """Append a complete segment to the work folder's index, on disk before this returns.
 
-    Others may do so at the same time; what a process that was killed in the middle of it has left is ended first.
+    Other processes may do so at the same time: the line is appended by one write. What a process that was killed in the
+    middle of it has left is ended first.
     """
-    with open(folder / INDEX, "ab+") as file, hold(file):
+    with open(folder / INDEX, "ab+", buffering=0) as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - 1))
         ended = file.read(1) in (b"", b"\n")
         file.write((b"" if ended else b"\n") + _line(segment).encode())
-        file.flush()
         os.fsync(file.fileno())
     sync_folder(folder)
 
