@@ -1,4 +1,7 @@
-"""The parts of the page that are not controls, as HTML. Every text is escaped here; nothing else of a visitor's is."""
+"""The parts of the page that are not controls, as HTML. Every text is escaped here; nothing else of a visitor's is.
+
+The divider and the players are plain HTML: `gr.ImageSlider` and `gr.Video` need Gradio's file routes, which are closed.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,31 @@ from fractions import Fraction
 from html import escape
 from typing import TYPE_CHECKING
 
-from alanet.restoration.summary import describe
-from alanet.text import binary, count, duration, size
+from alanet.restoration.summary import describe, estimate
+from alanet.text import binary, count, duration, rate, size
 
 if TYPE_CHECKING:
     from alanet.frames.frame import VideoInfo
     from alanet.restoration.moment import Comparison
+    from alanet.restoration.plan import RestorePlan
     from alanet.restoration.progress import RestoreProgress
     from alanet.web.jobs import Job
     from alanet.web.options import ServerOptions
 
-__all__ = ["STATES", "compared", "facts", "failure", "footer", "queue_line", "result", "running", "upload"]
+__all__ = [
+    "CANCELLED",
+    "STATES",
+    "compared",
+    "estimated",
+    "facts",
+    "failure",
+    "footer",
+    "pending",
+    "queue_line",
+    "result",
+    "running",
+    "upload",
+]
 
 STATES = {
     "ready": "not restored yet",
@@ -28,6 +45,9 @@ STATES = {
     "cancelled": "cancelled",
     "failed": "failed",
 }
+
+
+CANCELLED = '<p class="lead" role="status">Cancelled. Resume continues after the finished part.</p>'
 
 
 def upload(options: ServerOptions, *, compact: bool) -> str:
@@ -56,7 +76,15 @@ def facts(name: str, info: VideoInfo, bytes_: int, timeline: str) -> str:
     return f'<section class="facts"><h2>{escape(name)}</h2>{_list(rows)}{timeline}</section>'
 
 
-def compared(job: Job, found: Comparison) -> str:
+def pending(info: VideoInfo) -> str:
+    """The place of the two pictures before they are there."""
+    return (
+        f'<figure class="compare"><div class="frames pending" style="--shape: {_shape(info)}"></div>'
+        "<figcaption>Restoring one frame</figcaption></figure>"
+    )
+
+
+def compared(job: Job, info: VideoInfo, found: Comparison) -> str:
     """Before and after with a divider."""
     at = f"{float(found.time):.3f} s"
     if found.interpolated:
@@ -65,18 +93,25 @@ def compared(job: Job, found: Comparison) -> str:
         left, right, text = "input", "restored", f"Deblurred frame at {at}, beside the input frame"
     if found.unchanged:
         text = f"Input frame at {at}, already sharp and left unchanged"
-    height, width = found.after.shape[:2]
     link = f"/alanet/{job.id}"
     version = f"?{float(job.used):.0f}{hash((found.time, found.after.tobytes())) & 0xFFFFFFFF:x}"
     pictures = "".join(
-        f'<img class="{place}" src="{link}/{place}{version}" alt="{what} frame" width="{width}" height="{height}">'
+        f'<img class="{place}" src="{link}/{place}{version}" alt="{what} frame">'
         for place, what in (("after", right), ("before", left))
     )
     return (
-        f'<figure class="compare"><div class="frames">{pictures}<span class="tag left">{left}</span>'
+        f'<figure class="compare"><div class="frames" style="--shape: {_shape(info)}">{pictures}'
+        f'<span class="tag left">{left}</span>'
         f'<span class="tag right">{right}</span><input type="range" min="0" max="100" step="0.5" value="50" '
         f'aria-label="Divider between before and after"><span class="divider"></span></div>'
         f"<figcaption>{text}</figcaption></figure>"
+    )
+
+
+def estimated(plan: RestorePlan) -> str:
+    """The result's rate, and how long a restoration takes."""
+    return (
+        f'<p class="estimate">Result: {rate(plan.rate)}. Restoring takes {estimate(plan.seconds, plan.frames_in)}.</p>'
     )
 
 
@@ -122,6 +157,12 @@ def result(job: Job, start: float, slow: int) -> str:
         f'<a class="download" href="{link}/result" download>Download the result</a>'
         f"<details><summary>What was done</summary>{_list(job.rows)}</details></section>"
     )
+
+
+def _shape(info: VideoInfo) -> str:
+    """Width by height as a player shows the picture."""
+    shape = info.width * info.pixel_aspect / info.height
+    return f"{float(1 / shape if info.rotation % 180 else shape):.5f}"
 
 
 def _length(seconds: Fraction) -> str:

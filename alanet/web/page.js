@@ -51,7 +51,7 @@ element.addEventListener("change", (event) => {
 element.addEventListener("click", (event) => {
   if (event.target.closest(".sample")) send("/alanet/sample", null);
   if (event.target.closest(".abort")) sending?.abort();
-  if (event.target.closest(".play")) mirror((result) => (result.paused ? result.play() : result.pause()));
+  if (event.target.closest(".play, video")) mirror((result) => (result.paused ? result.play() : result.pause()));
 });
 element.addEventListener("input", (event) => {
   const frames = event.target.closest(".frames");

@@ -5,7 +5,7 @@ video -> facts -> one moment, before and after -> options -> restore -> progress
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import resources
 from typing import Any
 
@@ -23,6 +23,7 @@ __all__ = ["asset", "build_page", "theme"]
 
 EVERY = 1.0  # seconds between two looks at the progress
 ACTIVE = ("waiting", "running")
+CONFIRM = '(id) => confirm("Delete this video and its result?") ? id : null'
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 
@@ -62,6 +63,14 @@ def theme() -> Any:
         button_primary_background_fill_hover_dark="#6cc9c4",
         button_primary_text_color="white",
         button_primary_text_color_dark="#10201f",
+        checkbox_label_background_fill="#f4f6f7",
+        checkbox_label_background_fill_dark="#1c2124",
+        checkbox_label_background_fill_hover="#e8edee",
+        checkbox_label_background_fill_hover_dark="#262c30",
+        checkbox_background_color_selected="#0f6b6b",
+        checkbox_background_color_selected_dark="#2f8f8a",
+        checkbox_border_color="#5c666d",
+        checkbox_border_color_dark="#9aa5ac",
         slider_color="#0f6b6b",
         slider_color_dark="#4fb8b3",
         layout_gap="20px",
@@ -87,7 +96,7 @@ class _Page:
         with gr.Column(visible=False) as self.work:
             self.facts = gr.HTML(js_on_load=None)
             self.moment = gr.Slider(0, 1, value=0, step=0.01, label="Time", elem_id="moment")
-            self.compare = gr.HTML(js_on_load=script, min_height=120)
+            self.compare = gr.HTML(js_on_load=script, elem_id="compare")
             self.fields = self._controls()
             self.estimate = gr.HTML(js_on_load=None)
             with gr.Row():
@@ -128,7 +137,7 @@ class _Page:
             self.blocks.load(self.open_latest, None, whole, **QUIET),
             self.upload.uploaded(self.open_latest, None, whole, **QUIET),
             self.videos.input(self.open_chosen, [self.videos], whole, **QUIET),
-            self.delete.click(self.remove, [self.current], whole, **QUIET),
+            self.delete.click(self.remove, [self.current], whole, js=CONFIRM, **QUIET),
         ]
         for event in opened:
             event.then(self.show_facts, [self.current], [self.facts], **QUIET).then(
@@ -153,24 +162,27 @@ class _Page:
 
     def remove(self, id: str, request: gr.Request) -> list[Any]:
         job = self.jobs.find(_owner(request), id)
-        if job is not None and job.state not in ACTIVE:
-            self.jobs.delete(job)
+        if job is None or job.state in ACTIVE:
+            return [gr.skip()] * (self.rest + 5)
+        self.jobs.delete(job)
         return self.open_latest(request)
 
     def show_facts(self, id: str, request: gr.Request) -> Any:
         job = self.jobs.find(_owner(request), id)
         return gr.skip() if job is None else self.view.look(job)
 
-    def show_moment(self, request: gr.Request, id: str, at: float, *values: Any) -> list[Any]:
+    def show_moment(self, request: gr.Request, id: str, at: float, *values: Any) -> Iterator[list[Any]]:
+        """The estimate, or what is wrong with the options; then the pictures, which take longer."""
         job = self.jobs.find(_owner(request), id)
         if job is None:
-            return [gr.skip()] * 3
+            yield [gr.skip()] * 3
+            return
         given = self._values(values)
         moments = self.view.moments(job, given)
-        slider = gr.update(maximum=moments.last, step=moments.step)
         estimate, refused = self.view.estimate(job, given)
-        compared = gr.skip() if refused else self.view.compare(job, given, _number(at))  # what is wrong is said once
-        return [compared, estimate, slider]
+        yield [gr.skip(), estimate, gr.update(maximum=moments.last, step=moments.step)]
+        if not refused:
+            yield [self.view.compare(job, given, _number(at)), gr.skip(), gr.skip()]
 
     def show_compared(self, request: gr.Request, id: str, at: float, *values: Any) -> Any:
         job = self.jobs.find(_owner(request), id)
@@ -224,7 +236,16 @@ class _Page:
         restore, cancel, status, result, delete, timer, shown, videos = self._moving(request, job, "")
         fields = [job.values.get(name, field.value) for name, field in self.fields.items()]
         return [
-            *(upload, videos, job.id, shown, gr.update(visible=True), self.view.facts(job), slider, ""),
+            *(
+                upload,
+                videos,
+                job.id,
+                shown,
+                gr.update(visible=True),
+                self.view.facts(job),
+                slider,
+                self.view.pending(job),
+            ),
             *("", restore, cancel, status, result, delete, timer, *fields),
         ]
 
@@ -249,9 +270,10 @@ class _Page:
 def _drawn(control: Control) -> Any:
     """A Gradio component for one option."""
     same = {"label": control.label, "info": control.help or None, "value": control.default, "min_width": 220}
-    if control.kind in ("choice", "combo"):
-        shown = list(zip(control.words or control.choices, control.choices, strict=True))
-        return gr.Dropdown(shown, allow_custom_value=control.kind == "combo", **same)
+    if control.kind == "choice":
+        return gr.Radio(list(zip(control.words or control.choices, control.choices, strict=True)), **same)
+    if control.kind == "combo":
+        return gr.Dropdown(list(control.choices), allow_custom_value=True, **same)
     if control.kind == "slider":
         return gr.Slider(control.least, control.most, step=control.step, **same)
     if control.kind == "check":

@@ -70,8 +70,9 @@ def drawing(found: Timeline) -> str:
     cuts = "".join(f'<path class="cut" d="M{x:.2f} 0V{HEIGHT}"/>' for x in at)
     seen = "" if found.whole else f", of the first {clock(found.seconds)}"
     words = f"Blur over time{seen}: {count(len(found.cuts), 'cut')}"
+    caption = f"Blur over time{seen}{' (red: cuts)' if found.cuts else ''}"
     return (
         f'<figure class="timeline"><svg viewBox="0 0 {WIDTH} {HEIGHT}" preserveAspectRatio="none" role="img" '
-        f'aria-label="{words}">{bars}{cuts}</svg><figcaption><span>0:00.0</span><span>blur{seen}</span>'
+        f'aria-label="{words}">{bars}{cuts}</svg><figcaption><span>0:00.0</span><span>{caption}</span>'
         f"<span>{clock(found.seconds, tenths=True)}</span></figcaption></figure>"
     )

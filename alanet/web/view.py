@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
@@ -20,8 +20,9 @@ from alanet.files import atomic_write
 from alanet.frames.frame import Picture, VideoInfo
 from alanet.frames.timing import output_rate
 from alanet.restoration.moment import compare_at
-from alanet.restoration.summary import estimate
-from alanet.text import rate
+from alanet.restoration.naming import naming_flags
+from alanet.restoration.options import RestoreOptions
+from alanet.restoration.restorer import Restorer
 from alanet.video.input.probe import probe
 from alanet.web import markup
 from alanet.web.controls import options_of
@@ -77,13 +78,17 @@ class View:
         length = info.duration or Fraction(info.frame_count or 1) / info.rate
         return Moments(max(float(length - 1 / frames), 0.0), float(1 / frames))
 
+    def pending(self, job: Job) -> str:
+        """The place of the comparison."""
+        return markup.pending(self._info(job))
+
     def compare(self, job: Job, values: Mapping[str, Any], at: float) -> str:
         """Before and after at a time, in seconds from the first frame; the pictures are files of the job."""
-        return self._guarded(job, partial(self._compare, job, values, at))
+        return self._guarded(job, values, partial(self._compare, job, at))
 
     def estimate(self, job: Job, values: Mapping[str, Any]) -> tuple[str, bool]:
         """How long a restoration takes, and the rate of its result; or why these options cannot be used, and True."""
-        text = self._guarded(job, partial(self._estimate, job, values))
+        text = self._guarded(job, values, partial(self._estimate, job))
         return text, not text.startswith(ESTIMATE)
 
     def status(self, job: Job) -> str:
@@ -95,7 +100,9 @@ class View:
                 step.progress if own and step else None, finishing=bool(own and step and step.finishing)
             )
         if job.state == "waiting":
-            return markup.queue_line([other.id for other in self.jobs.queue()].index(job.id))
+            return markup.queue_line(sum(other.number < job.number for other in self.jobs.queue()))
+        if job.state == "cancelled":
+            return markup.CANCELLED
         return markup.failure(job.message) if job.state == "failed" else ""
 
     def result(self, job: Job) -> str:
@@ -105,28 +112,26 @@ class View:
         _, options = options_of(job.values, self.worker.network, self.worker.models)
         return markup.result(job, float(options.start or 0), options.schedule.slow)
 
-    def _guarded(self, job: Job, make: Any) -> str:
+    def _guarded(self, job: Job, values: Mapping[str, Any], make: Callable[[Restorer, RestoreOptions], str]) -> str:
+        """What `make` says with these options, or why they cannot be used, which is said at once."""
         try:
-            with self._networks.lock:
-                made: str = make()
-                return made
+            network, options = options_of(values, self.worker.network, self.worker.models)
+            with naming_flags(), self._networks.lock:
+                return make(self._networks.get(network), options)
         except AlanetError as error:
             return markup.failure(message_of(error, self.jobs, job))
 
-    def _compare(self, job: Job, values: Mapping[str, Any], at: float) -> str:
-        network, options = options_of(values, self.worker.network, self.worker.models)
-        info, step = self._info(job), self.moments(job, values).step
-        moment = info.start + round(at / step) * Fraction(step).limit_denominator(10**6)
-        found = compare_at(self._networks.get(network), info, moment, replace(options, start=None, end=None))
+    def _compare(self, job: Job, at: float, restorer: Restorer, options: RestoreOptions) -> str:
+        info = self._info(job)
+        step = 1 / (output_rate(options.schedule, info.rate) * options.schedule.slow)
+        moment = info.start + round(Fraction(at) / step) * step
+        found = compare_at(restorer, info, moment, replace(options, start=None, end=None))
         for name, picture in (("before", found.before), ("after", found.after)):
             self._save(job, name, picture)
-        return markup.compared(job, found)
+        return markup.compared(job, info, found)
 
-    def _estimate(self, job: Job, values: Mapping[str, Any]) -> str:
-        network, options = options_of(values, self.worker.network, self.worker.models)
-        source = self.jobs.path(job, job.input)
-        plan = self._networks.get(network).plan(source, None, replace(options, restart=True))
-        return f"{ESTIMATE}{rate(plan.rate)}; restoring takes {estimate(plan.seconds, plan.frames_in)}</p>"
+    def _estimate(self, job: Job, restorer: Restorer, options: RestoreOptions) -> str:
+        return markup.estimated(restorer.plan(self.jobs.path(job, job.input), None, replace(options, restart=True)))
 
     def _save(self, job: Job, name: str, picture: Picture) -> None:
         with atomic_write(self.jobs.path(job, f"{name}.png")) as file:

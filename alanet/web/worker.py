@@ -14,6 +14,7 @@ from pathlib import Path
 
 from alanet.errors import AlanetError, InputError, OptionError, ResourceError
 from alanet.model.weights import available_models
+from alanet.restoration.naming import naming_flags
 from alanet.restoration.options import NetworkOptions
 from alanet.restoration.plan import RestorePlan
 from alanet.restoration.progress import RestoreProgress
@@ -126,7 +127,8 @@ class Worker:
     def _run(self, job: Job) -> None:
         self.step = Step(job.id)
         try:
-            self._restore(job)
+            with naming_flags():
+                self._restore(job)
         except Stopped:
             state = "waiting" if self._stop.is_set() and not self._cancel.is_set() else "cancelled"
             self.jobs.change(job.id, state=state, attempts=0, used=time.time())

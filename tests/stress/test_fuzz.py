@@ -18,7 +18,7 @@ from tests.support.paths import ROOT
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="each case runs in a fork of its own")
 
 
-@pytest.mark.slow
+@pytest.mark.stress
 def test_no_mutated_file_crashes_hangs_or_leaves_anything_behind() -> None:
     command = [sys.executable, "-m", "tests.stress.fuzz", "--cases", "200", "--seed", "0", "--jobs", "2"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}

@@ -76,9 +76,9 @@ class Site:
 
 
 @contextmanager
-def serving(folder: Path, *arguments: str) -> Iterator[Site]:
-    """A server on a free port; ended, however the block ends."""
-    command = [sys.executable, "-m", "alanet", "web", "--port", "0", "--folder", str(folder), "--device", "cpu"]
+def serving(folder: Path, *arguments: str, port: int = 0) -> Iterator[Site]:
+    """A server, on a free port unless one is given; ended, however the block ends."""
+    command = [sys.executable, "-m", "alanet", "web", "--port", str(port), "--folder", str(folder), "--device", "cpu"]
     command += ["--precision", "fp32", "--threads", "1", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, cwd=ROOT)

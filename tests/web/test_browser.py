@@ -135,6 +135,9 @@ def test_from_upload_to_download(visitor: Visitor, browser: Any, site: Site, tmp
     assert abs(result - given) < 0.15
     assert page.evaluate(NAMELESS) == []
     looks(visitor, browser, site, tmp_path)
+    page.once("dialog", lambda dialog: dialog.dismiss())
+    visitor.button("Delete this video").click()
+    page.once("dialog", lambda dialog: dialog.accept())
     visitor.button("Delete this video").click()
     visitor.shown("Drop a video here")
     assert site.files() == {"lock"}
@@ -156,8 +159,10 @@ def looks(visitor: Visitor, browser: Any, site: Site, folder: Path) -> None:
 
 
 def test_a_job_outlives_a_reload_a_cancel_and_the_server(browser: Any, site: Site, long: Path) -> None:
-    with serving(site.folder.parent / "killed") as first:
-        visitor = Visitor(browser, first)
+    """The second server is at the first one's address: the page that is still open finds it by itself."""
+    folder, password = site.folder.parent / "killed", ("--auth", "me:right")
+    with serving(folder, *password) as first:
+        visitor = Visitor(browser, first, http_credentials={"username": "me", "password": "right"})
         visitor.choose(long)
         visitor.shown("Deblurred frame")
         visitor.button("Restore").click()
@@ -166,11 +171,12 @@ def test_a_job_outlives_a_reload_a_cancel_and_the_server(browser: Any, site: Sit
         visitor.shown("frames a second")
         wait_for_segments(visitor, first, 1)
         visitor.button("Cancel").click()
+        visitor.shown("Cancelled. Resume continues after the finished part.")
         visitor.button("Resume").click()
         visitor.shown("resumed after")
         first.end(signal.SIGKILL)
-    with serving(site.folder.parent / "killed") as second:
-        visitor.page.goto(second.address)
+        visitor.shown("Connection to the server was lost")
+    with serving(folder, *password, port=first.port):
         visitor.page.locator("a.download").wait_for(timeout=120_000)
         visitor.page.get_by_text("What was done").click()
         visitor.shown("earlier run")
