@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from alanet.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from alanet.engine.threads import configure_threads as configure_threads
     from alanet.errors import AlanetError as AlanetError
     from alanet.errors import CancelledError as CancelledError
     from alanet.errors import DataError as DataError
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from alanet.restoration.restorer import Restorer as Restorer
 
 _NAMES = {
+    "alanet.engine.threads": ("configure_threads",),
     "alanet.errors": (
         "AlanetError",
         "CancelledError",

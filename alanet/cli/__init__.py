@@ -31,6 +31,7 @@ from alanet.cli.restore import restore
 from alanet.cli.screen import Screen, show_logging
 from alanet.cli.train import train
 from alanet.cli.web import web
+from alanet.engine.threads import wait_passively
 from alanet.errors import AlanetError, OptionError
 from alanet.restoration.naming import naming_flags
 from alanet.signals import Terminated, raise_signals
@@ -64,6 +65,7 @@ app.command(evaluate)
 
 def main() -> None:
     """The program `alanet`."""
+    wait_passively()
     raise_signals()
     show_logging(Screen(), verbose=_is_verbose(sys.argv[1:]))
     sys.exit(run(sys.argv[1:]))

@@ -6,7 +6,6 @@ With --json an object for each video goes to standard output as it ends, a line 
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 from alanet.cli.options import NetworkOptions, RestoreOptions, Verbosity, source_path
 from alanet.cli.progress import batch_progress, progress, restoration_line
 from alanet.cli.screen import Screen
+from alanet.engine.threads import physical_cores
 from alanet.errors import AlanetError, IncompleteError, OptionError
 from alanet.restoration.batch import Item, Outcome, find_items
 from alanet.restoration.dispatch import ERRORS, Dispatch
@@ -50,7 +50,7 @@ def restore_many(
         assert output is not None, "refused"
         items, others = find_items(path, output)
     screen = Screen(quiet=verbosity.quiet)
-    threads = network.threads or (None if workers == 1 else max(1, _cores() // workers))
+    threads = network.threads or (None if workers == 1 else max(1, physical_cores() // workers))
     options = replace(options, encode=replace(options.encode, threads=threads or 0))
     setup = Setup(replace(network, threads=threads), options, workers, verbosity.verbose)
     if not recursive:
@@ -201,10 +201,3 @@ def _share(outcomes: list[Outcome], items: list[Item]) -> str:
 def _goes_on() -> str:
     words = [word for word in sys.argv[1:] if word != "--restart"]
     return f"resume with: {shlex.join(['alanet', *words])}"
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

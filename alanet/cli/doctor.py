@@ -91,7 +91,9 @@ def _devices() -> list[Finding]:
     """Devices."""
     import torch
 
-    threads = count(torch.get_num_threads(), "thread")
+    from alanet.engine.threads import physical_cores
+
+    threads = f"{count(physical_cores(), 'thread')} by default"
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     found = [
         Finding("cpu", f"{count(os.cpu_count() or 1, 'core')}, {threads}, {_cpu_bf16()}"),
@@ -113,10 +115,9 @@ def _devices() -> list[Finding]:
 def _cpu_bf16() -> str:
     import torch
 
-    capability = torch.backends.cpu.get_cpu_capability()
-    asks = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)  # no public name says it
-    bf16 = asks is not None and asks()
-    return f"{capability}, bf16 {'supported' if bf16 else 'not supported'}"
+    from alanet.engine.precision import choose_precision
+
+    return f"{torch.backends.cpu.get_cpu_capability()}, {choose_precision('auto', torch.device('cpu'))}"
 
 
 def _encoders() -> list[Finding]:
@@ -153,7 +154,7 @@ def _self_test() -> list[Finding]:
         _write_ramp(source)
         report = restorer.restore(source, Path(folder) / "restored.mp4")
         good = (report.frames_in, report.frames_out) == (3, 6) and report.output.stat().st_size > 0
-    where = f"{report.model} on {report.device}, {report.precision}"
+    where = f"{report.model} on {report.device}, {report.precision} ({report.precision_reason})"
     return [
         Finding("self test", f"3 frames in, {report.frames_out} out, {where}, {duration(report.seconds)}", good=good)
     ]

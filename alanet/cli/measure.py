@@ -107,11 +107,11 @@ class Methods:
         Path | None, Parameter(metavar="FILE", help="Python file of RIFE's network. Its code runs: only one you trust.")
     ] = None
     rife_weights: Annotated[Path | None, Parameter(metavar="FILE", help="Its weights.")] = None
-    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], Parameter(help="Where networks run.")] = "auto"
+    device: Annotated[Literal["auto", "cpu", "cuda", "mps", "xpu"], Parameter(help="Where networks run.")] = "auto"
     precision: Annotated[
-        Literal["auto", "fp32", "bf16"], Parameter(help="fp32 gives the same scores on any machine, nearly.")
+        Literal["auto", "fp32", "bf16", "fp16"], Parameter(help="fp32 gives the same scores on any machine, nearly.")
     ] = "fp32"
-    threads: Annotated[int | None, Parameter(metavar="N", help="CPU threads; by default all cores.")] = None
+    threads: Annotated[int | None, Parameter(metavar="N", help="CPU threads; by default all physical cores.")] = None
     pooling: Annotated[
         int | None,
         Parameter(metavar="N", help="A trial: gates see means over squares of N pixels, and not over the frame."),

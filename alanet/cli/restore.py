@@ -92,7 +92,7 @@ def restore(
         restorer = restorer_of(network)
         plan = restorer.plan(path, output, options)
     screen.heading(f"{named(path, 'standard input')} → {named(plan.output.path, 'standard output')}")
-    screen.rows(opening_rows(plan, f"{restorer.model_name} on {restorer.device}, {plan.precision}"))
+    screen.rows(opening_rows(plan, restorer.network.place(plan.precision)))
     report = _run(restorer, plan, screen)
     screen.rows(closing_rows(report))
     if verbosity.json:

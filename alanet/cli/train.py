@@ -140,9 +140,9 @@ class Machine:
     device: Annotated[
         Literal["cpu", "cuda", "mps"] | None, Parameter(help="By default cuda where there is one, else cpu.")
     ] = None
-    threads: Annotated[int | None, Parameter(metavar="N", help="CPU threads of a process; by default all cores.")] = (
-        None
-    )
+    threads: Annotated[
+        int | None, Parameter(metavar="N", help="CPU threads of a process; by default all physical cores.")
+    ] = None
 
 
 @train.default
@@ -276,12 +276,6 @@ def _given(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _use_threads(threads: int | None) -> None:
-    from alanet.errors import OptionError
+    from alanet.engine.threads import configure_threads
 
-    if threads is None:
-        return
-    if threads < 1:
-        raise OptionError(f"threads {threads} is not a number from 1 up")
-    import torch
-
-    torch.set_num_threads(threads)
+    configure_threads(threads)

@@ -76,7 +76,7 @@ class FallbackRunner:
         """One frame in fp32, everything it needs made again and nothing kept; None where it was fp32 already."""
         if self.runner.precision == "fp32":
             return None
-        self.notes.warn("where bf16 gave NaN or infinity, frames were made again in fp32")
+        self.notes.warn(f"where {self.runner.precision} gave NaN or infinity, frames were computed again in fp32")
         if self._exact is None:
             self._exact = self._working(Runner(self.runner.model, self.runner.device, "fp32"))
         exact = self._exact

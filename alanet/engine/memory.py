@@ -22,6 +22,7 @@ from pathlib import Path
 
 import torch
 
+from alanet.engine.precision import DTYPES
 from alanet.engine.runner import Runner
 from alanet.errors import ResourceError
 from alanet.frames.cuts import LOOKAHEAD
@@ -83,7 +84,7 @@ def whole_work(runner: Runner, info: VideoInfo) -> int:
 
 
 def _network_bytes(runner: Runner) -> Memory:
-    needs: Memory = runner.model.memory(2 if runner.precision == "bf16" else 4)
+    needs: Memory = runner.model.memory(DTYPES[runner.precision].itemsize)
     return needs
 
 

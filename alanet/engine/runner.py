@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from alanet.engine.precision import DTYPES
 from alanet.engine.stream import Estimate
 from alanet.errors import OptionError, ResourceError
 from alanet.frames.color import to_float, to_integer
@@ -24,7 +25,7 @@ from alanet.frames.frame import Pixels
 from alanet.frames.tiles import crop_back, pad_to_multiple
 from alanet.model.network import Network, Window
 
-__all__ = ["Runner", "is_finite", "pick_device", "pick_precision", "time_a_frame"]
+__all__ = ["Runner", "is_finite", "pick_device", "time_a_frame"]
 
 SAMPLE = (192, 320)  # h w of the frame that is timed
 
@@ -101,7 +102,8 @@ class Runner:
         return self._seconds_per_gmac
 
     def autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+        kind = DTYPES[self.precision]
+        return torch.autocast(self.device.type, kind, enabled=kind != torch.float32)
 
 
 def is_finite(values: Tensor) -> bool:
@@ -110,31 +112,24 @@ def is_finite(values: Tensor) -> bool:
 
 
 def pick_device(name: str) -> torch.device:
-    """auto: CUDA, else Apple's MPS, else the CPU. A device that is asked for and not there is an error."""
-    here = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    """auto: CUDA, else Apple's MPS, else Intel's XPU, else the CPU. A device that is asked for must be there.
+
+    Raises OptionError for an unknown name, ResourceError for a device that is missing.
+    """
+    here = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "xpu": torch.xpu.is_available(),
+        "cpu": True,
+    }
     if name == "auto":
-        return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if here[kind]))
+        return torch.device(next(kind for kind in here if here[kind]))
     if name not in here:
-        raise OptionError(f"device {name!r} is not one of auto, cpu, cuda, mps")
+        raise OptionError(f"device {name!r} is not one of auto, cpu, cuda, mps, xpu")
     if not here[name]:
         built = " (this PyTorch is a CPU build)" if name == "cuda" and torch.version.cuda is None else ""
         raise ResourceError(f"device {name} is not available here{built}; use --device auto or cpu")
     return torch.device(name)
-
-
-def pick_precision(name: str, model: Network, device: torch.device) -> str:
-    """auto: bf16 where it measures clearly faster than fp32 on a small frame, else fp32.
-
-    fp32 on MPS always: its bf16 is not the same everywhere.
-    """
-    if name in ("fp32", "bf16"):
-        return name
-    if name != "auto":
-        raise OptionError(f"precision {name!r} is not one of auto, fp32, bf16")
-    if device.type == "mps":
-        return "fp32"
-    seconds = {name: time_a_frame(model, device, name) for name in ("fp32", "bf16")}
-    return "bf16" if seconds["bf16"] < 0.9 * seconds["fp32"] else "fp32"
 
 
 def time_a_frame(model: Network, device: torch.device, precision: str) -> float:

@@ -11,6 +11,7 @@ import torch
 
 from alanet.engine.fallback import FallbackRunner
 from alanet.engine.memory import free_memory
+from alanet.engine.precision import PrecisionChoice
 from alanet.engine.runner import Runner
 from alanet.engine.tiled import TileMode, passes
 from alanet.errors import TimeError
@@ -24,6 +25,8 @@ from alanet.restoration.job import weights_digest
 
 __all__ = ["LoadedNetwork"]
 
+NOMINAL = {"cpu": 50.0, "cuda": 5000.0}  # billions of multiply-accumulates a second
+
 
 @dataclass(frozen=True)
 class LoadedNetwork:
@@ -35,11 +38,15 @@ class LoadedNetwork:
     model: Network
     name: str
     runner: Runner
-    precision: str
+    chosen: PrecisionChoice
     tile_mode: TileMode
     memory_limit: int | None  # bytes, for all processes
     processes: int
     given: dict[str, Any]
+
+    @property
+    def precision(self) -> str:
+        return self.chosen.precision
 
     @property
     def device(self) -> torch.device:
@@ -58,6 +65,14 @@ class LoadedNetwork:
         runner = self.runner if precision == self.precision else Runner(self.model, self.device, precision)
         return FallbackRunner(runner, tiles, self.tile_mode, notes)
 
+    def place(self, precision: str) -> str:
+        """Network, device and precision, for a person: "alanet-plus on cpu, bf16 (this CPU has AMX-BF16)"."""
+        return f"{self.name} on {self.device}, {precision} ({self.reason(precision)})"
+
+    def reason(self, precision: str) -> str:
+        """Why a run has this precision."""
+        return self.chosen.reason if precision == self.precision else "as the run began"
+
     def described(self) -> dict[str, Any]:
         """What a result depends on, by the names of the options."""
         return {**self.given, "--device": str(self.device), "weights": weights_digest(self.model)[:16]}
@@ -75,9 +90,17 @@ class LoadedNetwork:
 
     def seconds_a_frame(self, info: VideoInfo, rate: Schedule, tiles: Sequence[Tile]) -> float:
         """Estimated seconds per input frame, from a small frame that is timed here."""
+        return self.runner.seconds_per_gmac() * self.gmacs_a_frame(info, rate, tiles)
+
+    def nominal_seconds(self, info: VideoInfo, rate: Schedule, tiles: Sequence[Tile]) -> float:
+        """Seconds per input frame on a usual device of this kind, the same in every run."""
+        return self.gmacs_a_frame(info, rate, tiles) / NOMINAL.get(self.device.type, NOMINAL["cuda"])
+
+    def gmacs_a_frame(self, info: VideoInfo, rate: Schedule, tiles: Sequence[Tile]) -> float:
+        """Billions of multiply-accumulates per input frame."""
         cost = self.model.cost()
         restored = float(output_rate(rate, info.rate) * rate.slow / info.rate)
         encodes, generates = passes(self.model, tiles)
         macs = encodes * cost.encode + cost.relate + restored * generates * cost.generate
         pixels = round_up(info.width, self.model.stride) * round_up(info.height, self.model.stride)
-        return self.runner.seconds_per_gmac() * macs * pixels / (640 * 352)
+        return macs * pixels / (640 * 352)

@@ -147,14 +147,15 @@ class NetworkOptions:
     sha256: str | None = field(
         default=None, metadata={"help": "Required SHA-256 digest of the weights file.", "metavar": "DIGEST"}
     )
-    device: Literal["auto", "cpu", "cuda", "mps"] = field(
+    device: Literal["auto", "cpu", "cuda", "mps", "xpu"] = field(
         default="auto", metadata={"help": "Device that runs the network."}
     )
-    precision: Literal["auto", "fp32", "bf16"] = field(
-        default="auto", metadata={"help": "Number format. auto: the faster one on this machine."}
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = field(
+        default="auto",
+        metadata={"help": "Number format. auto: bf16 on a CPU that has it in hardware, fp16 with CUDA, else fp32."},
     )
     threads: int | None = field(
-        default=None, metadata={"help": "CPU threads. The default is all cores.", "metavar": "N"}
+        default=None, metadata={"help": "CPU threads. The default is all physical cores.", "metavar": "N"}
     )
     memory: int | None = field(
         default=None,

@@ -78,6 +78,7 @@ class RestoreReport:
     model: str
     device: str
     precision: str
+    precision_reason: str
     notes: Notes
     earlier_out: int = 0  # of frames_out: made by an interrupted run before this one
     passed: int = 0  # of frames_out: the network gave NaN or infinity, and the input is shown
@@ -111,19 +112,19 @@ def make_plan(
     target = plan_output(info, output, options.encode, notes, suffix=suffix, schedule=schedule, folder=folder)
     tiles = tuple(plan_tiles_for(network.runner, info, network.memory, network.tile_mode, target))
     precision, done = network.precision, 0
-    rate, each = output_rate(schedule, info.rate), network.seconds_a_frame(info, schedule, tiles)
-    segment = segment_length(rate, each * float(info.rate) / schedule.slow)
+    rate = output_rate(schedule, info.rate)
+    segment = segment_length(rate, network.nominal_seconds(info, schedule, tiles) * float(info.rate) / schedule.slow)
     job = job_for(target, options, network.described(), precision, tiles, segment)
     earlier = None if options.restart else earlier_job(target, job, shared=shared)
     if earlier is not None:
         job, done = earlier
         tiles, precision, segment = tiles_of(job), job.chosen["precision"], segment_of(job)
-        each = network.seconds_a_frame(info, schedule, tiles)
     if (work := overhead(tiles)) > 2 and network.tile_mode == "exact":
         notes.warn(f"tiles: every pixel is computed {work:.1f} times; more --memory or --tile-mode feather is faster")
     frames_in = stated_frames(info, options)
     seconds = None
     if frames_in is not None:
+        each = network.seconds_a_frame(info, schedule, tiles)
         seconds = each * max(0.0, frames_in - float(done * info.rate / rate / schedule.slow))
     return RestorePlan(info, target, options, notes, frames_in, seconds, tiles, rate, precision, job, done, segment)
 
@@ -131,7 +132,8 @@ def make_plan(
 def segment_length(rate: Fraction, work: float) -> Fraction:
     """Seconds of the result in a segment: SEGMENT, halved until it takes WORK or less, or has come to the least.
 
-    rate: restored frames a second. work: seconds of work for a second of the result.
+    rate: restored frames a second. work: nominal seconds of work for a second of the result; nothing is timed, so that
+    a video is cut into the same segments in every run.
     """
     length = SEGMENT
     while length * work > WORK and length / 2 >= max(LEAST, LEAST_FRAMES / rate):

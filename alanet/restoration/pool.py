@@ -19,6 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from alanet.engine.threads import wait_passively
 from alanet.files import lock_folder
 from alanet.restoration.crew import WorkerLostError
 from alanet.restoration.work import Failure, Prepared, Setup
@@ -123,6 +124,7 @@ def _begin(counter: Any) -> None:
     """A process begins: it ends with its parent, and leaves signals of the terminal and standard output to that."""
     global _counter
     _counter = counter
+    wait_passively()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.dup2(2, 1)
     threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -14,8 +14,10 @@ from typing import Any, Protocol
 
 import torch
 
-from alanet.engine.runner import Runner, pick_device, pick_precision
+from alanet.engine.precision import choose_precision
+from alanet.engine.runner import Runner, pick_device
 from alanet.engine.stream import Counts, Kept
+from alanet.engine.threads import configure_threads
 from alanet.engine.tiled import TileMode, plan_tiles_for
 from alanet.errors import CancelledError, OptionError, TimeError
 from alanet.frames.frame import Frame
@@ -54,9 +56,9 @@ class Restorer:
 
     Args:
         model: a name of `available_models()`, a path to weights, a network, or None for the default.
-        device: "auto", "cpu", "cuda" or "mps".
-        precision: "auto" (what measures faster), "fp32" or "bf16".
-        threads: CPU threads of the network; None leaves PyTorch's choice.
+        device: "auto", "cpu", "cuda", "mps" or "xpu".
+        precision: "auto" (by what the hardware can do), "fp32", "bf16" or "fp16".
+        threads: CPU threads of the network; None takes all physical cores (`configure_threads`).
         memory: bytes the process may take at its peak (on a GPU: of its memory); frames too large for that are
             restored in tiles. None: most of what is free when a video is planned.
         tile_mode: "exact" gives the untiled result; "feather" is cheaper and notes how far it is from that.
@@ -93,19 +95,18 @@ class Restorer:
         given: dict[str, Any] = {"model": None if model is None or not named else str(model), "sha256": sha256}
         given |= {"device": device, "precision": precision, "threads": threads, "memory": memory}
         options = NetworkOptions(**given, tile_mode=tile_mode)
-        if options.threads is not None:
-            torch.set_num_threads(options.threads)
+        configure_threads(options.threads)
         where = pick_device(device)
         if model is None or isinstance(model, str | os.PathLike):
             loaded, name = load_model(options.model, sha256=sha256), options.model or default_model()
         else:
             loaded, name = model, type(model).__name__
-        chosen = pick_precision(precision, loaded, where)
-        runner = Runner(loaded, where, chosen)
+        chosen = choose_precision(precision, where)
+        runner = Runner(loaded, where, chosen.precision)
         flags = {"--precision": precision, "--threads": threads, "--memory": options.memory, "--tile-mode": tile_mode}
         self.network = LoadedNetwork(loaded, name, runner, chosen, tile_mode, options.memory, processes, flags)
         self.model, self.model_name, self.runner = loaded, name, runner
-        self.device, self.precision = where, chosen
+        self.device, self.precision = where, chosen.precision
 
     @naming_arguments()
     def plan(

@@ -69,6 +69,7 @@ def report(
         model=network.name,
         device=str(network.device),
         precision=plan.precision,
+        precision_reason=network.reason(plan.precision),
         notes=plan.notes,
         earlier_out=earlier_out,
         passed=counts.passed,

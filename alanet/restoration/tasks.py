@@ -96,7 +96,7 @@ class Tasks:
             source=str(plan.info.path),
             output=str(plan.output.path),
             folder=str(work_folder(plan.output.path)),
-            rows=opening_rows(plan, f"{restorer.model_name} on {restorer.device}, {plan.precision}"),
+            rows=opening_rows(plan, restorer.network.place(plan.precision)),
             expected=expected,
             there=there,
             segments=len(parts),

@@ -4,14 +4,17 @@ import logging
 import sys
 from pathlib import Path
 
+from alanet.engine.threads import wait_passively
 from alanet.errors import AlanetError
-from alanet.training import distributed
-from alanet.training.prepare import prepare
-from alanet.training.recipe import make_recipe, merged, parse_setting, read_values
 
 
 def main(recipe: str, out: str, *settings: str) -> int:
     """Train as the file RECIPE says in folder OUT; further words are NAME=VALUE, which override the recipe."""
+    wait_passively()  # before torch is imported
+    from alanet.training import distributed
+    from alanet.training.prepare import prepare
+    from alanet.training.recipe import make_recipe, merged, parse_setting, read_values
+
     logging.basicConfig(format="%(message)s")
     try:
         values = read_values(Path(recipe))

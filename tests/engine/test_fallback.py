@@ -226,7 +226,7 @@ def test_what_is_no_number_in_bf16_is_made_again_in_fp32(where, tiled):
     for k in exact:
         a, b = given[k // 2].astype(float), given[(k + 1) // 2].astype(float)
         assert np.abs(made[k].pixels - (a + b) / 2).max() <= 0.5
-    assert notes.warnings == ["where bf16 gave NaN or infinity, frames were made again in fp32"]
+    assert notes.warnings == ["where bf16 gave NaN or infinity, frames were computed again in fp32"]
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

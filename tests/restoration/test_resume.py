@@ -262,7 +262,7 @@ def test_a_manifest_that_cannot_be_read_is_not_thrown_away(restorer, video):
 
 
 def test_what_auto_chose_first_is_kept(video, monkeypatch):
-    monkeypatch.setattr("alanet.restoration.restorer.pick_precision", lambda *_: "bf16")
+    monkeypatch.setattr("alanet.engine.precision.cpu_bf16", lambda: "AMX-BF16")
     first = Restorer(make_network(), device="cpu")
     monkeypatch.setattr(
         "alanet.restoration.plan.plan_tiles_for",
@@ -272,7 +272,7 @@ def test_what_auto_chose_first_is_kept(video, monkeypatch):
     tiles = first.plan(video, out, LOSSLESS).tiles
     assert len(tiles) > 1
     monkeypatch.undo()
-    monkeypatch.setattr("alanet.restoration.restorer.pick_precision", lambda *_: "fp32")
+    monkeypatch.setattr("alanet.engine.precision.cpu_bf16", lambda: None)
     then = Restorer(make_network(), device="cpu")
     plan = then.plan(video, out, LOSSLESS)
     assert (then.precision, plan.precision, plan.tiles) == ("fp32", "bf16", tiles)

@@ -47,7 +47,7 @@ def test_its_length_is_the_jobs_whatever_a_later_run_would_choose(tmp_path, monk
     torch.manual_seed(0)
     restorer = Restorer(ALANet(ALANetConfig(width=0.0625, residual=True)), device="cpu", precision="fp32")
     source, out = make_video(tmp_path / "a.mp4", frames=45, rate=15, size=(32, 32)), tmp_path / "b.mkv"
-    monkeypatch.setattr(LoadedNetwork, "seconds_a_frame", lambda *_: 9.0)
+    monkeypatch.setattr(LoadedNetwork, "nominal_seconds", lambda *_: 9.0)
     assert restorer.plan(source, out, LOSSLESS).segment == Fraction(1, 2)
     told: list[RestoreProgress] = []
 
