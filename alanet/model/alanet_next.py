@@ -74,7 +74,7 @@ class Encoded:
 
     frame: Tensor  # b 3 h w
     half: Tensor  # b 3 h/2 w/2, sizes padded to multiples of 32
-    detail: Tensor  # b 19 h/4 w/4, for the exposure head
+    luma: Tensor  # b 1 h w, for the exposure head
     own: tuple[Tensor, ...]  # b c h/s w/s, s = 2, 4, 8, 16
     side: tuple[Tensor, ...]  # b c h/s w/s, s = 4, 8, 16
     descriptor: Tensor  # b c
@@ -141,14 +141,14 @@ class ALANetNext(nn.Module):
     def encode(self, frame: Tensor) -> Encoded:
         """E of eq. 2: `b 3 h w` -> what the window needs of it."""
         own, side = self.encoder(frame)
-        return Encoded(frame, _halved(frame), ExposureHead.detail(frame), tuple(own), tuple(side), describe(own[-1]))
+        return Encoded(frame, _halved(frame), frame.mean(1, keepdim=True), tuple(own), tuple(side), describe(own[-1]))
 
     def relate(self, a: Encoded, b: Encoded) -> Pair:
         """Motion between two frames, how they blend half-way, and both exposures by it. No gradient."""
         with torch.no_grad():
             flow, weight = self._flow_at(a, b, 0.5)
             motion = flow[:, 2:] - flow[:, :2]
-            return Pair(flow, weight, motion, (self.exposure(a.detail, motion), self.exposure(b.detail, motion)))
+            return Pair(flow, weight, motion, (self.exposure(a.luma, motion), self.exposure(b.luma, motion)))
 
     def generate(self, window: Window, time: float, within: Box | None = None) -> Tensor:
         """The frame at `time` from the frames around it, or the part `within` of it (multiples of the stride)."""
@@ -194,7 +194,7 @@ class ALANetNext(nn.Module):
     def memory(self, value: int) -> Memory:
         """Three frames' features and two pairs; at full size the frames, their warps, and the luma along the path."""
         c, side = self.config.channels, self.config.side
-        kept = 4 * (3 + 3 / 4 + 19 / 16) + value * sum(n / 4 ** (level + 1) for level, n in enumerate(c))
+        kept = 4 * (3 + 3 / 4 + 1) + value * sum(n / 4 ** (level + 1) for level, n in enumerate(c))
         kept += value * sum(n / 4 ** (level + 2) for level, n in enumerate(side))
         pair = 4 * (6 / 16 + 1)
         work = 4 * (3 * 3 + 4 + 2 * 10 + 19) + value * 19 + value * 6 * c[0] / 4 + 4 * 16
@@ -289,5 +289,5 @@ def _split(x: Encoded, t: int) -> list[Encoded]:
 
     own = zip(*(frames(v) for v in x.own), strict=True)
     side = zip(*(frames(v) for v in x.side), strict=True)
-    rest = (frames(x.frame), frames(x.half), frames(x.detail))
+    rest = (frames(x.frame), frames(x.half), frames(x.luma))
     return [Encoded(*one) for one in zip(*rest, own, side, frames(x.descriptor), strict=True)]

@@ -1,9 +1,9 @@
 """The decoder of ALANetNext: coarse to fine, from aligned neighbours and the blur path to a restored frame.
 
 At each scale it joins the neighbours' features, warped along their flow, with the blur features and (for a deblurred
-frame) the frame's own features, and corrects both flows. At the finest scale it also takes the aligned frames and the
-luma along the blur path at full size. It ends with three parts: weights by which the candidates are blended, weights of
-the luma along the blur path (a deconvolution whose kernel follows the path), and a residual.
+frame) the frame's own features, and corrects both flows and the blur path. At the finest scale it also takes the
+aligned frames and the luma along the blur path at full size. It ends with three parts: weights by which the candidates
+are blended, weights of the luma along the blur path (a deconvolution whose kernel follows the path), and a residual.
 
 Axes: b batch, c channels, h w. Flows and paths are b 2 h/4 w/4 in pixels, float32. Scales are 1/2, 1/4, 1/8, 1/16.
 """
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from alanet.frames.tiles import Box
 from alanet.model.attention import attend
-from alanet.model.blur_features import BLUR_FEATURES, POSITIONS, blur_features, luma_along
+from alanet.model.blur_features import BLUR_FEATURES, POSITIONS, blur_features, limited, luma_along
 from alanet.model.layers import CELL, act, blocks, cheap_warp, compute_type, conv, part, resized, warp, zeroed
 
 __all__ = ["Decoder", "Guide", "Side"]
@@ -68,32 +68,31 @@ class Decoder(nn.Module):
         self.own = nn.ModuleList(conv(n, n, 1, gain=0.5) for n in c)
         self.blocks = nn.ModuleList(blocks(n, count) for n, count in zip(c, depth, strict=True))
         self.f_self, self.f_cross = Gate(c[-1], c[-1]), Gate(c[-1], side[-1])
-        self.refine = nn.ModuleList(zeroed(conv(n, 4, 3)) for n in c[1:])
+        self.refine = nn.ModuleList(zeroed(conv(n, 6, 3)) for n in c[1:])  # of both flows and the path
         self.head = zeroed(conv(c[0], STEM**2 * (6 + taps), 3))
 
     def forward(self, to: Guide, before: Side, after: Side, within: Box | None = None) -> Tensor:
         """The restored frame, or the part `within` of it: b 3 h w, not clamped."""
         sides, kind = (before, after), compute_type(before.frame, self)
-        path = part(to.path, CELL, within)
-        flows = [part(side.flow, CELL, within) for side in sides]
-        hints = blur_features(path)
         deblurs = before.distance.new_full(before.distance.shape, float(to.frame is not None))
         about = torch.cat((before.distance, after.distance, deblurs), 1)
-        both = torch.cat(flows, 1)
+        motion = torch.cat([part(v, CELL, within) for v in (before.flow, after.flow, to.path)], 1)
         x: Tensor | None = None
         change: Tensor | None = None
         for level in reversed(range(1, len(self.blocks))):
             cell = STEM * 2**level
-            flow = resized(both, CELL, cell)
+            there = resized(motion, CELL, cell)
             if change is not None:
                 change = resized(change, 2 * cell, cell)
-                flow = flow + change
-            total = self._joined(level, sides, flow.detach(), to, within, kind)
-            x = self._scale(level, x, total, flow.detach(), hints, about, to, within, kind)
+                there = there + change
+            flow, path = there[:, :4].detach(), there[:, 4:]
+            total = self._joined(level, sides, flow, to, within, kind)
+            x = self._scale(level, x, total, flow, blur_features(path), about, to, within, kind)
             step = self.refine[level - 1](x).float() * (0.25 * cell)
             change = step if change is None else change + step
-        both = both if change is None else both + change
-        full = resized(both, CELL, 1)
+        motion = motion if change is None else motion + change
+        flow, path = motion[:, :4], limited(motion[:, 4:])
+        full = resized(flow, CELL, 1)
         corner = (0, 0) if within is None else (within.top, within.left)
         aligned = [self._warp(side.frame, f, 1, corner) for side, f in zip(sides, full.chunk(2, 1), strict=True)]
         seen = [a.detach() for a in aligned]
@@ -103,7 +102,8 @@ class Decoder(nn.Module):
         along = luma_along(base, path)
         views = (base * 2 - 1, *(2 * (a - base) for a in seen), 4 * along)
         total = self.finest(torch.cat([v.to(kind) for v in views], 1).contiguous(memory_format=torch.channels_last))
-        x = self._scale(0, x, total, resized(both, CELL, STEM).detach(), hints, about, to, within, kind)
+        hints = resized(blur_features(path), CELL, STEM)
+        x = self._scale(0, x, total, resized(flow, CELL, STEM).detach(), hints, about, to, within, kind)
         out = F.pixel_shuffle(self.head(x), STEM).float()
         residual, logits, taps = out[:, :3], out[:, 3:6], out[:, 6:]
         candidates = aligned if frame is None else [frame, *aligned]
@@ -146,7 +146,7 @@ class Decoder(nn.Module):
     ) -> Tensor:
         """One scale's features from all that is known there."""
         cell = STEM * 2**level
-        known = torch.cat(((flow / FLOW_UNIT).clamp(-8, 8), resized(hints, CELL, cell)), 1)
+        known = torch.cat(((flow / FLOW_UNIT).clamp(-8, 8), hints), 1)
         total = total + self.guide[level](known.to(kind).contiguous(memory_format=torch.channels_last))
         total = total + _plane(self.kind[level], about).to(total.dtype)
         if x is not None:
