@@ -141,6 +141,7 @@ class ALANetNext(nn.Module):
     def encode(self, frame: Tensor) -> Encoded:
         """E of eq. 2: `b 3 h w` -> what the window needs of it."""
         own, side = self.encoder(frame)
+        frame = frame.contiguous()  # planes: elementwise operations at full size mix frames with other planes
         return Encoded(frame, _halved(frame), frame.mean(1, keepdim=True), tuple(own), tuple(side), describe(own[-1]))
 
     def relate(self, a: Encoded, b: Encoded) -> Pair:

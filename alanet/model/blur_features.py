@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from alanet.model.layers import CELL
+from alanet.model.layers import CELL, in_cells
 
 __all__ = ["BLUR_FEATURES", "POSITIONS", "REACH", "blur_features", "limited", "luma_along"]
 
@@ -37,13 +37,19 @@ def blur_features(path: Tensor) -> Tensor:
     return torch.cat((double / 8, length / 8, double / length, 1 / (1 + length)), 1)
 
 
-def luma_along(frame: Tensor, path: Tensor) -> Tensor:
-    """Luma at POSITIONS along the path minus the pixel's own: frame b 3 h w -> b k h w."""
-    h, w = frame.shape[-2:]
-    luma, path = frame.mean(1, keepdim=True), F.interpolate(path, scale_factor=float(CELL), mode="bilinear")
-    u = (torch.arange(w, device=frame.device) + 0.5) * (2 / w) - 1
-    v = ((torch.arange(h, device=frame.device) + 0.5) * (2 / h) - 1)[:, None]
-    at = torch.tensor(POSITIONS, device=frame.device).view(-1, 1, 1)
-    grid = torch.stack((u + path[:, :1] * (at * 2 / w), v + path[:, 1:] * (at * 2 / h)), -1)  # b k h w 2
-    seen = F.grid_sample(luma, grid.flatten(1, 2), "bilinear", "border", align_corners=False)
-    return seen.reshape(-1, len(POSITIONS), h, w) - luma
+def luma_along(luma: Tensor, path: Tensor) -> Tensor:
+    """Luma at POSITIONS along the path minus the pixel's own: b 1 h w -> b h/2 w/2 k 4, in cells.
+
+    A cell holds 2 x 2 pixels, row by row, so that this is what a convolution at half size takes as it is.
+    """
+    h, w = luma.shape[-2:]
+    path = F.interpolate(path, scale_factor=float(CELL), mode="bilinear")
+    u = (torch.arange(w, device=luma.device) + 0.5) * (2 / w) - 1
+    v = (torch.arange(h, device=luma.device) + 0.5) * (2 / h) - 1
+    places = in_cells(torch.stack(torch.meshgrid(u, v, indexing="xy"))[None])  # 1 h/2 w/2 2 4
+    step = in_cells(torch.cat((path[:, :1] * (2 / w), path[:, 1:] * (2 / h)), 1))
+    places, step = (x.transpose(3, 4).contiguous()[:, :, :, None] for x in (places, step))  # b h/2 w/2 1 4 2
+    at = torch.tensor(POSITIONS, device=luma.device).view(-1, 1, 1)
+    grid = torch.addcmul(places, step, at)  # b h/2 w/2 k 4 2
+    seen = F.grid_sample(luma, grid.flatten(3, 4).flatten(1, 2), "bilinear", "border", align_corners=False)
+    return seen.reshape(grid.shape[:-1]) - in_cells(luma)

@@ -21,7 +21,20 @@ from torch import Tensor, nn
 from alanet.frames.tiles import Box
 from alanet.model.attention import attend
 from alanet.model.blur_features import BLUR_FEATURES, POSITIONS, blur_features, limited, luma_along
-from alanet.model.layers import CELL, act, blocks, cheap_warp, compute_type, conv, part, resized, warp, zeroed
+from alanet.model.layers import (
+    CELL,
+    act,
+    blocks,
+    cheap_warp,
+    compute_type,
+    conv,
+    in_cells,
+    in_planes,
+    part,
+    resized,
+    warp,
+    zeroed,
+)
 
 __all__ = ["Decoder", "Guide", "Side"]
 
@@ -58,8 +71,7 @@ class Decoder(nn.Module):
     def __init__(self, channels: Sequence[int], side: Sequence[int], depth: Sequence[int]) -> None:
         super().__init__()
         c, levels, taps = channels, range(len(channels)), len(POSITIONS)
-        self.finest = conv(9 + taps, c[0], 6, stride=STEM)  # full size -> 1/2
-        self.finest.padding = (2, 2)
+        self.finest = conv(STEM**2 * (9 + taps), c[0], 3)  # full size, in cells -> 1/2
         self.neighbours = nn.ModuleList(conv(2 * s, n, 3) for s, n in zip(side, c[1:], strict=True))
         self.guide = nn.ModuleList(conv(4 + BLUR_FEATURES, c[i], 3) for i in levels)
         self.kind = nn.ModuleList(nn.Linear(3, c[i]) for i in levels)
@@ -95,21 +107,28 @@ class Decoder(nn.Module):
         full = resized(flow, CELL, 1)
         corner = (0, 0) if within is None else (within.top, within.left)
         aligned = [self._warp(side.frame, f, 1, corner) for side, f in zip(sides, full.chunk(2, 1), strict=True)]
-        seen = [a.detach() for a in aligned]
-        prior = part(to.prior, 1, within) if to.prior.shape[-1] > 1 else to.prior
         frame = None if to.frame is None else part(to.frame, 1, within)
-        base = prior[:, :1] * seen[0] + prior[:, 1:] * seen[1] if frame is None else frame
-        along = luma_along(base, path)
-        views = (base * 2 - 1, *(2 * (a - base) for a in seen), 4 * along)
-        total = self.finest(torch.cat([v.to(kind) for v in views], 1).contiguous(memory_format=torch.channels_last))
+        prior = part(to.prior, 1, within) if to.prior.shape[-1] > 1 else to.prior.expand(-1, -1, STEM, STEM)
+        prior = in_cells(prior)
+        # From here on everything at full size is in cells, b h/2 w/2 c 4: what the convolutions at 1/2 take and give.
+        candidates = [in_cells(c) for c in (aligned if frame is None else [frame, *aligned])]
+        seen_before, seen_after = (c.detach() for c in candidates[-2:])
+        if frame is None:
+            base = prior[..., :1, :] * seen_before + prior[..., 1:, :] * seen_after
+            luma = in_planes(base.mean(3, keepdim=True))
+        else:
+            base, luma = candidates[0], frame.mean(1, keepdim=True)
+        along = luma_along(luma, path)
+        views = (base * 2 - 1, 2 * (seen_before - base), 2 * (seen_after - base), 4 * along)
+        seen = torch.cat([view.to(kind) for view in views], 3)
         hints = resized(blur_features(path), CELL, STEM)
+        total = self.finest(seen.flatten(3).permute(0, 3, 1, 2))
         x = self._scale(0, x, total, resized(flow, CELL, STEM).detach(), hints, about, to, within, kind)
-        out = F.pixel_shuffle(self.head(x), STEM).float()
-        residual, logits, taps = out[:, :3], out[:, 3:6], out[:, 6:]
-        candidates = aligned if frame is None else [frame, *aligned]
-        weights = (logits[:, -len(candidates) :] + prior.log()).softmax(1)
-        blend = sum(w * c for w, c in zip(weights.chunk(len(candidates), 1), candidates, strict=True))
-        restored: Tensor = blend + RESIDUAL * residual + (taps * along).sum(1, keepdim=True)
+        out = self.head(x).permute(0, 2, 3, 1).unflatten(3, (6 + len(POSITIONS), STEM**2)).float()
+        residual, logits, taps = out[..., :3, :], out[..., 3:6, :], out[..., 6:, :]
+        weights = (logits[..., -len(candidates) :, :] + prior.log()).softmax(3)
+        blend = sum(weights[..., i : i + 1, :] * c for i, c in enumerate(candidates))
+        restored: Tensor = in_planes(blend + RESIDUAL * residual + (taps * along).sum(3, keepdim=True))
         return restored
 
     def _warp(self, x: Tensor, flow: Tensor, cell: int, corner: tuple[int, int]) -> Tensor:

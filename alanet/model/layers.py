@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor, nn
 
 from alanet.frames.tiles import Box
@@ -22,6 +23,8 @@ __all__ = [
     "compute_type",
     "conv",
     "exact",
+    "in_cells",
+    "in_planes",
     "part",
     "resized",
     "warp",
@@ -143,6 +146,18 @@ def resized(x: Tensor, cell: int, wanted: int) -> Tensor:
     if wanted < cell:
         return F.interpolate(x, scale_factor=float(cell // wanted), mode="bilinear", align_corners=False)
     return x
+
+
+def in_cells(x: Tensor) -> Tensor:
+    """Each 2 x 2 pixels as a cell, row by row: b c h w -> b h/2 w/2 c 4."""
+    cells = F.pixel_unshuffle(x, 2).contiguous(memory_format=torch.channels_last)
+    b, _, h, w = cells.shape
+    return cells.permute(0, 2, 3, 1).view(b, h, w, x.shape[1], 4)
+
+
+def in_planes(x: Tensor) -> Tensor:
+    """The inverse of `in_cells`."""
+    return rearrange(x, "b h w c (y x) -> b c (h y) (w x)", y=2, x=2)
 
 
 def part(x: Tensor, cell: int, within: Box | None) -> Tensor:
