@@ -31,11 +31,13 @@ __all__ = [
     "LONGEST_NAME",
     "AtomicFile",
     "atomic_write",
+    "hold_folder",
     "is_unfinished",
     "lock_folder",
     "make_folder",
     "move_into_place",
     "sweep",
+    "sweep_folders",
     "sync_folder",
     "write_error",
     "write_errors",
@@ -71,6 +73,22 @@ def lock_folder(folder: Path, target: Path) -> IO[bytes]:
             lock.close()
             raise OutputError(f"{target}: another run is writing it; wait for it, or give another name") from None
         lock.close()  # its folder was cleared away between the two steps
+
+
+def hold_folder(folder: Path) -> IO[bytes]:
+    """Mark a folder as used by this process, and by others, until the file returned is closed or the process ends."""
+    lock = open(folder / LOCK, "wb")  # noqa: SIM115  (held as long as the folder is used)
+    if fcntl is not None:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+    return lock
+
+
+def sweep_folders(parent: Path, pattern: str) -> None:
+    """Remove folders that processes marked (`hold_folder`) and that none of them uses any more."""
+    for folder in parent.glob(pattern) if fcntl is not None else ():
+        with suppress(OSError), open(folder / LOCK, "rb+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _same(file: IO[bytes], path: Path) -> bool:

@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from cyclopts import App, CycloptsError
 from cyclopts.exceptions import UnusedCliTokensError
 
+from alanet.cli.cluster import cluster_words
 from alanet.cli.data import data
 from alanet.cli.doctor import doctor
 from alanet.cli.evaluate import evaluate
@@ -75,7 +76,7 @@ def run(arguments: Sequence[str]) -> int:
     """Runs one command and returns its exit code; says what went wrong in one line on standard error."""
     try:
         with naming_flags():
-            code = app(plain_words(arguments), exit_on_error=False, print_error=False)
+            code = app(cluster_words(plain_words(arguments)), exit_on_error=False, print_error=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except BrokenPipeError:

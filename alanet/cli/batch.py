@@ -27,7 +27,7 @@ from alanet.text import count, duration, safe
 if TYPE_CHECKING:
     from alanet.restoration.progress import RestoreProgress
 
-__all__ = ["restore_many", "table"]
+__all__ = ["close_batch", "goes_on", "line_of", "restore_many", "share_done", "table"]
 
 MOST_WORKERS = 256
 
@@ -67,8 +67,8 @@ def restore_many(
     try:
         (_alone if workers == 1 else _together)(items, setup, screen, over)
     except (KeyboardInterrupt, Terminated) as error:
-        raise type(error)(f"stopped; {_share(outcomes, items)}; {_goes_on()}") from None
-    return _close(sorted(outcomes, key=lambda outcome: outcome.name), others, screen)
+        raise type(error)(f"stopped; {share_done(outcomes, items)}; {goes_on()}") from None
+    return close_batch(sorted(outcomes, key=lambda outcome: outcome.name), others, screen)
 
 
 def table(outcomes: Sequence[Outcome]) -> list[str]:
@@ -89,7 +89,7 @@ def _what(outcome: Outcome) -> str:
     return f"{frames}, done before" if outcome.state == "skipped" else f"{frames}, {duration(outcome.seconds)}"
 
 
-def _close(outcomes: list[Outcome], others: int, screen: Screen) -> int:
+def close_batch(outcomes: list[Outcome], others: int, screen: Screen) -> int:
     """The table, the sum, the exit code."""
     failed = [outcome for outcome in outcomes if outcome.state == "failed"]
     screen.heading("")
@@ -190,14 +190,16 @@ def _kept(path: Path) -> str:
     from alanet.video.output.segments import finished_in
 
     seconds = sum(float(segment.end - segment.start) for segment in finished_in(work_folder(path)).values())
-    return f"{seconds:.1f} s of the result are finished and kept; {_goes_on()}" if seconds else ""
+    return f"{seconds:.1f} s of the result are finished and kept; {goes_on()}" if seconds else ""
 
 
-def _share(outcomes: list[Outcome], items: list[Item]) -> str:
+def share_done(outcomes: list[Outcome], items: list[Item]) -> str:
+    """How much of an interrupted batch is done."""
     done = sum(outcome.state in ("done", "skipped") for outcome in outcomes)
     return f"{done} of {count(len(items), 'video')} are done, and of others what is finished is kept"
 
 
-def _goes_on() -> str:
+def goes_on() -> str:
+    """The command that resumes this run."""
     words = [word for word in sys.argv[1:] if word != "--restart"]
     return f"resume with: {shlex.join(['alanet', *words])}"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from alanet.cli.cluster import Cluster, restore_on_cluster
 from alanet.cli.options import (
     NETWORK,
     RESULT,
@@ -55,19 +56,28 @@ Workers = Annotated[
 def restore(
     source: Source = None,
     /,
-    *,
+    *more: Annotated[Path, Parameter(name="VIDEO", show=False)],
     output: Output = None,
     options: RestoreOptions = RestoreOptions(),
     network: NetworkOptions = NetworkOptions(),
     verbosity: Verbosity = Verbosity(),
     recursive: Recursive = False,
     workers: Workers = 1,
+    cluster: Cluster = Cluster(),
 ) -> int:
     """Turn a poor video into a sharp one at twice the frame rate.
 
     Without a video, the bundled sample is restored into the current folder. After an interruption, the same command
     resumes after the finished part.
     """
+    if cluster.cluster is not None:
+        if workers != 1:
+            raise OptionError("--workers is for this machine; with --cluster give --cpus-per-worker instead")
+        sources = [path for path in (source, *more) if path is not None]
+        return restore_on_cluster(sources, output, options, network, verbosity, cluster.options())
+    if more:
+        words = " ".join(map(str, more))
+        raise OptionError(f"unexpected arguments: {words}. Give one video at a time, or --cluster.")
     if recursive or workers != 1:
         from alanet.cli.batch import restore_many
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from alanet.restoration.work import Prepared
 
-__all__ = ["Crew", "Progress", "WorkerLostError"]
+__all__ = ["Crew", "Progress", "WorkerLostError", "WorkerRetiredError"]
 
 
 class WorkerLostError(Exception):
     """A worker ended, with its process or its machine, while it had a task. The message says how."""
+
+
+class WorkerRetiredError(Exception):
+    """The crew ended a worker that had only been asked to start."""
 
 
 class Crew(Protocol):
@@ -54,6 +58,11 @@ class Progress:
     workers: int
     seconds: float
     share: float  # of all files, 0 to 1
+
+    def to_dict(self) -> dict[str, float | None]:
+        """Plain values, for JSON."""
+        rate = self.frames / self.seconds if self.seconds else None
+        return {**asdict(self), "frames_a_second": rate, "seconds_left": self.left}
 
     @property
     def left(self) -> float | None:

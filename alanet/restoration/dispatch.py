@@ -21,7 +21,7 @@ from typing import Any
 
 from alanet.errors import AlanetError, IncompleteError, InputError, OutputError, ResourceError
 from alanet.restoration.batch import Item, Outcome
-from alanet.restoration.crew import Crew, Progress, WorkerLostError
+from alanet.restoration.crew import Crew, Progress, WorkerLostError, WorkerRetiredError
 from alanet.restoration.work import Failure, Made, Part, Prepared
 from alanet.signals import KINDS, noted_signals
 
@@ -161,6 +161,8 @@ class Dispatch:
                 film.busy -= 1
             try:
                 result = future.result()
+            except WorkerRetiredError:
+                continue
             except WorkerLostError as error:
                 self._worker_lost(number, film, part, str(error))
                 continue
@@ -176,6 +178,7 @@ class Dispatch:
         if isinstance(result, Failure):
             raise ERRORS.get(result.code, AlanetError)(result.reason)
         self._started.add(number)
+        self._deaths = 0
         if isinstance(result, dict):
             self._compare(result)
 
@@ -196,8 +199,8 @@ class Dispatch:
         """Its task goes to another worker."""
         self._crew.drop(number)
         self._started.discard(number)
-        self._deaths += 1
         if film is None:
+            self._deaths += 1
             if self._deaths >= STARTS:
                 raise ResourceError(f"workers end as soon as they begin ({how}); start fewer, or see their log with -v")
             return

@@ -24,13 +24,23 @@ from alanet.frames.frame import VideoInfo
 from alanet.frames.tiles import Box, Tile
 from alanet.frames.timing import Factor, Schedule
 from alanet.model.network import Network
-from alanet.restoration.options import RestoreOptions, as_plain
+from alanet.restoration.options import EncodeOptions, RestoreOptions, as_plain
 from alanet.version import __version__
 from alanet.video.output.destination import STDOUT
 from alanet.video.output.format import OutputPlan
 
-__all__ = ["Job", "changes", "check_same", "describe_input", "job_for", "rate_text", "segment_of", "tiles_of"]
-__all__ += ["weights_digest"]
+__all__ = [
+    "Job",
+    "asked_for",
+    "changes",
+    "check_same",
+    "describe_input",
+    "job_for",
+    "rate_text",
+    "segment_of",
+    "tiles_of",
+]
+__all__ += ["software", "weights_digest"]
 
 PART = 1 << 20  # bytes of the input hashed at its beginning, middle and end
 
@@ -61,13 +71,23 @@ def job_for(
     info = target.info
     if target.kind != "video" or info.path == STDOUT:
         return None
-    asked = {**as_plain(options), **as_plain(target.options), **network}
+    asked = asked_for(options, target.options, network)
+    chosen = {"precision": precision, "tiles": [_plain(tile) for tile in tiles], "segment": str(segment)}
+    return Job(os.path.abspath(info.path), describe_input(info), asked, software(), chosen)
+
+
+def asked_for(options: RestoreOptions, encode: EncodeOptions, network: dict[str, Any]) -> dict[str, Any]:
+    """All options that a result depends on, by their flags."""
+    asked = {**as_plain(options), **as_plain(encode), **network}
     asked |= {"--fps": rate_text(options.schedule), "--slow": options.schedule.slow}
     for flag in ("--overwrite", "--restart"):  # the result does not depend on these
         del asked[flag]
-    software = {"alanet": __version__, "torch": str(torch.__version__), "av": av.__version__, "cpu": platform.machine()}
-    chosen = {"precision": precision, "tiles": [_plain(tile) for tile in tiles], "segment": str(segment)}
-    return Job(os.path.abspath(info.path), describe_input(info), asked, software, chosen)
+    return asked
+
+
+def software() -> dict[str, str]:
+    """Versions that a result depends on."""
+    return {"alanet": __version__, "torch": str(torch.__version__), "av": av.__version__, "cpu": platform.machine()}
 
 
 def changes(before: Job, now: Job) -> list[str]:

@@ -24,6 +24,7 @@ import torch
 from alanet.errors import AlanetError, InputError, OutputError
 from alanet.files import FINISHED, FULL, lock_folder
 from alanet.restoration.batch import Item, Outcome, write_record
+from alanet.restoration.job import asked_for, software
 from alanet.restoration.naming import naming_flags
 from alanet.restoration.parts import index_parts, make_part
 from alanet.restoration.plan import RestorePlan
@@ -63,6 +64,12 @@ class Tasks:
                 return getattr(self, task)(*given)
         except Exception as error:
             return failure(error, task)
+
+    def asked(self) -> dict[str, Any]:
+        """What all results of this run depend on, their inputs apart."""
+        options = self.worker.options
+        network = self.worker.restorer.network.described()
+        return {"options": asked_for(options, options.encode, network), "software": software()}
 
     def prepare(self, item: Item) -> Prepared | Outcome:
         """Plan a video, keep what an earlier run has finished, and find its segments."""

@@ -28,6 +28,7 @@ from alanet.video.output.format import OutputPlan
 from alanet.video.output.segments import INDEX, Segment, finished_in, recorded, rewrite
 
 __all__ = ["MANIFEST", "begin", "done_so_far", "earlier_job", "joining", "keep_finished", "read_job", "verified"]
+__all__ += ["write_job"]
 
 MANIFEST = "job.json"
 FORMAT = 1
@@ -70,7 +71,7 @@ def begin(
     if job is None or earlier is None:
         _only(folder)
         if job is not None:
-            _write_job(folder, job)
+            write_job(folder / MANIFEST, job)
         return []
     check_same(earlier, job, target)
     if scattered:
@@ -79,7 +80,7 @@ def begin(
         segments, fault = verified(folder)
     if fault:
         notes.warn(f"earlier run: {fault}; made again{'' if scattered else ' from there on'}")
-    _write_job(folder, earlier)
+    write_job(folder / MANIFEST, earlier)
     rewrite(folder, segments)
     _only(folder, segments, MANIFEST, INDEX)
     return segments
@@ -105,9 +106,9 @@ def joining(folder: Path) -> None:
     move_into_place(folder / MANIFEST, folder / JOINED)
 
 
-def _write_job(folder: Path, job: Job) -> None:
+def write_job(path: Path, job: Job) -> None:
     """The manifest, replaced atomically."""
-    write_json(folder / MANIFEST, {"format": FORMAT, **asdict(job)})
+    write_json(path, {"format": FORMAT, **asdict(job)})
 
 
 def read_job(folder: Path) -> Job | None:

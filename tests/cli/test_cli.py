@@ -68,7 +68,7 @@ def test_a_file_named_like_an_option_is_a_file_when_it_is_there(tmp_path, monkey
     [
         (["restor"], 'Did you mean "restore"?'),
         (["restore", "--crff", "3"], "Did you mean --crf?"),
-        (["restore", "a.mp4", "b.mp4"], "unexpected arguments: b.mp4. Give one video at a time."),
+        (["restore", "a.mp4", "b.mp4"], "unexpected arguments: b.mp4. Give one video at a time, or --cluster."),
         (["restore", "a.mp4", "--device", "tpu"], "--device"),
         (["restore", "a.mp4", "--crf", "good"], "--crf"),
         (["restore", "a.mp4", "-o", "-", "--json"], "both need standard output"),

@@ -37,10 +37,12 @@ __all__ = [
     "SegmentWriter",
     "finished_in",
     "joined",
+    "line_of",
     "name_of_segment",
     "record",
     "recorded",
     "rewrite",
+    "segment_in",
 ]
 
 INDEX = "segments.jsonl"
@@ -142,14 +144,14 @@ def record(folder: Path, segment: Segment) -> None:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - 1))
         ended = file.read(1) in (b"", b"\n")
-        file.write((b"" if ended else b"\n") + _line(segment).encode())
+        file.write((b"" if ended else b"\n") + line_of(segment).encode())
         os.fsync(file.fileno())
     sync_folder(folder)
 
 
 def rewrite(folder: Path, segments: Sequence[Segment]) -> None:
     """The index with these segments only, replaced atomically."""
-    write_text(folder / INDEX, "".join(map(_line, segments)))
+    write_text(folder / INDEX, "".join(map(line_of, segments)))
 
 
 def recorded(folder: Path) -> list[Segment]:
@@ -166,17 +168,22 @@ def finished_in(folder: Path) -> dict[int, Segment]:
         lines = (folder / INDEX).read_text("utf-8", errors="replace").splitlines()
     except OSError:
         return {}
-    for line in lines:
-        try:
-            said = json.loads(line)
-            values: list[Any] = [Fraction(said[key]) if key in TIMES else said[key] for key in KEYS]
-            segment = Segment(*values)
-            number = int(Path(segment.name).stem)
-        except (ValueError, TypeError, KeyError):
-            continue
-        if Path(segment.name).stem == _number(number) and Path(segment.name).name == segment.name:
-            found.setdefault(number, segment)
+    for segment in filter(None, map(segment_in, lines)):
+        found.setdefault(int(Path(segment.name).stem), segment)
     return dict(sorted(found.items()))
+
+
+def segment_in(line: str) -> Segment | None:
+    """The segment that a line of the index names; None for a line that names none."""
+    try:
+        said = json.loads(line)
+        values: list[Any] = [Fraction(said[key]) if key in TIMES else said[key] for key in KEYS]
+        segment = Segment(*values)
+        number = int(Path(segment.name).stem)
+    except (ValueError, TypeError, KeyError):
+        return None
+    whole = Path(segment.name).stem == _number(number) and Path(segment.name).name == segment.name
+    return segment if whole else None
 
 
 def name_of_segment(number: int, plan: OutputPlan) -> str:
@@ -184,7 +191,8 @@ def name_of_segment(number: int, plan: OutputPlan) -> str:
     return f"{_number(number)}.{plan.codec.segment}"
 
 
-def _line(segment: Segment) -> str:
+def line_of(segment: Segment) -> str:
+    """A segment as a line of the index."""
     return json.dumps(asdict(segment), default=str) + "\n"
 
 
