@@ -24,6 +24,7 @@ from alanet.cli.cluster import cluster_words
 from alanet.cli.data import data
 from alanet.cli.doctor import doctor
 from alanet.cli.evaluate import evaluate
+from alanet.cli.export import export
 from alanet.cli.finish import finish
 from alanet.cli.info import info
 from alanet.cli.models import models
@@ -62,6 +63,7 @@ for order, verb in enumerate(VERBS):
 app.command(data)
 app.command(train)
 app.command(evaluate)
+app.command(export)
 
 
 def main() -> None:

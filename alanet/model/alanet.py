@@ -229,6 +229,10 @@ class ALANet(nn.Module):
         assert within is None, "features of a tile are made by encoding the tile"
         return self._generate(window.features, time)
 
+    def between(self, window: Window, i: int, phase: Tensor) -> Tensor:
+        """The frame half-way between i and i + 1: the only phase of this network."""
+        return self.generate(window, i + 0.5)
+
     def _generate(self, window: Mapping[int, Features], time: float) -> Tensor:
         i = int(time // 1)
         if time == i and i in window:

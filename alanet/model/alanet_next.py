@@ -34,7 +34,7 @@ from alanet.model.attention import describe
 from alanet.model.blur_features import REACH, limited
 from alanet.model.cost import count_macs, small_frame
 from alanet.model.decoder import Decoder, Guide, Side
-from alanet.model.layers import CELL, act, blocks, compute_type, conv
+from alanet.model.layers import CELL, act, blocks, compute_type, conv, enlarged
 from alanet.model.network import Cost, FrameEstimate, Memory, Tiling, Window, check_clip
 from alanet.model.rife import CoarseFlow
 from alanet.model.shutter_head import ExposureHead, Shutter, exposure_of
@@ -162,6 +162,12 @@ class ALANetNext(nn.Module):
         restored: Tensor = self.decoder(to, before, after, within)
         return restored
 
+    def between(self, window: Window, i: int, phase: Tensor) -> Tensor:
+        """The frame at i + phase; phase is a tensor without axes."""
+        to, before, after = self._interpolated(window, i, phase)
+        restored: Tensor = self.decoder(to, before, after)
+        return restored
+
     def estimate(self, window: Window, i: int) -> FrameEstimate | None:
         """The mean of what the pairs with both neighbours give; None for a frame without neighbours."""
         found = self._shutters(window, i)
@@ -221,24 +227,26 @@ class ALANetNext(nn.Module):
         prior = own.frame.new_tensor([OWN_WEIGHT, rest, rest]).view(1, 3, 1, 1)
         return Guide(own.frame, own.own, own.descriptor, limited(path), prior), before, after
 
-    def _interpolated(self, window: Window, i: int, phase: float) -> tuple[Guide, Side, Side]:
+    def _interpolated(self, window: Window, i: int, phase: float | Tensor) -> tuple[Guide, Side, Side]:
         """The frame at i + phase from frames i and i + 1 (eq. 6)."""
         a, b, pair = window.features[i], window.features[i + 1], window.relations[i]
         with torch.no_grad():
-            flow, weight = (pair.flow, pair.weight) if phase == 0.5 else self._flow_at(a, b, phase)
+            flow, weight = (
+                (pair.flow, pair.weight) if isinstance(phase, float) and phase == 0.5 else self._flow_at(a, b, phase)
+            )
         log = torch.stack([shutter.log_exposure for shutter in pair.shutters]).mean(0)
         path = (flow[:, 2:] - flow[:, :2]) * exposure_of(log)[:, None, None, None]
         prior = torch.cat((weight, 1 - weight), 1).clamp(1e-3, 1)
         guide = Guide(None, (), None, limited(path), prior)
         return guide, _side(a, flow[:, :2], phase), _side(b, flow[:, 2:], 1 - phase)
 
-    def _flow_at(self, a: Encoded, b: Encoded, phase: float) -> tuple[Tensor, Tensor]:
+    def _flow_at(self, a: Encoded, b: Encoded, phase: float | Tensor) -> tuple[Tensor, Tensor]:
         """Flow to a and b (b 4 h/4 w/4, full-size pixels) and the weight of a (b 1 h w)."""
-        at = a.half.new_full((len(a.half),), phase)
+        at = a.half.new_zeros(len(a.half)) + phase
         flow, logit = self.flow(a.half, b.half, at)
         height, width = a.frame.shape[-2:]
         flow = (2 * F.avg_pool2d(flow.float(), 2))[..., : height // CELL, : width // CELL]
-        weight = F.interpolate(logit.float(), scale_factor=2.0, mode="bilinear", align_corners=False).sigmoid()
+        weight = enlarged(logit.float(), 2).sigmoid()
         return flow, weight[..., :height, :width]
 
     def _shutters(self, window: Window, i: int) -> list[Shutter]:
@@ -271,8 +279,8 @@ class Encoder(nn.Module):
         return own, [narrow(features) for narrow, features in zip(self.side, own[1:], strict=True)]
 
 
-def _side(x: Encoded, flow: Tensor, distance: float) -> Side:
-    return Side(x.frame, x.side, x.descriptor, flow, flow.new_full((len(flow), 1), distance))
+def _side(x: Encoded, flow: Tensor, distance: float | Tensor) -> Side:
+    return Side(x.frame, x.side, x.descriptor, flow, flow.new_zeros(len(flow), 1) + distance)
 
 
 def _halved(frame: Tensor) -> Tensor:

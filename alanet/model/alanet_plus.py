@@ -343,13 +343,23 @@ class ALANetPlus(nn.Module):
             raise TimeError(
                 f"time {time} cannot be restored: it lies outside the frames given, {min(known)} to {max(known)}"
             )
-        reach = self.config.window // 2 if time == i else self.config.around
-        used = range(anchors[0] - reach, anchors[-1] + reach + 1)  # and nothing else, whatever else is known
+        if time != i:
+            return self.between(window, i, known[i].descriptor.new_tensor(time - i), within)
+        frames, relations = self._around(window, i, i, self.config.window // 2)
+        return self._deblurred(frames, i, relations, within)
+
+    def between(self, window: Window, i: int, phase: Tensor, within: Box | None = None) -> Tensor:
+        """The frame at i + phase, or the part `within` of it; phase is a tensor without axes."""
+        frames, relations = self._around(window, i, i + 1, self.config.around)
+        return self._interpolated(frames, i, phase, relations, within)
+
+    def _around(
+        self, window: Window, first: int, last: int, reach: int
+    ) -> tuple[dict[int, PlusFeatures], dict[int, Motion | None]]:
+        """The frames from first - reach to last + reach and the pairs among them, and nothing else of the window."""
+        used = range(first - reach, last + reach + 1)
         relations = {j: window.relations[j] for j in used[:-1] if j in window.relations}
-        frames = self.refine_exposure({j: known[j] for j in used if j in known}, relations)
-        if time == i:
-            return self._deblurred(frames, i, relations, within)
-        return self._interpolated(frames, i, frames[i].descriptor.new_tensor(time - i), relations, within)
+        return self.refine_exposure({j: window.features[j] for j in used if j in window.features}, relations), relations
 
     def _deblurred(
         self,

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from alanet.model.layers import CELL, in_cells
+from alanet.model.layers import CELL, enlarged, in_cells
 
 __all__ = ["BLUR_FEATURES", "POSITIONS", "REACH", "blur_features", "limited", "luma_along"]
 
@@ -43,7 +43,7 @@ def luma_along(luma: Tensor, path: Tensor) -> Tensor:
     A cell holds 2 x 2 pixels, row by row, so that this is what a convolution at half size takes as it is.
     """
     h, w = luma.shape[-2:]
-    path = F.interpolate(path, scale_factor=float(CELL), mode="bilinear")
+    path = enlarged(path, CELL)
     u = (torch.arange(w, device=luma.device) + 0.5) * (2 / w) - 1
     v = (torch.arange(h, device=luma.device) + 0.5) * (2 / h) - 1
     places = in_cells(torch.stack(torch.meshgrid(u, v, indexing="xy"))[None])  # 1 h/2 w/2 2 4

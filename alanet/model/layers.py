@@ -22,10 +22,12 @@ __all__ = [
     "cheap_warp",
     "compute_type",
     "conv",
+    "enlarged",
     "exact",
     "in_cells",
     "in_planes",
     "part",
+    "reduced",
     "resized",
     "warp",
     "zeroed",
@@ -144,7 +146,7 @@ def resized(x: Tensor, cell: int, wanted: int) -> Tensor:
     if wanted > cell:
         return F.avg_pool2d(x, wanted // cell)
     if wanted < cell:
-        return F.interpolate(x, scale_factor=float(cell // wanted), mode="bilinear", align_corners=False)
+        return enlarged(x, cell // wanted)
     return x
 
 
@@ -158,6 +160,21 @@ def in_cells(x: Tensor) -> Tensor:
 def in_planes(x: Tensor) -> Tensor:
     """The inverse of `in_cells`."""
     return rearrange(x, "b h w c (y x) -> b c (h y) (w x)", y=2, x=2)
+
+
+def enlarged(x: Tensor, times: int) -> Tensor:
+    """A map with `times` as many rows and columns, bilinear. Whole sizes, because a graph with dynamic sizes cannot
+    multiply them by a fraction."""
+    height, width = x.shape[-2:]
+    return x if times == 1 else F.interpolate(x, (height * times, width * times), mode="bilinear", align_corners=False)
+
+
+def reduced(x: Tensor, times: int) -> Tensor:
+    """A map with a `times`-th of the rows and columns, which are multiples of `times`; bilinear, as `enlarged`."""
+    height, width = x.shape[-2:]
+    return (
+        x if times == 1 else F.interpolate(x, (height // times, width // times), mode="bilinear", align_corners=False)
+    )
 
 
 def part(x: Tensor, cell: int, within: Box | None) -> Tensor:

@@ -148,6 +148,10 @@ class Network(Protocol):
         """The frame at `time`, or the part `within` of it (multiples of the stride)."""
         ...
 
+    def between(self, window: Window, i: int, phase: Tensor) -> Tensor:
+        """The frame at i + phase, phase in (0, 1) a tensor without axes: what an exported graph computes."""
+        ...
+
     def estimate(self, window: Window, i: int) -> FrameEstimate | None:
         """Exposure and sharpness of frame i; None for a network that does not estimate them."""
         ...

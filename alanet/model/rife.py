@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from alanet.model.layers import enlarged, reduced
+
 __all__ = ["CoarseFlow"]
 
 WIDTHS = (192, 128, 96, 64)  # of the blocks, coarse to fine
@@ -81,11 +83,11 @@ class Block(nn.Module):
         self.lastconv = nn.Sequential(nn.ConvTranspose2d(channels, 4 * (5 + FEATURES), 4, 2, 1), nn.PixelShuffle(2))
 
     def forward(self, x: Tensor, flow: Tensor | None, scale: int) -> tuple[Tensor, Tensor, Tensor]:
-        x = _resized(x, 1 / scale)
+        x = reduced(x, scale)
         if flow is not None:
-            x = torch.cat((x, _resized(flow, 1 / scale) / scale), 1)
+            x = torch.cat((x, reduced(flow, scale) / scale), 1)
         x = x.to(next(self.lastconv.parameters()).dtype).contiguous(memory_format=torch.channels_last)
-        out = _resized(self.lastconv(self.convblock(self.conv0(x))).float(), scale)
+        out = enlarged(self.lastconv(self.convblock(self.conv0(x))).float(), scale)
         return out[:, :4] * scale, out[:, 4:5], out[:, 5:]
 
 
@@ -104,14 +106,12 @@ class Residual(nn.Module):
 def sample(x: Tensor, flow: Tensor) -> Tensor:
     """x (b c h w) at each pixel's position plus flow (b 2 h w, pixels), with aligned corners as RIFE has it."""
     h, w = x.shape[-2:]
-    u = torch.linspace(-1, 1, w, device=x.device) + flow[:, 0] * (2 / (w - 1))
-    v = torch.linspace(-1, 1, h, device=x.device)[:, None] + flow[:, 1] * (2 / (h - 1))
+    columns = torch.arange(w, device=x.device, dtype=flow.dtype)
+    rows = torch.arange(h, device=x.device, dtype=flow.dtype)[:, None]
+    u = (columns + flow[:, 0]) * (2 / (w - 1)) - 1
+    v = (rows + flow[:, 1]) * (2 / (h - 1)) - 1
     return F.grid_sample(x.float(), torch.stack((u, v), -1).float(), "bilinear", "border", align_corners=True)
 
 
 def _down(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(inputs, outputs, 3, 2, 1), nn.LeakyReLU(0.2, True))
-
-
-def _resized(x: Tensor, factor: float) -> Tensor:
-    return x if factor == 1 else F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)

@@ -39,7 +39,7 @@ class Shutter(NamedTuple):
 
 def exposure_of(log_exposure: Tensor) -> Tensor:
     """Fraction of the period, 0 to MOST."""
-    return (log_exposure.exp() - LEAST).clamp(0, MOST)
+    return (log_exposure.exp() - LEAST).clamp(0.0, MOST)
 
 
 def autocorrelation(luma: Tensor, path: Tensor) -> Tensor:
