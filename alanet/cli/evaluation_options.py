@@ -16,6 +16,7 @@ from alanet.cli.measure import Material, Measuring, Methods, Videos, measured, p
 from alanet.cli.options import Verbosity, flag
 from alanet.cli.pages import Into, put_into
 from alanet.cli.screen import Screen
+from alanet.errors import OptionError
 
 if TYPE_CHECKING:
     from alanet.evaluation.baselines import Method
@@ -37,12 +38,21 @@ class ResultFiles:
     output: Base = None
     overwrite: Overwrite = False
     into: Into = None
+    plots: Annotated[
+        bool, flag(["--plots"], "Draw BASE-time.png, -frame.png, -extent.png and -cost.png. Needs the extra plots.")
+    ] = False
 
     def check(self) -> None:
         """What can be refused before hours of work."""
         from alanet.evaluation.page import parse_section
         from alanet.evaluation.report import report_paths
 
+        if self.plots:
+            from alanet.evaluation.plots import check_available
+
+            check_available()
+            if self.output is None:
+                raise OptionError("--plots needs a name for its files; give -o BASE")
         if self.output is not None:
             report_paths(self.output, overwrite=self.overwrite)
         if self.into is not None:
@@ -60,9 +70,25 @@ class ResultFiles:
             print_text(text)
         put_into(self.into, re.sub("^## ", "### ", text, flags=re.MULTILINE))
         if self.output is not None:
-            paths = write_report(results, self.output, head=head, overwrite=self.overwrite)
+            paths = [*write_report(results, self.output, head=head, overwrite=self.overwrite)]
+            paths += _drawn(results, self.output, self.overwrite) if self.plots else []
             Screen(quiet=verbosity.quiet).rows([("result", str(path.absolute())) for path in paths])
         return 0
+
+
+def _drawn(results: list[Result], base: Path, overwrite: bool) -> list[Path]:
+    """The plots of each result, beside its report."""
+    from alanet.evaluation.plots import plots_of, save
+    from alanet.model.weights import available_models
+
+    costs = {name: card.gmacs for name, card in available_models().items()}
+    paths = []
+    for result in results:
+        protocol = "" if len(results) == 1 else "-" + re.sub(r"[^a-z0-9]+", "-", result.protocol.lower())
+        for what, figure in plots_of(result, costs).items():
+            path = base.with_name(f"{base.name}{protocol}-{what}.png")
+            paths.append(save(figure, path, overwrite=overwrite))
+    return paths
 
 
 @Parameter(name="*")

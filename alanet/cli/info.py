@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from cyclopts import Parameter
 from rich.text import Text
 
 from alanet.cli.options import (
@@ -22,6 +23,7 @@ from alanet.cli.options import (
     source_path,
 )
 from alanet.cli.screen import Paper, Screen, is_plain, page
+from alanet.errors import OptionError
 from alanet.restoration.analysis import Analysis, FrameEstimates, analyse
 from alanet.restoration.summary import describe, estimate
 from alanet.text import bars, clock, count, marks, rate, ruler, safe, size
@@ -36,12 +38,18 @@ __all__ = ["info"]
 TRACK = 72  # bars at most
 Quick = Annotated[bool, flag(["--quick"], "Read the header only: no cuts, duplicates or blur, no estimate.")]
 
+Plot = Annotated[
+    Path | None,
+    Parameter(name="--plot", metavar="FILE.png", help="Draw blur, exposure and cuts over time. Needs the extra plots."),
+]
+
 
 def info(
     source: Source = None,
     /,
     *,
     quick: Quick = False,
+    plot: Plot = None,
     reading: ReadOptions = ReadOptions(),
     network: NetworkOptions = NetworkOptions(),
     report: Reporting = Reporting(),
@@ -49,6 +57,8 @@ def info(
     """Show what a video is: rate, colour, streams, cuts, where it is blurry, how long restoring it would take."""
     from alanet.video.input.probe import probe
 
+    if plot is not None and quick:
+        raise OptionError("--plot needs every frame, which --quick does not read; leave one of them out")
     path = source_path(source)
     video = probe(path, input_rate=reading.input_rate)
     found, seconds = None, None
@@ -57,11 +67,24 @@ def info(
             # Planned first: what is too large for the memory is refused before its frames are held.
             seconds = None if str(path) == "-" else _estimate(path, reading, network)
             found = analyse(_examined(video, reading), *_judge(video, network))
+    if plot is not None and found is not None:
+        _draw(video, found, plot)
     if report.json:
         print(json.dumps(_as_json(video, found, seconds)))
     else:
         _show(video, found, seconds)
     return 0
+
+
+def _draw(video: VideoInfo, found: Analysis, target: Path) -> None:
+    from alanet.evaluation.plots import save, timeline
+    from alanet.frames.cuts import blur_track
+
+    blurs = blur_track(found.blurs, found.cuts, max(1, found.frames))
+    times, cuts = ([float(moment) for moment in moments] for moments in (found.times, found.cut_times))
+    figure = timeline(times, blurs, cuts, found.exposures, title=safe(video.path.name))
+    path = save(figure, target, overwrite=False)
+    Screen().rows([("result", str(path.absolute()))])
 
 
 def _examined(video: VideoInfo, reading: ReadOptions) -> Iterable[tuple[Frame, Scores, bool]]:

@@ -103,6 +103,14 @@ class Methods:
     without: Annotated[
         list[Literal["copy", "blend", "minterpolate"]] | None, Parameter(negative="", help="Leave a baseline out.")
     ] = None
+    frames: Annotated[
+        list[str] | None,
+        Parameter(
+            metavar="NAME=FOLDER",
+            negative="",
+            help="Frames that another program restored: FOLDER/VIDEO/000000.png ..., a picture a time; several.",
+        ),
+    ] = None
     rife_module: Annotated[
         Path | None, Parameter(metavar="FILE", help="Python file of RIFE's network. Its code runs: only one you trust.")
     ] = None
@@ -160,7 +168,7 @@ class Methods:
         if self.rife_module is not None and self.rife_weights is not None:
             device = str(pick_device(self.device))
             chosen.append(load_rife(self.rife_module, self.rife_weights, device=device))
-        return chosen
+        return chosen + [_saved(text) for text in self.frames or []]
 
     def all(self) -> list[Method]:
         """Baselines first, as the rows of a table."""
@@ -170,6 +178,15 @@ class Methods:
         if not (methods := [*self.others(), *ours]):
             raise OptionError("nothing to evaluate; give --model, or leave out a --without")
         return methods
+
+
+def _saved(text: str) -> Method:
+    from alanet.evaluation.saved import saved_frames
+
+    name, sign, folder = text.partition("=")
+    if not name or not sign:
+        raise OptionError(f"--frames {text}: give NAME=FOLDER, such as --frames today=frames/today")
+    return saved_frames(name, folder)
 
 
 def _short(path: Path) -> str:
@@ -202,6 +219,12 @@ class Measuring:
     seed: Annotated[int, Parameter(metavar="N", help="Of the draw of blurry frames in mixed.")] = 0
     linear: Annotated[bool, flag(["--linear"], "Average light, as a camera does, instead of pixel values.")] = False
     lpips: Annotated[Path | None, Parameter(metavar="PATH", help="Weights of LPIPS v0.1, to measure it too.")] = None
+    save: Annotated[
+        Path | None,
+        Parameter(
+            name="--save-frames", metavar="DIR", help="Write inputs and restored frames as PNG: DIR/METHOD/VIDEO."
+        ),
+    ] = None
 
     def protocols(self) -> list[Protocol]:
         from alanet.evaluation.protocols import parse_protocols
@@ -231,6 +254,7 @@ def measured(
 ) -> list[Result]:
     """A result a protocol; `footage` gives the videos, as often as it is asked; `machine` is noted with the scores."""
     from alanet.evaluation.evaluate import evaluate
+    from alanet.evaluation.saved import saving_to
     from alanet.notes import Notes
 
     protocols, distance, notes = measuring.protocols(), measuring.distance(), Notes()
@@ -241,7 +265,13 @@ def measured(
             def on_progress(video: str, method: str, done: int, protocol: Protocol = protocol) -> None:
                 show(done, None, f"{protocol.name}: {video}, {method}")
 
-            result = evaluate(methods, footage(notes), protocol, lpips=distance, on_progress=on_progress)
+            folder = measuring.save
+            if folder is not None and len(protocols) > 1:
+                folder = folder / protocol.name.replace(" ", "-").replace(",", "")
+            saving = None if folder is None else saving_to(folder)
+            result = evaluate(
+                methods, footage(notes), protocol, lpips=distance, on_progress=on_progress, on_restored=saving
+            )
             results.append(replace(result, versions=(*result.versions, *machine)))
     rows = [("warning", line) for line in notes.warnings]
     rows += [("left out", f"{name}: {why}") for result in results for name, why in result.refused]

@@ -39,6 +39,8 @@ class Method:
     name: str
     restore: RestoreFunction
     weights: str | None = None  # SHA-256 of its weights; None for a method that has none
+    of_video: Callable[[str, int], RestoreFunction] | None = None  # by a video's name and the first input, where it
+    #                                                                depends on these: frames that are there already
 
 
 def copy(inputs: Sequence[Picture], times: Sequence[Fraction]) -> list[Picture]:

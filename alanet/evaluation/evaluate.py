@@ -14,6 +14,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from alanet.engine.fallback import FallbackRunner
@@ -21,6 +22,7 @@ from alanet.engine.runner import Runner, pick_device
 from alanet.engine.stream import Counts, stream
 from alanet.errors import DataError, InputError, TimeError
 from alanet.evaluation.baselines import Method
+from alanet.evaluation.detail import errors_by_extent, estimated_motion, sharpness, stability
 from alanet.evaluation.footage import Footage
 from alanet.evaluation.metrics import Picture, psnr, ssim
 from alanet.evaluation.protocols import Protocol, Trial, trials
@@ -91,10 +93,12 @@ def evaluate(
     *,
     lpips: Lpips | None = None,
     on_progress: Callable[[str, str, int], None] | None = None,
+    on_restored: Callable[[str, str, Fraction, Picture], None] | None = None,
 ) -> Result:
     """Restore every video with every method, and score each restored frame.
 
-    `videos` may be a generator: one is held at a time. `on_progress` gets (video, method, frames scored so far).
+    `videos` may be a generator: one is held at a time. `on_progress` gets (video, method, frames scored so far);
+    `on_restored` each scored frame (video, method, time), and each input under the method "inputs".
     A method that refuses its times or pictures (an InputError) is left out, with its reason in `refused`. Raises
     DataError for two videos of a name, for none, and for a video too short to give two inputs.
     """
@@ -105,16 +109,26 @@ def evaluate(
         if any(video.subject.name == other.name for other in subjects):
             raise DataError(f"two videos are named {video.subject.name}; rename one, tables go by name")
         subjects.append(video.subject)
+        motion = Motion(video, protocol)
         for trial in trials(video.subject.name, video.frames, protocol):
+            if on_restored is not None:
+                for i, picture in enumerate(trial.inputs):
+                    on_restored(video.subject.name, "inputs", Fraction(trial.first + i), picture)
             for method in methods:
                 if method.name in refused:
                     continue
                 try:
-                    restored = method.restore(trial.inputs, trial.times)
+                    by = method.of_video
+                    restore = method.restore if by is None else by(video.subject.name, trial.first)
+                    restored = restore(trial.inputs, trial.times)
                 except InputError as error:
                     refused[method.name] = str(error)
                     continue
-                scores += _scores(method.name, video.subject.name, trial, restored, lpips)
+                scores += _scores(method.name, video.subject.name, trial, restored, lpips, motion)
+                if on_restored is not None:
+                    for time, picture, scored in zip(trial.times, restored, trial.scored, strict=True):
+                        if scored:
+                            on_restored(video.subject.name, method.name, trial.first + time, picture)
                 if on_progress is not None:
                     on_progress(video.subject.name, method.name, len(scores))
     if not subjects:
@@ -131,15 +145,61 @@ def evaluate(
     )
 
 
-def _scores(method: str, video: str, trial: Trial, restored: Sequence[Picture], lpips: Lpips | None) -> Iterator[Score]:
+class Motion:
+    """How far places of a video are blurred in its inputs: by the motion that a scene states, else by that which is
+    estimated between the sharp frames next to an input's centre."""
+
+    def __init__(self, video: Footage, protocol: Protocol) -> None:
+        self.video, self.protocol = video, protocol
+        self._extents: dict[int, npt.NDArray[np.float32]] = {}
+
+    def extent(self, trial: Trial, time: Fraction) -> npt.NDArray[np.float32]:
+        """Blur extent at a trial's time, h/4 w/4, pixels: of the input, or the mean of both neighbours'."""
+        before = int(time // 1)
+        inputs = [before, before + 1] if time % 1 else [before]
+        found = [self._of(trial.first + i) * (self.protocol.length - 1 if trial.blurred[i] else 0) for i in inputs]
+        return np.asarray(np.mean(found, axis=0) / self.protocol.exposure.period, np.float32)
+
+    def _of(self, i: int) -> npt.NDArray[np.float32]:
+        """Speed at input i, pixels a period."""
+        if i not in self._extents:
+            if self.video.sweep is not None and i < len(self.video.sweep):
+                motion = self.video.sweep[i]
+            else:
+                centre = self.protocol.exposure.centre(i)
+                first, last = max(0, centre - 1), min(len(self.video.frames) - 1, centre + 1)
+                motion = estimated_motion(self.video.frames[first], self.video.frames[last])
+                motion = motion * np.float32(self.protocol.exposure.period / max(1, last - first))
+            self._extents[i] = np.sqrt(np.square(motion).sum(axis=0))
+        return self._extents[i]
+
+
+def _scores(
+    method: str, video: str, trial: Trial, restored: Sequence[Picture], lpips: Lpips | None, motion: Motion
+) -> Iterator[Score]:
     if len(restored) != len(trial.times):
         raise DataError(f"{method} gave {len(restored)} frames for {len(trial.times)} times; it must give one for each")
-    for ours, truth, time, scored in zip(restored, trial.truth, trial.times, trial.scored, strict=True):
-        if scored:
-            before = int(time // 1)
-            neighbours = trial.blurred[before : before + (2 if time % 1 else 1)]
-            apart = None if lpips is None else _lpips(lpips, ours, truth)
-            yield Score(method, video, trial.first + time, sum(neighbours), psnr(ours, truth), ssim(ours, truth), apart)
+    for number, (ours, truth, time) in enumerate(zip(restored, trial.truth, trial.times, strict=True)):
+        if not trial.scored[number]:
+            continue
+        before = int(time // 1)
+        neighbours = trial.blurred[before : before + (2 if time % 1 else 1)]
+        steady = None
+        if number:
+            steady = stability(ours, restored[number - 1], truth, trial.truth[number - 1])
+        detail = sharpness(truth)
+        yield Score(
+            method,
+            video,
+            trial.first + time,
+            sum(neighbours),
+            psnr(ours, truth),
+            ssim(ours, truth),
+            None if lpips is None else _lpips(lpips, ours, truth),
+            sharpness(ours) / detail if detail else None,
+            steady,
+            errors_by_extent(ours, truth, motion.extent(trial, time)),
+        )
 
 
 def _lpips(lpips: Lpips, ours: Picture, truth: Picture) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal
@@ -36,6 +36,7 @@ class Footage:
 
     frames: npt.NDArray[np.uint8]  # t h w 3
     subject: Subject
+    sweep: npt.NDArray[np.float32] | None = None  # of scenes: motion at each input, t 2 h/4 w/4, pixels a period
 
     @classmethod
     def of(
@@ -138,7 +139,8 @@ def footage_of_scenes(folder: str | Path, *, count: int | None = None, limit: in
     bank = Bank(folder)
     for scene in range(len(bank) if count is None else min(count, len(bank))):
         name = f"scene {scene} of seed {bank.seed}"
-        yield Footage.of(name, np.ascontiguousarray(bank.sharp(scene)[:limit].numpy()))
+        footage = Footage.of(name, np.ascontiguousarray(bank.sharp(scene)[:limit].numpy()))
+        yield replace(footage, sweep=bank.sweep(scene).float().cpu().numpy())
 
 
 def _load_array(path: Path, limit: int | None) -> Footage:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from alanet.errors import OutputError
+from alanet.evaluation.detail import BINS
 from alanet.evaluation.published import QUOTED, QUOTED_ABLATION, Quoted
 from alanet.evaluation.result import Kind, Mean, Result, Subject, mean_of, to_json
 from alanet.files import make_folder, write_text
@@ -56,7 +57,7 @@ def as_csv(results: Sequence[Result]) -> str:
     """A line a restored frame; exact frames have a PSNR of `inf`."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    fields = ("time", "blurry_inputs", "psnr", "ssim", "lpips")
+    fields = ("time", "blurry_inputs", "psnr", "ssim", "lpips", "sharpness", "stability")
     writer.writerow(["protocol", "definition", "method", "weights_sha256", "video", "pixels_sha256", "kind", *fields])
     for result in results:
         weights = dict(result.methods)
@@ -163,6 +164,7 @@ def _tables(result: Result) -> list[str]:
         if len(result.subjects) <= MANY:
             parts.append(_per_video(result, methods))
     parts += _gains(result, methods)
+    parts += _detail(result, methods) + _by_extent(result, methods)
     parts += _by_inputs(result, methods) + _by_time(result, methods)
     return parts
 
@@ -181,6 +183,33 @@ def _gains(result: Result, methods: Sequence[str]) -> list[str]:
         rows.append([name, *(NONE if g.psnr is None else f"{g.psnr:+.2f} ({g.images} images)" for g in gains)])
     table = as_table(["method", "deblurred, over copy", "interpolated, over blend"], rows)
     return [f"Mean gain in dB, image by image, over those that neither of the two restores exactly.\n\n{table}"]
+
+
+def _detail(result: Result, methods: Sequence[str]) -> list[str]:
+    """Sharpness and stability, where they were measured."""
+    rows = []
+    for name in methods:
+        ratios = [result.sharpness(name, kind) for kind in KINDS]
+        steady = result.stability(name)
+        cells = [NONE if ratio is None else f"{ratio:.2f}" for ratio in ratios]
+        rows.append([name, *cells, NONE if steady is None else f"{steady:.1f} dB"])
+    if all(cell == NONE for row in rows for cell in row[1:]):
+        return []
+    table = as_table(["method", "sharpness, deblurred", "sharpness, interpolated", "stability of static places"], rows)
+    return [
+        f"Sharpness: mean |Laplacian| over that of the ground truth. Stability: PSNR to the frame before.\n\n{table}"
+    ]
+
+
+def _by_extent(result: Result, methods: Sequence[str]) -> list[str]:
+    """PSNR over places apart by blur extent, deblurred / interpolated."""
+    values = {name: [result.by_extent(name, kind) for kind in KINDS] for name in methods}
+    if all(value is None for both in values.values() for one in both for value in one):
+        return []
+    rows = [[name, *(" / ".join(NONE if x is None else f"{x:.2f}" for x in pair) for pair in zip(*both, strict=True))]
+            for name, both in values.items()]  # fmt: skip
+    columns = ["method", *(f"{low:g} to {high:g} px" for low, high in BINS)]
+    return [f"PSNR over places by blur extent, deblurred / interpolated.\n\n{as_table(columns, rows)}"]
 
 
 def _per_video(result: Result, methods: Sequence[str]) -> str:

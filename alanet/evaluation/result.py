@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from alanet.errors import DataError
+from alanet.evaluation.detail import BINS, Errors
 
 __all__ = ["Mean", "Result", "Score", "Subject", "load_results", "mean_of", "to_json"]
 
@@ -34,6 +35,9 @@ class Score:
     psnr: float  # dB, infinite where exact
     ssim: float | None = None
     lpips: float | None = None
+    sharpness: float | None = None  # mean |Laplacian| over that of the ground truth
+    stability: float | None = None  # dB against the frame before where nothing moves; infinite where nothing changes
+    errors: Errors | None = None  # by blur extent (`detail.BINS`)
 
     @property
     def kind(self) -> Kind:
@@ -124,6 +128,23 @@ class Result:
         gains = [a - b for a, b in pairs if not math.isinf(a) and not math.isinf(b)]
         return Mean(_mean(gains), None, None, len(gains), len(pairs) - len(gains))
 
+    def sharpness(self, method: str, kind: Kind) -> float | None:
+        """Mean sharpness ratio: 1 is as sharp as the ground truth."""
+        return _mean(score.sharpness for score in self.of(method, kind))
+
+    def stability(self, method: str) -> float | None:
+        """Mean stability in dB, of frames that change at all."""
+        return _mean(s.stability for s in self.of(method) if s.stability is not None and not math.isinf(s.stability))
+
+    def by_extent(self, method: str, kind: Kind) -> list[float | None]:
+        """PSNR in dB over all places of a blur extent, a value a bin of `detail.BINS`; None where there are none."""
+        found = [score.errors for score in self.of(method, kind) if score.errors is not None]
+        values: list[float | None] = []
+        for k in range(len(BINS)):
+            total, count = sum(errors[k][0] for errors in found), sum(errors[k][1] for errors in found)
+            values.append(10 * math.log10(255**2 * count / total) if total and count else None)
+        return values
+
     def spread(self, method: str) -> float | None:
         """Best less worst mean PSNR over the times in between, in dB: how flat a method is between its inputs."""
         means = [m.psnr for phase, m in self.by_phase(method).items() if phase and m.psnr is not None]
@@ -160,6 +181,8 @@ def _plain(result: Result) -> dict[str, Any]:
     for score in plain["scores"]:
         score["time"] = str(score["time"])
         score["psnr"] = None if math.isinf(score["psnr"]) else score["psnr"]
+        if score["stability"] is not None and math.isinf(score["stability"]):
+            score["stability"] = "infinite"
     return plain
 
 
@@ -180,7 +203,11 @@ def _result(plain: dict[str, Any]) -> Result:
     scores = []
     for score in plain["scores"]:
         psnr = math.inf if score["psnr"] is None else float(score["psnr"])
-        scores.append(Score(**{**score, "time": Fraction(score["time"]), "psnr": psnr}))
+        steady = math.inf if score.get("stability") == "infinite" else score.get("stability")
+        errors = score.get("errors")
+        bins = None if errors is None else tuple((float(total), int(count)) for total, count in errors)
+        read = {"time": Fraction(score["time"]), "psnr": psnr, "stability": steady, "errors": bins}
+        scores.append(Score(**{**score, **read}))
     return Result(
         **{
             **plain,

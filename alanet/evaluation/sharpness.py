@@ -36,6 +36,7 @@ __all__ = [
     "Truth",
     "as_markdown",
     "as_plain",
+    "exposure_error",
     "judge_footage",
     "judge_scenes",
     "judging_runner",
@@ -185,6 +186,8 @@ def as_markdown(judged: Sequence[Judgement], current: float, chosen: float | Non
         for truth in truths
     )
     parts = [as_table(rows[0], rows[1:]), f"{len(judged):,} frames: {counts}", _by_exposure(judged, current, known)]
+    if (error := exposure_error(judged)) is not None:
+        parts.append(f"Mean error of the exposure where the blur extent is 1 px or more: {error:.2f} of the period.")
     return "\n\n".join(parts)
 
 
@@ -199,6 +202,13 @@ def _by_exposure(judged: Sequence[Judgement], current: float, known: bool) -> st
         estimate = f"{np.mean([one.estimate for one in ours]):.1f}"
         rows.append([f"{length}", f"{len(ours):,}", smeared, estimate, passed, *(f"{x:.3f}" for x in spread)])
     return as_table(rows[0], rows[1:])
+
+
+def exposure_error(judged: Sequence[Judgement], period: int = 8) -> float | None:
+    """Mean error of the exposure, as a fraction of the frame period, over frames whose blur extent is a pixel or more:
+    where nothing moves an exposure cannot be seen. None without such frames."""
+    errors = [abs(one.estimate - one.exposure) / period for one in judged if (one.smear or 0.0) >= VISIBLE]
+    return sum(errors) / len(errors) if errors else None
 
 
 def as_plain(judged: Sequence[Judgement], current: float, chosen: float | None) -> dict[str, Any]:

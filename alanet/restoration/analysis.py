@@ -27,6 +27,7 @@ class Analysis:
     end: Fraction = Fraction(0)
     shortest: Fraction | None = None  # between two frames
     longest: Fraction | None = None
+    times: list[Fraction] = field(default_factory=list)  # a frame each
     cuts: list[bool] = field(default_factory=list)  # a frame each: whether it starts a new shot
     cut_times: list[Fraction] = field(default_factory=list)
     duplicates: int = 0
@@ -71,6 +72,7 @@ def analyse(
         if found.judged:
             found.exposures.append(found.exposures[-1] if said is None else said.exposure)
         found.frames += 1
+        found.times.append(frame.time)
         found.cuts.append(cut)
         if cut:
             found.cut_times.append(frame.time)

@@ -197,6 +197,8 @@ class _Loop:
                         interrupted = asked[0] if asked else signal.SIGTERM
                     self._after(result)
                 self._finish(validate=interrupted is None)
+                if self.journal:
+                    self.journal.draw()
         finally:
             feed.close()
             if self.journal:
@@ -265,6 +267,7 @@ class _Loop:
         trainer.model.train()
         self.scores = {name: round(score, 4) for name, score in done.scores.items()}
         self.journal.write(trainer.step, {f"validation/{name}": score for name, score in self.scores.items()})
+        self.journal.draw()
         for name, picture in done.panels.items():
             self.journal.picture(trainer.step, name, picture)
         if done.scores.get("gain", -math.inf) > trainer.best:

@@ -18,6 +18,7 @@ from typing import Any
 from torch import Tensor
 
 from alanet.errors import DataError, OutputError
+from alanet.evaluation import plots
 from alanet.files import write_whole
 
 __all__ = ["Journal", "RunSummary", "Sums", "read_metrics", "runs_table", "summarize"]
@@ -77,6 +78,11 @@ class Journal:
         """An image panel, `c h w` in [0, 1], for TensorBoard."""
         if self.board is not None:
             self.board.add_image(name, image.float().clamp(0, 1).cpu(), step)
+
+    def draw(self) -> None:
+        """Write `curves.png` beside the metrics: loss, learning rate and validation. Nothing without matplotlib."""
+        if plots.available() and self.path.exists():
+            plots.save(plots.training_curves(read_metrics(self.path)), self.path.with_name("curves.png"))
 
     def close(self) -> None:
         """Flush everything."""

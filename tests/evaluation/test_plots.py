@@ -1,0 +1,83 @@
+"""Plots show the values that they are given, with units on every axis."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("matplotlib")
+
+from alanet.errors import OutputError
+from alanet.evaluation import plots
+from alanet.evaluation.result import Result, Score, Subject
+from alanet.training.runlog import Journal
+
+ERRORS = ((100.0, 30), (0.0, 0), (900.0, 30), (0.0, 0), (0.0, 0))
+
+
+def result() -> Result:
+    scores = [
+        Score(method, "v", Fraction(k, 2), 1, base + k, None, None, 0.9, 40.0, ERRORS)
+        for method, base in (("copy", 20.0), ("ours", 25.0))
+        for k in range(5)
+    ]
+    subject = Subject("v", 64, 48, 40, None, None, "hash")
+    return Result("all-blurry", "d", 0, (subject,), (("copy", None), ("ours", "sha")), tuple(scores))
+
+
+def test_lines_are_the_means():
+    (axes,) = plots.per_time(result()).axes
+    assert {line.get_label(): list(line.get_ydata()) for line in axes.lines} == {"copy": [22, 22], "ours": [27, 27]}
+    deblurred, interpolated = plots.per_frame(result()).axes
+    assert list(deblurred.lines[1].get_ydata()) == [25, 27, 29]
+    assert list(interpolated.lines[1].get_xdata()) == [0.5, 1.5]
+    values = plots.by_extent(result()).axes[0].lines[0].get_ydata()
+    assert values[0] == pytest.approx(10 * np.log10(255**2 * 30 / 100))
+    assert np.isnan(values[1])
+    first, _ = plots.quality_against_cost(result(), {"ours": 5.2}).axes
+    assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in first.lines if line.get_marker() == "s"] == [
+        (5.2, 27)
+    ]
+
+
+@pytest.mark.parametrize("figure", plots.plots_of(result(), {"ours": 5.2}).values())
+def test_every_axis_has_a_label_with_its_unit(figure):
+    for axes in figure.axes:
+        assert "(" in axes.get_xlabel()
+        assert "dB" in axes.get_ylabel()
+
+
+def test_a_timeline_marks_cuts():
+    figure = plots.timeline([0.0, 0.5, 1.0], [0.2, None, 0.4], [0.5], [0.1, 0.1, 0.9], title="a.mp4")
+    blur, exposure = figure.axes
+    assert list(blur.lines[0].get_xdata()) == [0.0, 1.0]
+    assert list(blur.lines[1].get_xdata()) == [0.5, 0.5]
+    assert (exposure.get_ylabel(), exposure.get_xlabel()) == ("exposure (frame periods)", "time (s)")
+
+
+def test_a_run_draws_its_curves(tmp_path):
+    journal = Journal(tmp_path, step=0)
+    for step in range(1, 5):
+        journal.write(step, {"loss": 1 / step, "lr": 1e-3})
+    journal.write(4, {"validation/deblurred gain": 0.5})
+    journal.draw()
+    journal.close()
+    with Image.open(tmp_path / "curves.png") as picture:
+        assert picture.size[0] > 600
+    loss, rate, gain = plots.training_curves([{"step": 1, "loss": 0.5, "lr": 0.1}, {"step": 2, "loss": "nan"}]).axes
+    assert list(loss.lines[0].get_xdata()) == [1]
+    assert not gain.lines
+    assert rate.get_ylabel() == "learning rate"
+
+
+def test_a_plot_is_a_png_and_replaces_nothing(tmp_path):
+    figure = plots.per_time(result())
+    path = plots.save(figure, tmp_path / "a.png")
+    with Image.open(path) as opened:
+        picture = np.asarray(opened.convert("L"))
+    assert 0.01 < (picture < 128).mean() < 0.3  # ink on white
+    with pytest.raises(OutputError, match="exists already"):
+        plots.save(figure, path, overwrite=False)
+    with pytest.raises(OutputError, match="written as PNG"):
+        plots.save(figure, tmp_path / "a.jpg")
