@@ -18,8 +18,8 @@ class Notes:
     """One line each, no line twice.
 
     >>> report = alanet.restore("holiday.mp4")
-    >>> report.notes.warnings
-    ['colour untagged: taken as BT.601, as is usual for 64x48, and left untagged']
+    >>> report.notes.warnings, report.notes.left_out
+    ([], [])
     """
 
     kept: list[str] = field(default_factory=list)

@@ -124,9 +124,9 @@ def describe_error(error: BaseException) -> tuple[str, int]:
                 return f"unexpected arguments: {spare}. Give one video at a time.", OptionError.exit_code
             return f"{' '.join(str(error).split())} See alanet --help.", OptionError.exit_code
         case KeyboardInterrupt():
-            return str(error) or "interrupted; no unfinished files are left", 130
+            return str(error) or "interrupted", 130
         case Terminated():
-            return str(error) or "terminated; no unfinished files are left", 143
+            return str(error) or "terminated", 143
         case MemoryError():
             return "out of memory; set a limit below the free memory, such as --memory 2G", 5
     text = " ".join(str(error).split())

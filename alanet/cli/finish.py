@@ -39,6 +39,8 @@ def finish(
     rows += [("kept", line) for line in done.notes.kept]
     rows += [("left out", line) for line in done.notes.left_out]
     rows += [("warning", line) for line in done.notes.warnings]
+    if not discard:
+        rows.append(("resume", "the command that began the run, with --overwrite"))
     screen.rows([*rows, ("result", str(done.output))])
     if verbosity.json:
         said = {"output": str(done.output), "frames": done.frames, "seconds": float(done.seconds)}

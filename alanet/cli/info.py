@@ -60,7 +60,7 @@ def info(
     if plot is not None and quick:
         raise OptionError("--plot needs every frame, which --quick does not read; leave one of them out")
     path = source_path(source)
-    video = probe(path, input_rate=reading.input_rate)
+    video = probe(path, input_rate=reading.input_rate, stream=reading.stream)
     found, seconds = None, None
     if not quick:
         with Screen().waiting("looking at every frame"):

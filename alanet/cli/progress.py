@@ -96,9 +96,10 @@ def restoration_progress(screen: Screen) -> Iterator[Callable[[RestoreProgress],
 
 
 def restoration_line(now: RestoreProgress) -> str:
-    """ "  50 %   12 of 24 frames   1.5 restored a second   0:08 left"."""
+    """ "  50 %   12 of 24 frames   1.5 frames a second   0:08 left": all of it counts input frames."""
     total = now.frames_in_total
-    rate = "" if now.rate is None else f"{now.rate:.1f} restored a second"
+    done = now.frames_in - now.earlier_in
+    rate = f"{done / now.seconds:.1f} frames a second" if done > 0 and now.seconds > 0 else ""
     left = now.time_left
     if left is None or total is None:
         return "   ".join(filter(None, [count(now.frames_in, "frame"), rate, f"at {clock(float(now.position))}"]))

@@ -122,7 +122,7 @@ def _run(restorer: Restorer, plan: RestorePlan, screen: Screen) -> RestoreReport
             return restorer.run(plan, on_progress=on_progress)
     except (KeyboardInterrupt, Terminated) as error:
         kept = kept_so_far(plan)
-        raise type(error)(f"stopped; {kept}" if kept else "") from None
+        raise type(error)(f"stopped; {kept or left_over(plan)}") from None
     except (OutputError, ResourceError) as error:
         kept = kept_so_far(plan)
         raise type(error)(f"{error}; {kept}" if kept else str(error)) from error
@@ -136,6 +136,16 @@ def kept_so_far(plan: RestorePlan) -> str:
     words = [word for word in sys.argv[1:] if word != "--restart"]
     goes_on = shlex.join(["alanet", *words])
     return f"{float(seconds):.1f} s of the result are finished and kept; resume with: {goes_on}" if seconds else ""
+
+
+def left_over(plan: RestorePlan) -> str:
+    """What an interrupted run without a finished part has left."""
+    from alanet.video.output.destination import work_folder
+
+    if str(plan.output.path) == "-":
+        return "what was sent to standard output is incomplete"
+    folder = work_folder(plan.output.path)
+    return f"{folder} is left" if folder.exists() else "no unfinished files are left"
 
 
 def free_path(path: Path) -> Path:

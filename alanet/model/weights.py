@@ -15,6 +15,7 @@ import json
 import math
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
+from difflib import get_close_matches
 from importlib import import_module, resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -137,7 +138,9 @@ def load_model(name_or_path: str | Path | None = None, *, sha256: str | None = N
     else:
         path = Path(name)
         if not path.is_file():
-            raise WeightsError(f"no model {name!r}: give a safetensors file or one of {', '.join(cards)}")
+            near = [f"did you mean {found}? " for found in get_close_matches(name, cards, n=1)]
+            allowed = f"give a safetensors file or one of {', '.join(cards)}"
+            raise WeightsError(f"no model {name!r}: {''.join(near)}{allowed}")
     blob = _read(path)
     if any(hashlib.sha256(blob).hexdigest() != digest.lower() for digest in demanded):
         raise WeightsError(f"{path} is not the expected file: its SHA-256 differs; get it again")

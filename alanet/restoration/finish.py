@@ -58,7 +58,8 @@ def finish(output: str | Path, *, overwrite: bool = False, discard: bool = False
         if not segments:
             raise OptionError(f"{path}: not one segment of its run is finished yet; let the run go on")
         made = folder / f"{FINISHED}{path.suffix}"
-        start, end = _fraction(job.options["--start"]), segments[-1].end
+        start, first, until = _fraction(job.options["--start"]), segments[0].start, segments[-1].end
+        end = first + (until - first) / plan.slow
         try:
             with writing(path):
                 mux(plan, folder, segments, made, start=start, end=end, notes=notes)
@@ -67,13 +68,13 @@ def finish(output: str | Path, *, overwrite: bool = False, discard: bool = False
             made.unlink(missing_ok=True)
         if discard:
             shutil.rmtree(folder, ignore_errors=True)
-    return Finished(path, sum(segment.frames for segment in segments), end - segments[0].start, notes)
+    return Finished(path, sum(segment.frames for segment in segments), until - first, notes)
 
 
 def _plan(path: Path, job: Job, overwrite: bool, notes: Notes) -> OutputPlan:
     """The output as that run planned it."""
     asked = job.options
-    info = probe(job.source, input_rate=_fraction(asked["--input-rate"]))
+    info = probe(job.source, input_rate=_fraction(asked["--input-rate"]), stream=asked["--stream"])
     if describe_input(info) != job.input:
         raise OptionError(f"{job.source}: has changed since {path.name} was begun; its sound may not fit any more")
     given: dict[str, Any] = {option.name: asked.get(flag_of(option)) for option in fields(EncodeOptions)}

@@ -46,6 +46,13 @@ class ReadOptions:
     deinterlace: Literal["auto", "on", "off"] = field(
         default="auto", metadata={"help": "Deinterlacing. auto: if the file is interlaced."}
     )
+    stream: int | None = field(
+        default=None,
+        metadata={
+            "help": "Number of the video stream, as `alanet info` shows it. The default is the longest video.",
+            "metavar": "N",
+        },
+    )
     input_rate: Fraction | None = field(
         default=None,
         metadata={
@@ -79,7 +86,7 @@ class RestoreOptions(ReadOptions):
     slow: int = field(
         default=1,
         metadata={
-            "help": "Slow motion: N times as long, at the rate of the input or of --fps, without sound.",
+            "help": "Slow motion: N times as long, at the rate of the input or of --fps.",
             "metavar": "N",
         },
     )

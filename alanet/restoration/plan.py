@@ -82,10 +82,10 @@ class RestoreReport:
     notes: Notes
     earlier_out: int = 0  # of frames_out: made by an interrupted run before this one
     passed: int = 0  # of frames_out: the network gave NaN or infinity, and the input is shown
-    judged: int = 0  # input frames of this run whose exposure the network estimated
+    judged: int = 0  # input frames whose exposure the network estimated
     sharp: int = 0  # of these, judged sharp
     exposure: float | None = None  # mean estimate, in input periods; None: nothing was estimated
-    untouched: int = 0  # restored frames of this run that are input frames, left as they were
+    untouched: int = 0  # restored frames that are input frames, left as they were
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -105,7 +105,7 @@ def make_plan(
 ) -> RestorePlan:
     """The plan for one video; `Restorer.plan` describes the arguments and errors."""
     notes = Notes()
-    info = probe(source, input_rate=options.input_rate)
+    info = probe(source, input_rate=options.input_rate, stream=options.stream)
     schedule = options.schedule
     network.check_times(schedule, info.rate)
     suffix = suffix_of(schedule)

@@ -12,7 +12,9 @@ from alanet.engine.stream import Counts
 from alanet.errors import OutputError
 from alanet.frames.frame import Frame
 from alanet.notes import Notes
+from alanet.restoration.tally import Tally, TallyKeeper
 from alanet.restoration.writer import VideoWriter
+from alanet.video.output.destination import work_folder
 
 __all__ = ["Pass", "RestoreProgress", "RunProgress"]
 
@@ -81,7 +83,10 @@ class RunProgress:
         if self.skip:
             seconds = float(writer.segments[-1].end - writer.segments[0].start)
             notes.keep(f"earlier run: {self.skip:,} restored frames, {seconds:.1f} s, reused")
-        self._began, self._reported, self._earlier_in = time.perf_counter(), 0, 0
+        self._tallies = TallyKeeper(work_folder(writer.path) if writer.job else None, resumed=bool(self.skip))
+        self._kept = len(writer.segments)
+        self._started = time.perf_counter()
+        self._began, self._reported, self._earlier_in = self._started, 0, 0
         self._first: Fraction | None = None  # position when `_began`
 
     def watched(self, frames: Iterable[tuple[Frame, bool]]) -> Iterator[tuple[Frame, bool]]:
@@ -98,6 +103,7 @@ class RunProgress:
     def report(self, position: Fraction) -> None:
         """RestoreProgress, once an input frame."""
         counts = self.counts
+        self._tally()
         if self._on_progress is None or counts.frames_in <= self._reported:
             return
         skipping = counts.frames_out < self.skip
@@ -132,6 +138,20 @@ class RunProgress:
             return wait
         frames = self.counts.frames_in - self._earlier_in
         return min(wait, seconds / max(1, frames) * max(0, self._total - self.counts.frames_in))
+
+    def _tally(self) -> None:
+        made = self.counts.frames_out - self.skip
+        if made > 0:
+            self._tallies.add(self.counts, time.perf_counter() - self._started, made)
+        segments = self._writer.segments
+        if len(segments) > self._kept:
+            self._kept = len(segments)
+            self._tallies.keep(sum(segment.frames for segment in segments) - self.skip)
+
+    def whole(self) -> Tally:
+        """Counts of the run from its beginning, interrupted runs included."""
+        made = max(0, self.counts.frames_out - self.skip)
+        return self._tallies.whole(self.counts, time.perf_counter() - self._started, made)
 
     def check_reached(self) -> None:
         """Raises OutputError where the input ended before what is there already: it is another, or read differently."""

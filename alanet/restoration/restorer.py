@@ -220,7 +220,7 @@ class Restorer:
         """
         with naming_arguments(), as_file(source) as path:
             options, notes = options or RestoreOptions(), Notes() if notes is None else notes
-            info = probe(path, input_rate=options.input_rate)
+            info = probe(path, input_rate=options.input_rate, stream=options.stream)
             self.network.check_times(options.schedule, info.rate)
             tiles = plan_tiles_for(self.runner, info, self.network.memory, self.network.tile_mode)
             runner = self.network.runner_for(tiles, self.precision, notes)

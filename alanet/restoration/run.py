@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from alanet.engine.memory import exhaustion_told
@@ -52,7 +53,17 @@ def run_plan(
             raise OptionError(nothing_shown(plan))
         run.check_reached()
         path = writer.finish(about_to=None if about_to is None else lambda made: about_to(made, counts))
-    return report(network, plan, path, counts, time.perf_counter() - began, run.skip)
+    whole = run.whole()
+    done = report(network, plan, path, counts, time.perf_counter() - began, run.skip)
+    return replace(
+        done,
+        seconds=whole.seconds,
+        passed=whole.passed,
+        judged=whole.judged,
+        sharp=whole.sharp,
+        exposure=whole.exposures / whole.judged if whole.judged else None,
+        untouched=whole.untouched,
+    )
 
 
 def report(

@@ -51,7 +51,7 @@ def _slower(plan: RestorePlan) -> str:
 
 def closing_rows(report: RestoreReport) -> list[tuple[str, str]]:
     """What was done, kept, left out and should be known; the result's path last."""
-    made = report.frames_out - report.earlier_out
+    made = report.frames_out
     speed = f", {made / report.seconds:.1f} a second" if made and report.seconds > 0 else ""
     done = f"{count(report.frames_in, 'frame')} in, {report.frames_out:,} out, in {duration(report.seconds)}{speed}"
     found = [count(n, thing) for n, thing in ((report.cuts, "cut"), (report.duplicates, "duplicate frame")) if n]

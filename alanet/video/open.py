@@ -15,7 +15,8 @@ from typing import Any
 
 import av
 
-from alanet.errors import MediaError
+from alanet.errors import MediaError, OptionError
+from alanet.video.tags import stated_duration
 
 __all__ = ["Limits", "check_file", "codec_name", "decoder_for", "open_media", "picture_of"]
 
@@ -24,6 +25,7 @@ READERS = (  # FFmpeg's demuxers for files that hold video, each self-contained
     "nut,obu,ogg,rm,roq,vc1,vc1test,vvc,webm,wtv,yuv4mpegpipe"
 )
 PIXELS = 2**27  # 16384 x 8192
+LOOK = 2000  # packets looked at to count frames, where a file does not state them
 STREAMS = 100  # of one file: each is looked at, carried and muxed
 IMAGES = (b"\x89PNG", b"\xff\xd8\xff", b"BM", b"II*\x00", b"MM\x00*", b"P5", b"P6", b"SDPX", b"XPDS", b"qoif")
 SCRIPTS = (b"ffconcat", b"#EXTM3U", b"<?xml", b"<MPD", b"[playlist]", b"v=0", b"<ASX", b"<asx", b"<smil", b"#!")
@@ -87,19 +89,44 @@ def _why_not(path: Path) -> str:
     return "not a video that can be read (another kind of file, cut off before its index, or damaged)"
 
 
-def picture_of(container: Any, path: Path) -> Any:
-    """The stream that holds the moving picture: the first marked default, or the first; cover art is none."""
+def picture_of(container: Any, path: Path, wanted: int | None = None) -> Any:
+    """The stream that holds the moving picture: the one of this number, or the longest of several frames.
+
+    Of streams that are about as long as the longest, the first marked default, else the first. Cover art is none.
+    """
     moving = [stream for stream in container.streams.video if not _is_cover(stream)]
     if not moving:
         kinds = sorted({f"{stream.type} ({codec_name(stream)})" for stream in container.streams})
         raise MediaError(f"{path}: holds no moving picture, only {', '.join(kinds) or 'nothing'}; give a video")
-    default = [stream for stream in moving if stream.disposition & 1]
-    stream = (default or moving)[0]
+    if wanted is not None:
+        moving = [stream for stream in moving if stream.index == wanted] or _no_stream(path, wanted, moving)
+    stream = moving[0] if len(moving) == 1 else _longest(moving, path)
     if stream.codec_context is None:
         raise MediaError(
             f"{path}: no decoder here knows its picture (a rare codec, or damaged); convert it to H.264 first"
         )
     return stream
+
+
+def _no_stream(path: Path, wanted: int, moving: list[Any]) -> Any:
+    there = ", ".join(f"{stream.index} ({codec_name(stream)} {stream.width}x{stream.height})" for stream in moving)
+    raise OptionError(f"{path}: --stream {wanted} is not a video; choose from {there}")
+
+
+def _longest(moving: list[Any], path: Path) -> Any:
+    frames = {stream.index: stream.frames for stream in moving}
+    if not all(frames.values()):
+        with open_media(path) as container:
+            frames = dict.fromkeys(frames, 0)
+            for count, packet in enumerate(container.demux([container.streams[index] for index in frames])):
+                frames[packet.stream_index] += packet.size > 0
+                if count > LOOK or all(number > 1 for number in frames.values()):
+                    break
+    several = [stream for stream in moving if frames[stream.index] > 1] or moving
+    lengths = {stream.index: stated_duration(stream) or 0 for stream in several}
+    longest = max(lengths.values())
+    alike = [stream for stream in several if 10 * lengths[stream.index] >= 9 * longest or not lengths[stream.index]]
+    return next((stream for stream in alike if stream.disposition & 1), alike[0])
 
 
 def _is_cover(stream: Any) -> bool:

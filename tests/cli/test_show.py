@@ -129,14 +129,14 @@ def test_progress_is_a_bar_on_a_terminal_and_lines_elsewhere(monkeypatch):
             assert "━" not in text
             assert "\x1b" not in text
             assert 1 < len(text.splitlines()) < 10
-            assert "4.0 restored a second" in text
+            assert "2.0 frames a second" in text
 
 
 def test_time_left_goes_on_at_the_rate_so_far():
     half = RestoreProgress(12, 24, 22, 6.0, Fraction(1, 2))
     assert half.time_left == 6.0
-    assert restoration_line(half) == " 50 %   12 of 24 frames   3.7 restored a second   0:06 left"
+    assert restoration_line(half) == " 50 %   12 of 24 frames   2.0 frames a second   0:06 left"
     unknown = RestoreProgress(12, None, 22, 6.0, Fraction(1, 2))
     assert unknown.time_left is None
-    assert restoration_line(unknown) == "12 frames   3.7 restored a second   at 0:00"
+    assert restoration_line(unknown) == "12 frames   2.0 frames a second   at 0:00"
     assert RestoreProgress(30, 24, 60, 6.0, Fraction(1)).time_left is None  # the file lied about its length

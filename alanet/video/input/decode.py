@@ -8,6 +8,7 @@ Closing the generator, or dropping it, closes the file.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from alanet.video.timestamps import durations, rising
 
 __all__ = ["decode", "decoded_frames"]
 
+log = logging.getLogger("alanet")
 DEINTERLACE = ("auto", "on", "off")
 STEPS_BACK = (Fraction(1), Fraction(4), Fraction(16))  # seconds before `start` at which a key frame is looked for
 GIVE_UP = 100  # unreadable packets in a row that end a file
@@ -219,6 +221,7 @@ def _note_color(info: VideoInfo, color: Color, notes: Notes) -> None:
         return
     if info.color.matrix is None:
         name = {"bt709": "BT.709", "smpte170m": "BT.601"}.get(color.matrix or "", color.matrix)
-        notes.warn(f"colour untagged: taken as {name}, as is usual for {info.width}x{info.height}, and left untagged")
+        size = f"{info.width}x{info.height}"
+        log.info(f"colour untagged: taken as {name}, as is usual for {size}, and left untagged")
     elif info.color.matrix not in CONVERTED:
         notes.warn(f"colour matrix {info.color.matrix}: worked on as if it were BT.709, and left tagged as it is")

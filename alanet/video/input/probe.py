@@ -38,8 +38,12 @@ SLOWEST, FASTEST = Fraction(1, 86400), 10_000  # frames a second; a broken clock
 LOOK_PIXELS = 2**26  # decoded at most while looking for interlacing: 32 frames of 1920x1080
 
 
-def probe(path: str | Path, *, input_rate: Fraction | None = None, limits: Limits | None = None) -> VideoInfo:
+def probe(
+    path: str | Path, *, input_rate: Fraction | None = None, stream: int | None = None, limits: Limits | None = None
+) -> VideoInfo:
     """What is known of a video file, a folder of images (needs input_rate), a GIF, APNG or WebP, or "-" (y4m on stdin).
+
+    stream: number of the video stream; None chooses (`picture_of`).
 
     Raises MediaError for what cannot be opened or holds no picture, OptionError for an input_rate missing or misplaced.
     """
@@ -57,11 +61,11 @@ def probe(path: str | Path, *, input_rate: Fraction | None = None, limits: Limit
     if animation.is_animation(given):
         return animation.probe_animation(given, limits)
     with open_media(given, limits.pixels) as container:
-        return _probe_video(container, given, limits)
+        return _probe_video(container, given, limits, stream)
 
 
-def _probe_video(container: Any, path: Path, limits: Limits) -> VideoInfo:
-    stream = picture_of(container, path)
+def _probe_video(container: Any, path: Path, limits: Limits, wanted: int | None) -> VideoInfo:
+    stream = picture_of(container, path, wanted)
     context = decoder_for(stream, path, limits.pixels, threads=0)
     frames = decoded_frames(container, stream, context)
     first = next(frames, None)

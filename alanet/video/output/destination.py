@@ -9,21 +9,20 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from typing import Any
 
 from alanet.errors import OutputError
 from alanet.files import LONGEST_NAME, sweep
 from alanet.frames.frame import VideoInfo
 from alanet.notes import Notes
 from alanet.video.output.codecs import CONTAINERS, Codec, Container
-from alanet.video.output.streams import lacking
+from alanet.video.output.streams import Source, lacking
 
 __all__ = ["STDOUT", "beside", "check_target", "container_for", "ending_of", "only_pictures", "work_folder"]
 
 STDOUT = Path("-")
 
 
-def container_for(info: VideoInfo, given: Path | None, codec: Codec, streams: list[Any], notes: Notes) -> Container:
+def container_for(info: VideoInfo, given: Path | None, codec: Codec, source: Source, notes: Notes) -> Container:
     """The container of a named output; else the input's own where it holds codec and streams, else MKV or MOV."""
     if given is not None:
         for container in CONTAINERS.values():
@@ -33,22 +32,22 @@ def container_for(info: VideoInfo, given: Path | None, codec: Codec, streams: li
         raise OutputError(f"{given.name}: cannot write '{given.suffix}' files; choose one of {endings}")
     own = _own_container(info)
     choices = [own] if own is not None and codec.name in own.codecs else []
-    choices += [CONTAINERS[name] for name in _others_for(codec, streams) if CONTAINERS[name] not in choices]
-    missing = [lacking(streams, info.stream_index, container) for container in choices]
+    choices += [CONTAINERS[name] for name in _others_for(codec, source) if CONTAINERS[name] not in choices]
+    missing = [lacking(source, container) for container in choices]
     best = min(range(len(choices)), key=lambda i: len(missing[i]))
     if choices[best] is not own and own is not None:
         lacks = codec.name if codec.name not in own.codecs else ", ".join(missing[0])
         notes.warn(f"container: {choices[best].name} instead of {own.name}, which cannot hold {lacks}")
-    elif own is None and info.path != STDOUT and streams:
+    elif own is None and info.path != STDOUT and source.streams:
         notes.warn(f"container: {choices[best].name}, as {info.container} is not written")
     return choices[best]
 
 
-def _others_for(codec: Codec, streams: list[Any]) -> tuple[str, ...]:
+def _others_for(codec: Codec, source: Source) -> tuple[str, ...]:
     """Containers to fall back on; pictures and animations (no streams) have none of their own and become MP4."""
     if codec.name == "prores":
         return ("MOV", "MKV")
-    return ("MP4",) if not streams and codec.name in CONTAINERS["MP4"].codecs else ("MKV",)
+    return ("MP4",) if not source.streams and codec.name in CONTAINERS["MP4"].codecs else ("MKV",)
 
 
 def _holding(container: Container, codec: Codec, given: Path) -> Container:
@@ -129,6 +128,11 @@ def _check_existing(path: Path, kind: str, overwrite: bool) -> None:
         return
     if not overwrite:
         sweep(work_folder(path), path)
+        if any(work_folder(path).glob("*.json")):
+            raise OutputError(
+                f"{path}: exists already, and the finished part of an interrupted run of it is kept; the same command "
+                "with --overwrite resumes that run and replaces the file"
+            )
         raise OutputError(f"{path}: exists already; --overwrite replaces it")
     if kind == "pictures" and not only_pictures(path):
         raise OutputError(f"{path}: holds other files than numbered PNG pictures, so it is not replaced; give another")

@@ -37,10 +37,11 @@ from alanet.video.output.codecs import (
 )
 from alanet.video.output.destination import STDOUT, beside, check_target, container_for, ending_of
 from alanet.video.output.options import EncodeOptions
-from alanet.video.output.streams import Carried, carried
+from alanet.video.output.streams import Carried, Source, carried
 
 __all__ = ["OutputPlan", "plan_output"]
 
+HDR = ("smpte2084", "arib-std-b67")  # transfers: PQ, HLG
 FINEST = 2**31 - 1  # ticks a second that MP4 and the encoders can count
 
 
@@ -61,7 +62,7 @@ class OutputPlan:
     tags: Color  # as written; None stays untagged
     color: Color  # complete: what the pixels are converted by
     encoder_options: dict[str, str]
-    slow: int = 1  # times as long as the input: then nothing that has times of its own comes along
+    slow: int = 1  # times as long as the input
     source_is_media: bool = False  # the input is a file with streams and tags, not pictures or a pipe
     carried: tuple[Carried, ...] = ()  # the other streams of the input that come along
 
@@ -110,14 +111,12 @@ def _video(
     folder: Path | None,
 ) -> OutputPlan:
     source = _open_source(info)
-    streams = [] if source is None else list(source.streams)
     try:
-        container = container_for(info, given, codec, streams, notes)
+        others = Source() if source is None else Source.of(source, info.stream_index)
+        container = container_for(info, given, codec, others, notes)
         path = given or beside(info, suffix, ending_of(info, container), folder)
         plan = _described(info, path, "video", container, codec, options, notes, schedule)
-        kept = carried(streams, info.stream_index, container, notes, timed=plan.slow == 1)
-        if plan.slow > 1 and source is not None and source.chapters():
-            notes.leave_out("chapters: slow motion has none")
+        kept = carried(others, container, codec.name, notes, slow=plan.slow, slow_audio=options.slow_audio)
     finally:
         if source is not None:
             source.close()
@@ -170,11 +169,13 @@ def _described(
     if info.alpha and not shape_of(written).alpha:
         notes.leave_out(f"alpha: {codec.name} has none; --codec prores, ffv1 or png keeps it")
     shape = shape_of(written)
+    hdr = info.color.transfer in HDR
     if codec.name == "x264" and (shape.depth > 8 or shape.chroma != (1, 1)):
-        notes.warn(f"players: many do not play {shape} H.264; --compatible writes 8-bit 4:2:0")
+        advice = "--codec x265 is what HDR players expect" if hdr else "--compatible writes 8-bit 4:2:0"
+        notes.warn(f"players: many do not play {shape} H.264; {advice}")
     if container is not None and not container.rotation and info.rotation:
         notes.leave_out(f"rotation: {container.name} has no place for it; a name ending in .mp4 keeps it")
-    if options.compatible and info.color.transfer in ("smpte2084", "arib-std-b67"):
+    if options.compatible and hdr:
         notes.warn("colour: HDR is written in 8 bits as asked, and looks banded; without --compatible it does not")
     tags, color = _colors(info, written)
     return OutputPlan(

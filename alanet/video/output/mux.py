@@ -18,9 +18,10 @@ from alanet.notes import Notes
 from alanet.video.open import open_media
 from alanet.video.output.format import OutputPlan
 from alanet.video.output.mp4flags import hide_subtitles
-from alanet.video.output.packets import Copy, Cut, Retext, interleave
+from alanet.video.output.packets import Cut, interleave
 from alanet.video.output.segments import Segment, joined
-from alanet.video.output.streams import codec_of
+from alanet.video.output.streams import Carried
+from alanet.video.output.writers import Copy, Recode, Retext, codec_of
 from alanet.video.tags import set_color
 from alanet.video.timestamps import FAR
 
@@ -60,10 +61,12 @@ def mux(
         with av.open(
             f"file:{target}", "w", format=plan.container.format, container_options=_muxing(plan, source)
         ) as out:
-            video, others = _add_streams(plan, out, source, folder / segments[0].name)
+            heard = None if end is None else end - origin
+            video, others = _add_streams(plan, out, source, folder / segments[0].name, heard)
             if source is not None:
                 _add_globals(plan, out, source, origin + clock, part, notes)
-            cut = Cut(origin + clock, *part, within_packet=plan.container.format in ("mp4", "mov"))
+            within = plan.container.format in ("mp4", "mov")
+            cut = Cut(origin + clock, *part, within_packet=within, slow=plan.slow)
             interleave(out, video, joined(folder, segments, plan.tick, origin), others, cut, source, notes)
         shown = [writer.stream for writer in others.values() if writer.stream.type == "subtitle"]
         if plan.container.format in ("mp4", "mov") and shown and not any(stream.disposition & 1 for stream in shown):
@@ -89,7 +92,7 @@ def _muxing(plan: OutputPlan, source: Any) -> dict[str, str]:
         own["movie_timescale"] = str(_movie_ticks(plan, source))
     if (
         plan.container
-        and plan.container.name == "MP4"
+        and plan.container.format in ("mp4", "mov")
         and {key.lower() for key in plan.info.metadata} - ITUNES - OWN_TAGS
     ):
         own["movflags"] = "use_metadata_tags"
@@ -118,7 +121,7 @@ def _origin(plan: OutputPlan, segments: Sequence[Segment], source: Any, start: F
     earliest, clock = first, plan.info.start
     for entry in plan.carried:
         stream = source.streams[entry.index]
-        if entry.how == "copy" and stream.start_time is not None:
+        if entry.how in ("copy", "lossless") and stream.start_time is not None and plan.slow == 1:
             begins = stream.start_time * Fraction(stream.time_base)
             begins = begins if counts_from_clock else max(begins, min(clock, Fraction(0)))
             if abs(begins) < FAR and (counts_from_clock or begins - clock < first - WARM_UP):
@@ -126,21 +129,26 @@ def _origin(plan: OutputPlan, segments: Sequence[Segment], source: Any, start: F
     return earliest // plan.tick * plan.tick
 
 
-def _add_streams(plan: OutputPlan, out: Any, source: Any, segment: Path) -> tuple[Any, dict[int, Any]]:
-    """The picture's stream, and the writer of each carried stream by its index in the input, in the input's order."""
+def _add_streams(
+    plan: OutputPlan, out: Any, source: Any, segment: Path, heard: Fraction | None
+) -> tuple[Any, dict[int, Any]]:
+    """The picture's stream, and the writer of each carried stream by its index in the input, in the input's order.
+
+    heard: seconds of sound that slow motion uses; None: all.
+    """
     if source is None:
         return _add_video(plan, out, None, segment), {}
     picture = source.streams[plan.info.stream_index]
-    how = {entry.index: entry.how for entry in plan.carried}
+    kept = {entry.index: entry for entry in plan.carried}
     others: dict[int, Any] = {}
     video = None
     for stream in source.streams:
         if stream.index == picture.index:
             video = _add_video(plan, out, picture, segment)
-        elif how.get(stream.index) == "attachment":
+        elif stream.index in kept and kept[stream.index].how == "attachment":
             _add_attachment(plan, out, stream)
-        elif stream.index in how:
-            others[stream.index] = _add_other(plan, out, stream, how[stream.index])
+        elif stream.index in kept:
+            others[stream.index] = _add_other(plan, out, stream, kept[stream.index], heard)
     return video, others
 
 
@@ -148,7 +156,10 @@ def _add_video(plan: OutputPlan, out: Any, picture: Any, segment: Path) -> Any:
     """A stream like the segments', with the input's language, flags, rotation and tags."""
     assert plan.container is not None
     with av.open(f"file:{segment}") as container:
-        stream = out.add_stream_from_template(container.streams.video[0], opaque=True)
+        made = container.streams.video[0]
+        stream = out.add_stream_from_template(made, opaque=True)
+        if plan.codec.name == "prores":
+            stream.codec_context.codec_tag = made.codec_context.codec_tag  # its profile
     stream.time_base = plan.tick
     stream.codec_context.framerate = plan.rate
     set_color(stream.codec_context, plan.tags)  # not every segment's container keeps them
@@ -182,13 +193,15 @@ def _first_packet(plan: OutputPlan, index: int) -> Any:
         return next((packet for packet in container.demux(container.streams[index]) if packet.size), None)
 
 
-def _add_other(plan: OutputPlan, out: Any, stream: Any, how: str) -> Any:
+def _add_other(plan: OutputPlan, out: Any, stream: Any, entry: Carried, heard: Fraction | None) -> Any:
     assert plan.container is not None
     writer: Any
-    if how == "text":
+    if entry.how == "text":
         writer = Retext(out, stream, plan.container.text)
+    elif entry.encoder:
+        writer = Recode(out, stream, entry.encoder, slow=plan.slow, end=heard)
     else:
-        writer = Copy(out.add_stream_from_template(stream, opaque=True), stream)
+        writer = Copy(out, stream)
     writer.stream.metadata.update(_stream_tags(plan, stream))
     writer.stream.disposition = stream.disposition
     return writer
@@ -220,8 +233,8 @@ def _add_globals(
 ) -> None:
     """Title and other tags, and the chapters that meet the cut."""
     out.metadata.update(_tags(source.metadata))
-    chapters = [chapter for chapter in map(_moved(origin, cut), source.chapters()) if chapter]
-    if chapters and plan.slow == 1 and plan.container is not None and plan.container.chapters:
+    chapters = [chapter for chapter in map(_moved(origin, cut, plan.slow), source.chapters()) if chapter]
+    if chapters and plan.container is not None and plan.container.chapters:
         out.set_chapters(chapters)
         notes.keep(f"chapters: {len(chapters)}")
 
@@ -235,7 +248,7 @@ def _miss(source: Any, target: Path, notes: Notes) -> None:
         notes.leave_out(f"tags: {', '.join(lost)}: the container has no place for them")
 
 
-def _moved(origin: Fraction, cut: tuple[Fraction | None, Fraction | None]) -> Any:
+def _moved(origin: Fraction, cut: tuple[Fraction | None, Fraction | None], slow: int) -> Any:
     """A function that puts a chapter on the output's time line; None for one outside the cut."""
     start, end = cut
 
@@ -247,7 +260,7 @@ def _moved(origin: Fraction, cut: tuple[Fraction | None, Fraction | None]) -> An
         if stop <= begin:
             return None
         fine = Fraction(1, 1_000_000)
-        ticks = round((begin - origin) / fine), round((stop - origin) / fine)
+        ticks = round(slow * (begin - origin) / fine), round(slow * (stop - origin) / fine)
         return {**chapter, "start": ticks[0], "end": ticks[1], "time_base": fine}
 
     return moved

@@ -31,5 +31,8 @@ class EncodeOptions:
         default=None, metadata={"help": "Encoder preset, such as fast, medium or slow.", "metavar": "NAME"}
     )
     compatible: bool = field(default=False, metadata={"help": "Write 8-bit 4:2:0, which every player supports."})
+    slow_audio: Literal["stretch", "drop"] = field(
+        default="stretch", metadata={"help": "Sound of slow motion. stretch: as long as the video, at the same pitch."}
+    )
     overwrite: bool = field(default=False, metadata={"help": "Replace an existing result."})
     threads: int = field(default=0, metadata={"flag": "encoder threads"})  # 0: as many as the encoder likes

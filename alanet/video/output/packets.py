@@ -17,58 +17,25 @@ from typing import Any
 import av
 
 from alanet.notes import Notes
-from alanet.video.output.streams import codec_of, name_of
+from alanet.video.output.streams import name_of
 from alanet.video.timestamps import FAR, JUMP, LEAP
 
-__all__ = ["Clock", "Copy", "Cut", "Retext", "interleave"]
+__all__ = ["Clock", "Cut", "interleave"]
 
 STEP = Fraction(1, 50)  # seconds back that are a new clock, of sound
 SEEK_MARGIN = 30  # seconds before a cut from where its packets are looked for, and after it until where
 
 
-class Copy:
-    """Hands packets on as they are, but for MP4's empty subtitles: its muxer puts them in anew."""
-
-    def __init__(self, stream: Any, source: Any) -> None:
-        self.stream = stream
-        self._no_empty = source.type == "subtitle" and codec_of(source) == "mov_text"
-
-    def packets(self, packet: Any) -> list[Any]:
-        """The packet, as the output stream's."""
-        if self._no_empty and bytes(packet) == b"\0\0":
-            return []
-        packet.stream = self.stream
-        return [packet]
-
-
-class Retext:
-    """Writes text subtitles in another text format, through FFmpeg's own decoder and encoder (italics survive)."""
-
-    def __init__(self, out: Any, source: Any, codec: str) -> None:
-        self._decoder = source.codec_context
-        if not self._decoder.is_open:
-            self._decoder.open(strict=False)
-        self.stream = out.add_stream(codec)
-        self.stream.codec_context.subtitle_header = self._decoder.subtitle_header
-        self.stream.codec_context.time_base = self.stream.time_base = Fraction(1, 1000)
-
-    def packets(self, packet: Any) -> list[Any]:
-        """The same words at the same time, in the other format; nothing for a packet without words."""
-        said = self._decoder.decode2(packet)
-        if said is None or not len(said.rects):
-            return []
-        written = self.stream.codec_context.encode_subtitle(said)
-        written.stream, written.time_base = self.stream, packet.time_base
-        written.pts = written.dts = packet.pts
-        written.duration = packet.duration
-        return [written]
-
-
 class Cut:
-    """Puts packets of the input on the output's time line, or drops them."""
+    """Puts packets of the input on the output's time line, or drops them.
 
-    def __init__(self, origin: Fraction, start: Fraction | None, end: Fraction | None, *, within_packet: bool) -> None:
-        self.origin, self.start, self.end = origin, start, end
+    slow: times as long as the input. Sound keeps its own times then: it is stretched after it is decoded.
+    """
+
+    def __init__(
+        self, origin: Fraction, start: Fraction | None, end: Fraction | None, *, within_packet: bool, slow: int = 1
+    ) -> None:
+        self.origin, self.start, self.end, self.slow = origin, start, end, slow
         self._within_packet = within_packet  # the container can begin to play in the middle of a packet
         self._clocks: dict[int, Clock] = {}
 
@@ -81,7 +48,9 @@ class Cut:
         length = (packet.duration or 0) * base
         length = length if 0 <= length < LEAP else Fraction(0)
         sound = packet.stream.type == "audio"
-        begin = self._clocks.setdefault(packet.stream_index, Clock(sound)).steady(stamp * base, length)
+        clock = self._clocks.setdefault(packet.stream_index, Clock(sound))
+        begin = clock.steady(stamp * base, length)
+        length = length or clock.interval  # MP4 drops a last packet that lasts 0
         end = begin + length
         text = packet.stream.type == "subtitle"
         if self.start is not None and begin < self.origin and not self._reaches(begin, end, text):
@@ -111,10 +80,11 @@ class Cut:
         """New times, in ticks fine enough for the origin."""
         fine = Fraction(1, lcm(base.denominator, self.origin.denominator))
         lag = 0 if packet.dts is None or packet.pts is None else packet.pts - packet.dts
+        slow = 1 if packet.stream.type == "audio" else self.slow
         packet.time_base = fine
-        packet.pts = round((begin - self.origin) / fine)
+        packet.pts = round(slow * (begin - self.origin) / fine)
         packet.dts = packet.pts - round(lag * base / fine)
-        packet.duration = round((end - begin) / fine)
+        packet.duration = round(slow * (end - begin) / fine)
 
 
 class Clock:
@@ -127,6 +97,8 @@ class Clock:
         self._back = STEP if sound else JUMP
         self._shift = self._before = Fraction(0)  # the latter: of the clock before
         self._last = self._end = Fraction(0)  # begin of the packet before, end of all before
+        self.interval = Fraction(0)  # between the last two packets of sound that state no duration
+        self._sound = sound
         self._first = True
 
     def steady(self, begin: Fraction, length: Fraction) -> Fraction:
@@ -141,6 +113,8 @@ class Clock:
         else:
             self._before = self._shift
         begin += self._shift
+        if self._sound and not length:
+            self.interval = max(Fraction(0), begin - self._last)
         self._last, self._end = begin, max(self._end, begin + length)
         return begin
 
@@ -216,19 +190,25 @@ def _others(source: Any, others: dict[int, Any], cut: Cut, notes: Notes) -> Iter
             source.seek(int((cut.start - SEEK_MARGIN) * av.time_base))
     time = Fraction(0)
     latest: dict[int, int | None] = {}
+
+    def written(index: int, packets: list[Any]) -> Iterator[tuple[Fraction, Any]]:
+        nonlocal time
+        for packet in packets:
+            latest[index] = _after(packet, latest.get(index))
+            stamp = packet.dts if packet.dts is not None else packet.pts
+            time = time if stamp is None else stamp * Fraction(packet.time_base)
+            yield time, packet
+
     try:
         for packet in source.demux([source.streams[i] for i in others]):
             if not packet.size:
                 continue
             if cut.past(packet):
-                return
-            writer = others[packet.stream.index]
+                break
             if cut.keeps(packet):
-                for written in writer.packets(packet):
-                    latest[packet.stream_index] = _after(written, latest.get(packet.stream_index))
-                    stamp = written.dts if written.dts is not None else written.pts
-                    time = time if stamp is None else stamp * Fraction(written.time_base)
-                    yield time, written
+                yield from written(packet.stream_index, others[packet.stream_index].packets(packet))
     except av.FFmpegError as error:
         names = ", ".join(name_of(source.streams[i]) for i in others)
         notes.warn(f"{names}: the input could not be read beyond {float(time):.1f} s ({error.strerror})")
+    for index, writer in others.items():
+        yield from written(index, writer.finish())

@@ -162,8 +162,9 @@ def test_tagged_colours_come_back(tmp_path: Path, matrix: str, levels: str) -> N
     ("size", "matrix", "name"), [((64, 48), "smpte170m", "BT.601"), ((1280, 16), "bt709", "BT.709")]
 )
 def test_untagged_colours_are_read_by_size_and_it_is_said(
-    tmp_path: Path, size: tuple[int, int], matrix: str, name: str
+    tmp_path: Path, size: tuple[int, int], matrix: str, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO", "alanet")
     path = make_video(
         tmp_path / "a.mkv", frames=1, codec="ffv1", pix_fmt="yuv444p", size=size, encode_as=(matrix, "tv")
     )
@@ -171,7 +172,8 @@ def test_untagged_colours_are_read_by_size_and_it_is_said(
     (frame,) = decode(info, notes=notes)
     assert info.color.matrix is None
     assert np.abs(frame.pixels.astype(int) - picture(0, *size)).max() <= 2
-    assert notes.warnings == [
+    assert notes.warnings == []
+    assert caplog.messages == [
         f"colour untagged: taken as {name}, as is usual for {size[0]}x{size[1]}, and left untagged"
     ]
 

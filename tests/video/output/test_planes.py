@@ -104,7 +104,7 @@ def test_all_tags_are_written(tmp_path: Path) -> None:
         ("yuv444p12le", "ffv1", "yuv444p12le"),
         ("bgr0", "x264", "yuv444p"),
         ("yuva444p", "ffv1", "yuva444p"),
-        ("yuva444p", "prores", "yuva444p10le"),
+        ("yuva444p", "prores", "yuva444p12le"),  # as ProRes 4444 is decoded
     ],
 )
 def test_depth_chroma_and_alpha_are_kept(tmp_path: Path, shape: str, codec: str, expected: str) -> None:

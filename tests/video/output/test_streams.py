@@ -179,8 +179,8 @@ def test_mkv_to_mp4_rewrites_subtitles_and_says_what_is_left_out(tmp_path: Path)
     tenth = Fraction(1, 10)
     assert words(out) == [(tenth, 2 * tenth, "one line"), (3 * tenth, 4 * tenth, "two\nlines")]
     assert {key.lower(): value for key, value in ffprobe(out)["format"]["tags"].items()}["odd_key"] == "kept"
-    assert notes.left_out == ["attachment 3 (font.ttf): MP4 cannot hold it; a name ending in .mkv may keep it"]
-    assert any("written as mov_text" in line for line in notes.warnings)
+    assert notes.left_out == ["attachment 3 (font.ttf): MP4 cannot hold it; a name ending in .mkv keeps it"]
+    assert any("written as mov_text" in line for line in notes.kept)
 
 
 def test_mp4_to_mkv_shifts_nothing(tmp_path: Path) -> None:
