@@ -20,6 +20,7 @@ __all__ = ["SafePlace", "Terminated", "deferred_signals", "noted_signals", "rais
 
 PATIENCE = 10.0  # seconds: longer than most frames take; an input that has stalled must not hold a signal off
 
+ALARM: signal.Signals | None = getattr(signal, "SIGALRM", None)  # Windows has none: there a second Ctrl-C ends a wait
 Handler = Callable[[int, FrameType | None], None]
 
 
@@ -58,14 +59,14 @@ class SafePlace:
         if not self.waiting:
             self._finished = finished
             return
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        _alarm(0)
         if self.at_once or finished is None or finished != self._finished:
             raise self.waiting[0]
         if not self._told:
             self._told = True
             long = "" if wait is None else f" (about {duration(max(1.0, wait))})"
             self._tell(f"Finishing the current segment{long}. Press Ctrl-C again to stop now.")
-        signal.setitimer(signal.ITIMER_REAL, self.patience)
+        _alarm(self.patience)
 
     @property
     def patience(self) -> float:
@@ -90,18 +91,20 @@ def deferred_signals(tell: Callable[[str], None] | None = None) -> Iterator[Safe
                 place.at_once = True  # where Python swallows what is raised (in a generator it frees), the next will do
                 raise kind
             place.waiting.append(kind)
-            signal.signal(signal.SIGALRM, _raising(kind))
-            signal.setitimer(signal.ITIMER_REAL, place.patience)
+            if ALARM is not None:
+                signal.signal(ALARM, _raising(kind))
+            _alarm(place.patience)
 
         return handle
 
     before = {number: signal.signal(number, hold(kind)) for number, kind in KINDS.items()}
-    alarm = signal.getsignal(signal.SIGALRM)
+    if ALARM is not None:
+        before[ALARM] = signal.getsignal(ALARM)
     try:
         yield place
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        for number, handler in {**before, signal.SIGALRM: alarm}.items():
+        _alarm(0)
+        for number, handler in before.items():
             signal.signal(number, handler)
 
 
@@ -125,6 +128,12 @@ def noted_signals() -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _alarm(seconds: float) -> None:
+    """Raise ALARM so many seconds from now; 0: not at all."""
+    if ALARM is not None:
+        signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 def _raising(kind: type[BaseException]) -> Handler:

@@ -87,6 +87,14 @@ def _versions() -> list[Finding]:
     ]
 
 
+def _memory() -> str:
+    """The size of the memory, where the system tells it (Windows does not)."""
+    try:
+        return size(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (AttributeError, ValueError, OSError):
+        return "size unknown; give a limit with --memory"
+
+
 def _devices() -> list[Finding]:
     """Devices."""
     import torch
@@ -94,10 +102,9 @@ def _devices() -> list[Finding]:
     from alanet.engine.threads import physical_cores
 
     threads = f"{count(physical_cores(), 'thread')} by default"
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     found = [
         Finding("cpu", f"{count(os.cpu_count() or 1, 'core')}, {threads}, {_cpu_bf16()}"),
-        Finding("memory", size(memory)),
+        Finding("memory", _memory()),
     ]
     if torch.cuda.is_available():
         for index in range(torch.cuda.device_count()):

@@ -110,7 +110,7 @@ class Verbosity(Reporting):
 def source_path(source: Path | None) -> Path:
     """The input; without one, the bundled sample. Standard input is `Path("-")`."""
     if source is not None:
-        return Path("-") if str(source) == "/dev/stdin" else source
+        return Path("-") if source.as_posix() == "/dev/stdin" else source
     from importlib import resources
 
     samples = sorted(Path(str(resources.files("alanet"))).glob("sample/*.mp4"))
