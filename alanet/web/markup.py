@@ -153,7 +153,7 @@ def result(job: Job, start: float, slow: int) -> str:
         f'<section class="result" data-start="{start:.6f}" data-slow="{slow}"><div class="videos">{videos}</div>'
         '<div class="player"><button type="button" class="play" aria-label="Play">▶</button>'
         '<input type="range" class="seek" min="0" max="1" step="0.001" value="0" aria-label="Position">'
-        '<span class="clock">0:00</span></div>'
+        '<span class="clock"></span></div>'
         f'<a class="download" href="{link}/result" download>Download the result</a>'
         f"<details><summary>What was done</summary>{_list(job.rows)}</details></section>"
     )

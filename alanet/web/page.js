@@ -45,11 +45,19 @@ const mirror = (change) => {
 const place = (result, input, start, slow) => { input.currentTime = start + result.currentTime / slow; };
 const shown = (seconds) => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
 
+const goTo = (timeline, share) => { // the slider does the rest
+  const slider = document.querySelector("#moment input[type=range]");
+  slider.value = share * Number(timeline.dataset.seconds);
+  for (const name of ["input", "change", "pointerup"]) slider.dispatchEvent(new Event(name, { bubbles: true }));
+};
+
 element.addEventListener("change", (event) => {
   if (event.target.type === "file") { sendFile(event.target.files[0]); event.target.value = ""; }
 });
 element.addEventListener("click", (event) => {
   if (event.target.closest(".sample")) send("/alanet/sample", null);
+  const timeline = event.target.closest(".timeline svg");
+  if (timeline) goTo(timeline.parentElement, event.offsetX / timeline.clientWidth);
   if (event.target.closest(".abort")) sending?.abort();
   if (event.target.closest(".play, video")) mirror((result) => (result.paused ? result.play() : result.pause()));
 });
@@ -83,7 +91,7 @@ for (const name of ["play", "pause", "seeking", "timeupdate", "loadedmetadata", 
       button.textContent = result.paused ? "▶" : "❚❚";
       button.setAttribute("aria-label", result.paused ? "Play" : "Pause");
       if (result.duration) part.querySelector(".seek").value = result.currentTime / result.duration;
-      part.querySelector(".clock").textContent = shown(result.currentTime);
+      part.querySelector(".clock").textContent = `${shown(result.currentTime)} / ${shown(result.duration || 0)}`;
     });
   }, true);
 }

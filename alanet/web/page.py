@@ -23,7 +23,7 @@ __all__ = ["asset", "build_page", "theme"]
 
 EVERY = 1.0  # seconds between two looks at the progress
 ACTIVE = ("waiting", "running")
-CONFIRM = '(id) => confirm("Delete this video and its result?") ? id : null'
+CONFIRM = '(id, sure) => [id, confirm("Delete this video and its result?")]'
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 
@@ -94,7 +94,7 @@ class _Page:
         self.videos = gr.Radio([], label="Your videos", visible=False)
         self.current, self.shown = gr.State(None), gr.State("")
         with gr.Column(visible=False) as self.work:
-            self.facts = gr.HTML(js_on_load=None)
+            self.facts = gr.HTML(js_on_load=script)
             self.moment = gr.Slider(0, 1, value=0, step=0.01, label="Time", elem_id="moment")
             self.compare = gr.HTML(js_on_load=script, elem_id="compare")
             self.fields = self._controls()
@@ -105,6 +105,7 @@ class _Page:
             self.status = gr.HTML(js_on_load=None)
             self.result = gr.HTML(js_on_load=script)
             self.delete = gr.Button("Delete this video", size="sm", elem_id="delete", scale=0)
+            self.sure = gr.Checkbox(visible=False)  # what the visitor answers
         gr.HTML(markup.footer(self.options), js_on_load=None)
         self.timer = gr.Timer(EVERY, active=False)
 
@@ -137,7 +138,9 @@ class _Page:
             self.blocks.load(self.open_latest, None, whole, **QUIET),
             self.upload.uploaded(self.open_latest, None, whole, **QUIET),
             self.videos.input(self.open_chosen, [self.videos], whole, **QUIET),
-            self.delete.click(self.remove, [self.current], whole, js=CONFIRM, **QUIET),
+            self.delete.click(
+                self.remove, [self.current, self.sure], whole, js=CONFIRM, trigger_mode="multiple", **QUIET
+            ),
         ]
         for event in opened:
             event.then(self.show_facts, [self.current], [self.facts], **QUIET).then(
@@ -160,9 +163,9 @@ class _Page:
     def open_chosen(self, id: str, request: gr.Request) -> list[Any]:
         return self._whole(request, self.jobs.find(_owner(request), id))
 
-    def remove(self, id: str, request: gr.Request) -> list[Any]:
+    def remove(self, id: str, sure: bool, request: gr.Request) -> list[Any]:
         job = self.jobs.find(_owner(request), id)
-        if job is None or job.state in ACTIVE:
+        if job is None or job.state in ACTIVE or sure is not True:
             return [gr.skip()] * (self.rest + 5)
         self.jobs.delete(job)
         return self.open_latest(request)

@@ -72,7 +72,8 @@ def drawing(found: Timeline) -> str:
     words = f"Blur over time{seen}: {count(len(found.cuts), 'cut')}"
     caption = f"Blur over time{seen}{' (red: cuts)' if found.cuts else ''}"
     return (
-        f'<figure class="timeline"><svg viewBox="0 0 {WIDTH} {HEIGHT}" preserveAspectRatio="none" role="img" '
+        f'<figure class="timeline" data-seconds="{found.seconds:.3f}">'
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" preserveAspectRatio="none" role="img" '
         f'aria-label="{words}">{bars}{cuts}</svg><figcaption><span>0:00.0</span><span>{caption}</span>'
         f"<span>{clock(found.seconds, tenths=True)}</span></figcaption></figure>"
     )

@@ -44,7 +44,7 @@ class Site:
 
     def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
         """One request; underscores in header names are hyphens."""
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=120)
         try:
             connection.request(method, path, body, {name.replace("_", "-"): text for name, text in headers.items()})
             answer = connection.getresponse()
@@ -54,7 +54,7 @@ class Site:
 
     def raw(self, request: bytes) -> Answer:
         """Bytes as they are, which no client would send."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=30) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=120) as connection:
             connection.sendall(request)
             connection.shutdown(socket.SHUT_WR)
             reply = b"".join(iter(lambda: connection.recv(1 << 16), b""))

@@ -169,8 +169,9 @@ def test_the_owner_reaches_the_job(site: Site, victim: tuple[str, str]) -> None:
 
 
 def test_nothing_without_the_password(tmp_path: Path) -> None:
-    with serving(tmp_path / "jobs", "--auth", "me:right") as site:
+    """The server listens on all addresses and goes by every name."""
+    with serving(tmp_path / "jobs", "--auth", "me:right", "--host", "0.0.0.0") as site:
         for path in ("/", "/config", "/theme.css", "/gradio_api/queue/data?session_hash=abcdef1234"):
             assert site.ask("GET", path).status == 401
             assert site.ask("GET", path, Authorization="Basic bWU6d3Jvbmc=").status == 401  # me:wrong
-        assert site.ask("GET", "/", Authorization="Basic bWU6cmlnaHQ=").status == 200  # me:right
+        assert site.ask("GET", "/", Authorization="Basic bWU6cmlnaHQ=", Host="a.example").status == 200  # me:right
