@@ -7,6 +7,9 @@
     tiles      tiled against untiled: difference and cost, by halo
     segments   a run in segments against the same run in one piece
     disk       size of the encoded sample as a share of its raw size
+    workers    40 segments on a local Ray instance against --workers
+    batch      batches of up to 10,000 files with a stub network on Ray: tasks a second, memory of the driver
+    sizing     core-hours, storage and traffic for hours of 1080p video
     training   clips a second, and the share of time that steps wait for data
 
 The compared calls take turns, and medians are printed: load from other processes affects all of them alike. CPU seconds
@@ -21,6 +24,7 @@ import tempfile
 from fractions import Fraction
 from pathlib import Path
 
+from benchmarks.cluster import batch, sizing, workers
 from benchmarks.memory import memory
 from benchmarks.output import disk, segments
 from benchmarks.speed import networks, precision, speed
@@ -36,7 +40,7 @@ def size(text: str) -> tuple[int, int]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(required=True)
-    for verb in (speed, networks, precision, memory, tiles, segments, disk, training):
+    for verb in (speed, networks, precision, memory, tiles, segments, disk, workers, batch, sizing, training):
         sub = verbs.add_parser(verb.__name__, description=verb.__doc__)
         sub.set_defaults(run=verb, residual=verb is not tiles)  # an untrained residual network changes nothing
         sub.add_argument("--model", help="a name, a weights file, or untrained; by default what alanet takes")
@@ -59,6 +63,15 @@ def main() -> None:
             sub.add_argument("--video", type=Path, help="whose frames; by default the bundled sample's")
             sub.add_argument("--rife-module", type=Path, help="the Python file of RIFE's IFNet")
             sub.add_argument("--rife-weights", type=Path, help="flownet.pkl")
+        if verb is workers:
+            sub.add_argument("--size", type=size, default=(160, 96))
+            sub.add_argument("--rounds", type=int, default=3)
+        if verb is batch:
+            sub.add_argument("--files", type=int, nargs="*", default=[100, 1000, 10_000])
+        if verb is sizing:
+            sub.add_argument("--frames-of", type=int, nargs=2, default=[3, 6], help="of two runs that are compared")
+            sub.add_argument("--gpu", type=float, help="seconds a 1080p input frame takes on your GPU")
+            sub.add_argument("--nodes", type=float, default=1, help="nodes that an input is staged to, on average")
         if verb is training:
             sub.add_argument("--steps", type=int, default=40)
             sub.add_argument("--batch", type=int, default=8)

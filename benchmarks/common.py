@@ -42,10 +42,10 @@ def sample(width: int, height: int, path: Path | None = None) -> Iterator[np.nda
         yield np.ascontiguousarray(grown[:height, :width])
 
 
-def make_video(path: Path, width: int, height: int, frames: int) -> Path:
+def make_video(path: Path, width: int, height: int, frames: int, *, rate: int = RATE) -> Path:
     """An H.264 file of the sample."""
     with av.open(str(path), "w") as out:
-        stream = out.add_stream("libx264", rate=RATE)
+        stream = out.add_stream("libx264", rate=rate)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.options = {"crf": "18", "preset": "veryfast"}
         for pixels in islice(sample(width, height), frames):

@@ -23,9 +23,10 @@ from alanet.cli.progress import batch_progress
 from alanet.cli.screen import Screen
 from alanet.errors import OptionError
 from alanet.restoration.batch import RECORDS, Item, Outcome
-from alanet.restoration.cluster import LOCAL, ClusterOptions, RayCrew, connect
+from alanet.restoration.cluster import RayCrew
 from alanet.restoration.crew import Progress
 from alanet.restoration.dispatch import Dispatch
+from alanet.restoration.ray_session import LOCAL, ClusterOptions, connect
 from alanet.restoration.storage import Store, find_videos, is_url
 from alanet.restoration.work import Setup
 from alanet.signals import Terminated

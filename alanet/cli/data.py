@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Group, Parameter
 
@@ -46,6 +46,26 @@ AssumeRate = Annotated[
     str | None,
     Parameter(metavar="RATE", help="What sources below 120 fps stand for, 240 say; without it they are refused."),
 ]
+
+
+OnCluster = Annotated[
+    str | None,
+    Parameter(
+        metavar="[ADDRESS]",
+        help="Work on a Ray cluster, without ADDRESS on a local instance. All nodes must see the folders, under equal "
+        "paths.",
+    ),
+]
+
+
+def _each_on(address: str | None, verbosity: Verbosity) -> Any:
+    """What maps a function over items on the cluster; None without one."""
+    if address is None:
+        return None
+    from alanet.restoration.ray_session import ClusterOptions, connect, each
+
+    connect(ClusterOptions(address), verbose=verbosity.verbose)
+    return each
 
 
 @Parameter(name="*", group=STORED)
@@ -91,6 +111,7 @@ def build(
     output: Out,
     storing: Storing = Storing(),
     splitting: Splitting = Splitting(),
+    cluster: OnCluster = None,
     verbosity: Verbosity = Verbosity(),
 ) -> int:
     """Turn a folder of high-rate videos into a training set. The same command resumes an interrupted run."""
@@ -108,7 +129,7 @@ def build(
             show(now.frames, now.frames_total, f"video {now.videos + 1} of {now.videos_total}: {now.name}")
             safe_place()
 
-        report = run_build(plan, notes, on_progress=on_progress)
+        report = run_build(plan, notes, on_progress=on_progress, each=_each_on(cluster, verbosity))
     screen.rows(_built_rows(report))
     if verbosity.json:
         print(json.dumps(_as_json(report)))
@@ -293,6 +314,7 @@ def scenes(
     *,
     output: Out,
     rendering: Rendering = Rendering(),
+    cluster: OnCluster = None,
     verbosity: Verbosity = Verbosity(),
 ) -> int:
     """Render moving scenes from photographs into a bank for training. The same command resumes, or adds scenes."""
@@ -316,7 +338,7 @@ def scenes(
         bank = render_bank(
             stills, output, rendering.scenes, options, seed=rendering.seed, longest=rendering.longest,
             held_out=rendering.held_out, workers=rendering.workers or os.cpu_count() or 1,
-            on_progress=lambda done: show(done, rendering.scenes, "scenes"),
+            each=_each_on(cluster, verbosity), on_progress=lambda done: show(done, rendering.scenes, "scenes"),
         )  # fmt: skip
     sheet = output / "sheet.png"
     contact_sheet(BankClips(bank, ClipOptions(t=min(bank.t, 5))).batch(0, size=min(10, len(bank)), crop=0), sheet)

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -276,6 +277,39 @@ def test_scenes_are_rendered_into_a_bank_with_a_sheet(tmp_path, capsys):
     assert np.load(tmp_path / "bank/sharp-0000.npy").shape == (3, 9, 32, 32, 3)
     assert np.asarray(Image.open(tmp_path / "bank/sheet.png")).std() > 10
     assert json.loads(tell(capsys, *words, "--scenes", "4")[1])["scenes"] == 4
+
+
+@pytest.fixture
+def local_ray(monkeypatch) -> Iterator[None]:
+    ray = pytest.importorskip("ray")
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    yield
+    ray.shutdown()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_sets_of_a_cluster_are_those_of_one_machine(local_ray, tmp_path, capsys):
+    (tmp_path / "stills").mkdir()
+    for k in range(12):
+        coarse = np.random.default_rng(k).integers(0, 256, (12, 12, 3), np.uint8)
+        Image.fromarray(coarse).resize((96, 96), Image.Resampling.BICUBIC).save(tmp_path / f"stills/{k}.png")
+    (tmp_path / "in").mkdir()
+    for k in range(3):
+        sharp_video(tmp_path / f"in/{k}.mkv", pan(40, seed=k))
+    (tmp_path / "in/bad.mkv").write_bytes(b"no video" * 100)
+    scenes = ("data", "scenes", tmp_path / "stills", "--size", "32x32", "--period", "2", "--longest", "3", "--t", "4",
+              "--scenes", "4", "-q")  # fmt: skip
+    build = ("data", "build", tmp_path / "in", "--size", "64x32", "-q")
+    for number, how in enumerate((["--workers", "1"], ["--cluster"])):
+        out = tmp_path / f"{number}"
+        assert tell(capsys, *scenes, "-o", out / "bank", *how)[0] == 0
+        assert tell(capsys, *build, "-o", out / "set", *(how if number else ()))[0] == 3  # a video is damaged
+    files = [{path.relative_to(top): path.read_bytes() for path in top.rglob("*.npy")} for top in (tmp_path / "0", out)]
+    assert len(files[0]) == 3 + 3
+    assert files[0] == files[1]
+    manifests = [json.loads((tmp_path / top / "set/data.json").read_text()) for top in "01"]
+    assert manifests[0] == manifests[1]
 
 
 def test_the_motion_of_a_set_is_estimated_once(tmp_path, capsys):

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import pickle
+import re
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -16,15 +21,18 @@ import pytest
 
 from alanet.model.weights import save_weights
 from alanet.restoration.batch import RECORDS, Item, Outcome
-from alanet.restoration.cluster import ClusterOptions, RayCrew, connect
+from alanet.restoration.cluster import RayCrew
 from alanet.restoration.dispatch import Dispatch
 from alanet.restoration.options import NetworkOptions
+from alanet.restoration.ray_session import ClusterOptions, connect
+from alanet.restoration.remote import WORK
 from alanet.restoration.restorer import Restorer
-from alanet.restoration.storage import Store, find_videos
+from alanet.restoration.storage import Store, find_videos, key_of
 from alanet.restoration.work import Made, Setup
 from tests.restoration.test_resume import LOSSLESS, make_network, shown, sound
 from tests.support.cluster import Bucket, Nodes, ray_nodes, s3_server
 from tests.support.media import Track, make_video
+from tests.support.paths import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 pytest.importorskip("ray")
@@ -94,14 +102,14 @@ class Watched(RayCrew):
 
 
 def restored(
-    bucket: Bucket, nodes: Nodes, setup: Setup, scratch: Path, *, at: int = 0, act: Any = None
+    bucket: Bucket, nodes: Nodes, setup: Setup, scratch: Path, *, at: int = 0, act: Any = None, kind: Any = Watched
 ) -> tuple[dict[str, Outcome], Watched]:
     options = ClusterOptions(nodes.address, str(scratch), cpus=1)
     connect(options)
     out = Store(f"{bucket.url}/out")
     found, _ = find_videos([f"{bucket.url}/films"])
     outcomes: list[Outcome] = []
-    crew = Watched(setup, options, out.url, at=at, act=act)
+    crew = kind(setup, options, out.url, at=at, act=act)
     items = [Item(name, url, record=f"{RECORDS}/{name}.json") for name, url in found]
     Dispatch(items, crew, over=outcomes.append).run()
     return {outcome.name: outcome for outcome in outcomes}, crew
@@ -141,3 +149,38 @@ def test_a_node_that_is_killed_costs_nothing_but_time(at, bucket, nodes, setup, 
         assert {outcome.state for name, outcome in again.items() if name != "d.mp4"} == {"skipped"}
         assert crew.made["segments"] == 0
         assert bucket.names() == before
+
+
+def test_a_killed_driver_loses_nothing(bucket, nodes, setup, whole, film, tmp_path):
+    """The command in a process of its own; the same command resumes, and makes no finished segment again."""
+    scratch = tmp_path / "scratch"
+    words = ["restore", f"{bucket.url}/films", "-o", f"{bucket.url}/out", "--cluster", nodes.address, "-q"]
+    words += ["--scratch", str(scratch), "--cpus-per-worker", "1", "--model", str(setup.network.model)]
+    words += ["--device", "cpu", "--precision", "fp32", "--threads", "1", "--memory", "8G", "--codec", "ffv1"]
+    command = [sys.executable, "-m", "alanet", *words]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(command, env=environment)
+    until = time.monotonic() + 300
+
+    def records() -> list[str]:
+        return [name for name in bucket.names() if f"/{WORK}/" in name and re.search(r"/\d{5}\.json$", name)]
+
+    while not records() and time.monotonic() < until and process.poll() is None:
+        time.sleep(0.2)
+    process.kill()
+    process.wait()
+    time.sleep(2)  # Ray ends the actors of a driver that is gone
+    before = {name: bucket.fs.info(f"{bucket.name}/{name}")["LastModified"] for name in records()}
+    assert before
+    rewritten: list[str] = []
+
+    class Noting(Watched):
+        def call(self, number: int, task: str, *given: Any) -> Future[Any]:
+            if task == "segment":
+                rewritten.append(f"out/{WORK}/{key_of(pickle.loads(given[0]).item.name)}/{given[1].number:05d}.json")
+            return super().call(number, task, *given)
+
+    outcomes, _ = restored(bucket, nodes, setup, scratch, kind=Noting)
+    assert not set(rewritten) & before.keys()
+    check(bucket, outcomes, whole, film, tmp_path)
+    assert list(scratch.iterdir()) == []

@@ -11,8 +11,9 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import av
@@ -30,6 +31,8 @@ from alanet.restoration.writer import writing
 __all__ = ["BuildOptions", "BuildPlan", "BuildProgress", "BuildReport", "build_set", "plan_build", "run_build"]
 
 SHEET = "sheet.png"
+
+Stored = tuple[Video | Skipped, list[str]]  # what became of a video, and warnings
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +72,13 @@ def build_set(
 
 
 def run_build(
-    plan: BuildPlan, notes: Notes, *, on_progress: Callable[[BuildProgress], None] | None = None
+    plan: BuildPlan,
+    notes: Notes,
+    *,
+    on_progress: Callable[[BuildProgress], None] | None = None,
+    each: Callable[[Callable[[Footage], Stored], Sequence[Footage]], Iterable[tuple[Footage, Stored]]] | None = None,
 ) -> BuildReport:
-    """Do what was planned."""
+    """Do what was planned. each: maps a function over videos (`ray_session.each`), on machines that see the folders."""
     began = time.monotonic()
     check_room(plan.out, plan.bytes_needed, "choose a smaller --size")
     with writing(plan.out):
@@ -82,19 +89,25 @@ def run_build(
     todo = [one for one in plan.footage if one.source.name not in plan.done]
     total, before = sum(one.frames for one in todo), 0
     _write(plan, videos, skipped)
-    for one in todo:
-        name, finished = one.source.name, len(videos)
 
-        def advance(frames: int, name: str = name, finished: int = finished, before: int = before) -> None:
-            if on_progress:
-                seconds = time.monotonic() - began
-                on_progress(BuildProgress(name, finished, len(plan.footage), before + frames, total, seconds))
+    def report(name: str, frames: int) -> None:
+        if on_progress:
+            seconds = time.monotonic() - began
+            on_progress(BuildProgress(name, len(videos), len(plan.footage), before + frames, total, seconds))
 
-        try:
-            videos[name] = _store(one, plan, notes, advance)
-        except InputError as error:
-            skipped.append(skip(one.source, error))
+    def one_by_one() -> Iterator[tuple[Footage, Stored]]:
+        for one in todo:
+            yield one, _stored(plan, one, partial(report, one.source.name))
+
+    for one, (made, warnings) in one_by_one() if each is None else each(partial(_stored, plan), todo):
+        if isinstance(made, Skipped):
+            skipped.append(made)
+        else:
+            videos[one.source.name] = made
+        for line in warnings:
+            notes.warn(line)
         before += one.frames
+        report(one.source.name, 0)
         _write(plan, videos, skipped)
     if not videos:
         raise nothing_usable(plan.out, skipped)
@@ -119,6 +132,15 @@ def _write(plan: BuildPlan, videos: dict[str, Video], skipped: list[Skipped]) ->
     listed = tuple(sorted(skipped, key=lambda one: one.name))
     with writing(plan.out):
         write_manifest(plan.out, Manifest(plan.layout, plan.options.pixels(), split, entries, listed))
+
+
+def _stored(plan: BuildPlan, one: Footage, on_frame: Callable[[int], None] = lambda frames: None) -> Stored:
+    """One video into runs, or why it gives none; and the warnings."""
+    notes = Notes()
+    try:
+        return _store(one, plan, notes, on_frame), notes.warnings
+    except InputError as error:
+        return skip(one.source, error), notes.warnings
 
 
 def _store(one: Footage, plan: BuildPlan, notes: Notes, on_frame: Callable[[int], None]) -> Video:

@@ -15,7 +15,7 @@ import argparse
 import json
 import multiprocessing
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -111,12 +111,14 @@ def render_bank(
     longest: int = 15,
     held_out: bool = False,
     workers: int = 1,
+    each: Callable[[Callable[[int], int], Sequence[int]], Iterable[object]] | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> Bank:
     """Render `scenes` scenes from the stills of a folder into a bank, or extend the bank that is there.
 
-    longest: the longest exposure in sub-frames. `on_progress` gets the number of scenes that are done. Raises
-    DataError if the folder holds another bank.
+    longest: the longest exposure in sub-frames. each: maps a function over shards instead of `workers`
+    (`ray_session.each`), on machines that all see the folders. `on_progress` gets the number of scenes that are done.
+    Raises DataError if the folder holds another bank.
     """
     if scenes < 1:
         raise OptionError(f"a bank of {scenes} scenes; allowed: 1 or more")
@@ -136,7 +138,8 @@ def render_bank(
     _check_same(folder, about)
     work = partial(_render_shard, _Job(paths, folder, options, seed, exposure, scenes))
     shards = range(-(-scenes // SHARD))
-    for done, _ in enumerate(_each(work, shards, workers), 1):
+    made = _each(work, shards, workers) if each is None else each(work, shards)
+    for done, _ in enumerate(made, 1):
         if on_progress:
             on_progress(min(done * SHARD, scenes))
     write_json(folder / "bank.json", {**about, "scenes": scenes})
