@@ -109,4 +109,4 @@ class EvaluationOptions:
         self.report.check()
         screen = Screen(quiet=self.verbosity.quiet)
         footage = partial(self.material.footage, videos)
-        return measured(footage, gather(), self.measuring, self.methods.machine(), screen)
+        return measured(footage, gather(), self.measuring, self.methods.machine(), screen, self.material.number(videos))

@@ -22,6 +22,7 @@ from alanet.cli.options import (
     restorer_of,
     source_path,
 )
+from alanet.cli.progress import Show, progress
 from alanet.cli.screen import Paper, Screen, is_plain, page
 from alanet.errors import OptionError
 from alanet.restoration.analysis import Analysis, FrameEstimates, analyse
@@ -63,10 +64,13 @@ def info(
     video = probe(path, input_rate=reading.input_rate, stream=reading.stream)
     found, seconds = None, None
     if not quick:
-        with Screen().waiting("looking at every frame"):
+        screen = Screen(quiet=report.json and not report.verbose)
+        with screen.waiting("loading the network"):
             # Planned first: what is too large for the memory is refused before its frames are held.
             seconds = None if str(path) == "-" else _estimate(path, reading, network)
-            found = analyse(_examined(video, reading), *_judge(video, network))
+            judge, every = _judge(video, network)
+        with progress(screen, "looking at frames") as show:
+            found = analyse(_counted(_examined(video, reading), video, show), judge, every)
     if plot is not None and found is not None:
         _draw(video, found, plot)
     if report.json:
@@ -85,6 +89,16 @@ def _draw(video: VideoInfo, found: Analysis, target: Path) -> None:
     figure = timeline(times, blurs, cuts, found.exposures, title=safe(video.path.name))
     path = save(figure, target, overwrite=False)
     Screen().rows([("result", str(path.absolute()))])
+
+
+def _counted(
+    examined: Iterable[tuple[Frame, Scores, bool]], video: VideoInfo, show: Show
+) -> Iterable[tuple[Frame, Scores, bool]]:
+    """The same frames, with progress."""
+    total = video.frame_count or (round(video.duration * video.rate) if video.duration else None)
+    for number, one in enumerate(examined):
+        show(number, total, "frames")
+        yield one
 
 
 def _examined(video: VideoInfo, reading: ReadOptions) -> Iterable[tuple[Frame, Scores, bool]]:

@@ -73,6 +73,17 @@ class Material:
         if twice := next((name for name in names if names.count(name) > 1), None):
             raise DataError(f"two videos are named {twice}; rename one, tables go by name")
 
+    def number(self, videos: tuple[Path, ...]) -> int | None:
+        """How many videos there are; None where a data set is among them."""
+        if self.data is not None:
+            return None
+        if self.scenes is None:
+            return len(videos)
+        from alanet.data.synthetic.bank import Bank
+
+        scenes = len(Bank(self.scenes))
+        return len(videos) + (scenes if self.scene_count is None else min(scenes, self.scene_count))
+
     def footage(self, videos: tuple[Path, ...], notes: Notes) -> Iterator[Footage]:
         """One video after the other."""
         from alanet.evaluation.footage import footage_of_scenes, footage_of_set, load_footage
@@ -251,6 +262,7 @@ def measured(
     measuring: Measuring,
     machine: Sequence[tuple[str, str]],
     screen: Screen,
+    count_of_videos: int | None = None,
 ) -> list[Result]:
     """A result a protocol; `footage` gives the videos, as often as it is asked; `machine` is noted with the scores."""
     from alanet.evaluation.evaluate import evaluate
@@ -258,19 +270,35 @@ def measured(
     from alanet.notes import Notes
 
     protocols, distance, notes = measuring.protocols(), measuring.distance(), Notes()
-    results = []
+    results: list[Result] = []
     with progress(screen, "evaluating") as show:
         for protocol in protocols:
+            before = sum(len(result.scores) for result in results)
 
-            def on_progress(video: str, method: str, done: int, protocol: Protocol = protocol) -> None:
-                show(done, None, f"{protocol.name}: {video}, {method}")
+            def on_progress(
+                video: str,
+                method: str,
+                done: int,
+                total: int | None,
+                protocol: Protocol = protocol,
+                before: int = before,
+            ) -> None:
+                rest = len(protocols) - protocols.index(protocol)
+                everything = None if total is None else before + rest * total
+                show(before + done, everything, f"{protocol.name}: {video}, {method}")
 
             folder = measuring.save
             if folder is not None and len(protocols) > 1:
                 folder = folder / protocol.name.replace(" ", "-").replace(",", "")
             saving = None if folder is None else saving_to(folder)
             result = evaluate(
-                methods, footage(notes), protocol, lpips=distance, on_progress=on_progress, on_restored=saving
+                methods,
+                footage(notes),
+                protocol,
+                lpips=distance,
+                count=count_of_videos,
+                on_progress=on_progress,
+                on_restored=saving,
             )
             results.append(replace(result, versions=(*result.versions, *machine)))
     rows = [("warning", line) for line in notes.warnings]

@@ -92,24 +92,30 @@ def evaluate(
     protocol: Protocol,
     *,
     lpips: Lpips | None = None,
-    on_progress: Callable[[str, str, int], None] | None = None,
+    count: int | None = None,
+    on_progress: Callable[[str, str, int, int | None], None] | None = None,
     on_restored: Callable[[str, str, Fraction, Picture], None] | None = None,
 ) -> Result:
     """Restore every video with every method, and score each restored frame.
 
-    `videos` may be a generator: one is held at a time. `on_progress` gets (video, method, frames scored so far);
-    `on_restored` each scored frame (video, method, time), and each input under the method "inputs".
+    `videos` may be a generator: one is held at a time. `on_progress` gets (video, method, frames scored so far,
+    all frames: estimated from the videos so far where `count`, their number, is known);
+    `on_restored` gets each scored frame (video, method, time), and each input under the method "inputs".
     A method that refuses its times or pictures (an InputError) is left out, with its reason in `refused`. Raises
     DataError for two videos of a name, for none, and for a video too short to give two inputs.
     """
     subjects: list[Subject] = []
     scores: list[Score] = []
     refused: dict[str, str] = {}
+    expected = 0
     for video in videos:
         if any(video.subject.name == other.name for other in subjects):
             raise DataError(f"two videos are named {video.subject.name}; rename one, tables go by name")
         subjects.append(video.subject)
         motion = Motion(video, protocol)
+        inputs = protocol.exposure.available(len(video.frames))
+        expected += len(methods) * ((inputs - 1) * protocol.factor + 1)
+        total = None if count is None else max(count, len(subjects)) * expected // len(subjects)
         for trial in trials(video.subject.name, video.frames, protocol):
             if on_restored is not None:
                 for i, picture in enumerate(trial.inputs):
@@ -130,7 +136,7 @@ def evaluate(
                         if scored:
                             on_restored(video.subject.name, method.name, trial.first + time, picture)
                 if on_progress is not None:
-                    on_progress(video.subject.name, method.name, len(scores))
+                    on_progress(video.subject.name, method.name, len(scores), total)
     if not subjects:
         raise DataError("no video to evaluate on; give files, folders of images, or .npy arrays")
     return Result(

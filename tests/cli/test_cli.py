@@ -20,6 +20,7 @@ import torch
 from PIL import Image
 
 from alanet.cli import describe_error, plain_words, run
+from alanet.cli import progress as progress_module
 from alanet.cli.restore import free_path
 from alanet.errors import AlanetError, OptionError, OutputError, ResourceError
 from alanet.model.alanet import ALANet, ALANetConfig
@@ -160,6 +161,20 @@ def test_info_as_json(clip, weights, capsys):
     assert said["estimate_seconds"] > 0
     assert run(["info", str(clip), "--quick", "--json"]) == 0
     assert "frames" not in json.loads(capsys.readouterr().out)
+
+
+def test_info_shows_its_progress_and_draws_a_timeline(clip, weights, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("matplotlib")
+    bar = progress_module._bar
+    monkeypatch.setattr(progress_module, "_bar", lambda screen, what: bar(screen, what, 0.0, at_once=True))
+    target = tmp_path / "timeline.png"
+    assert run(["info", str(clip), *small(weights), "--plot", str(target)]) == 0
+    err = capsys.readouterr().err
+    assert "looking at frames: 7 of 8" in err
+    assert str(target) in err
+    with Image.open(target) as picture:
+        assert picture.size[0] > 600
+    assert run(["info", str(clip), "--quick", "--plot", str(target)]) == 2
 
 
 def test_restore_says_what_it_does_and_where_the_result_is(clip, weights, tmp_path, monkeypatch, capsys):

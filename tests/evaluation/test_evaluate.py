@@ -157,8 +157,11 @@ def test_lpips_is_measured_where_its_weights_are_given():
 def test_progress_names_what_is_done():
     told = []
     videos = (Footage.of(name, textured()) for name in "ab")  # a generator: one video in memory at a time
-    evaluate(BASELINES[:2], videos, only("all-blurry"), on_progress=lambda *facts: told.append(facts))
-    assert told == [("a", "copy", 5), ("a", "blend", 10), ("b", "copy", 15), ("b", "blend", 20)]
+    evaluate(BASELINES[:2], videos, only("all-blurry"), count=2, on_progress=lambda *facts: told.append(facts))
+    done = [("a", "copy", 5), ("a", "blend", 10), ("b", "copy", 15), ("b", "blend", 20)]
+    assert told == [(*one, 20) for one in done]
+    evaluate(BASELINES[:1], [Footage.of("a", textured())], only("all-blurry"), on_progress=lambda *f: told.append(f))
+    assert told[-1] == ("a", "copy", 5, None)
 
 
 def test_results_name_the_data_they_were_made_on():
