@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -206,12 +206,13 @@ class _Ring:
             features = Kept(frame.pixels)
         gap = False
         if before is not None and self.gaps is not None:
-            gap = self.gaps.between(before.frame.time, frame.time) and not starts_shot
+            gap = self.gaps.between(_last_time(before.frame), frame.time) and not starts_shot
             self.counts.longest_gap = self.gaps.longest
         first = index if before is None or starts_shot or gap else before.first
         relation = None if before is None or first == index else Kept()
         self.held[index] = _Held(frame, features, first, relation)
-        self.counts.frames_in += 1
+        self.counts.frames_in += 1 + len(frame.repeats)
+        self.counts.duplicates += len(frame.repeats)
         self.counts.cuts += starts_shot and index > 0
         self.counts.gaps += gap
 
@@ -220,7 +221,7 @@ class _Ring:
         frame, following, first = self.held[i].frame, self.held.get(i + 1), self.held[i].first
         end = frame.time + frame.duration if following is None else following.frame.time
         alone = following is None or following.first != first
-        wanted = moments(self.schedule, frame.time, end, origin=self.origin, hold=alone)
+        wanted = _moments_of(self.schedule, frame, end, origin=self.origin, hold=alone)
         return merge_holds(wanted) if merged else wanted
 
     def skips(self, moment: Moment, skip: Callable[[Fraction], bool]) -> bool:
@@ -279,6 +280,23 @@ class _Ring:
                 continue
             self.counts.pass_through(moment.time)
             yield replace(b if phase > Fraction(1, 2) else a, time=moment.time, duration=moment.duration)
+
+
+def _last_time(frame: Frame) -> Fraction:
+    """Of a frame and its repeats."""
+    return frame.repeats[-1] if frame.repeats else frame.time
+
+
+def _moments_of(schedule: Schedule, frame: Frame, end: Fraction, *, origin: Fraction, hold: bool) -> list[Moment]:
+    """`moments` of a frame; with repeats there are as many as of all of them, at phases of the whole interval."""
+    if not frame.repeats:
+        return moments(schedule, frame.time, end, origin=origin, hold=hold)
+    found = []
+    for begin, stop in pairwise((frame.time, *frame.repeats, end)):
+        for moment in moments(schedule, begin, stop, origin=origin):
+            phase = (begin + moment.phase * (stop - begin) - frame.time) / (end - frame.time)
+            found.append(replace(moment, phase=phase, hold=hold and phase > 0))
+    return found
 
 
 def _mixed(restored: Pixels, given: Pixels, strength: float) -> Pixels:

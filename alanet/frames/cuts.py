@@ -49,6 +49,7 @@ class Scores:
 
     changes: tuple[float, ...] = ()  # from the frame before, the one before that, ...: up to MEMORY of them, 0 to 100
     duplicate: bool = False  # exactly the pixels of the frame before
+    still: bool = False  # the picture of the frame before, but for what compression changes
     blur: float | None = None  # blurdetect's mean edge width, px; None: not asked for, or no edges to measure
 
 

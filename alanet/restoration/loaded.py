@@ -88,6 +88,15 @@ class LoadedNetwork:
             f"{f'--model {able}' if able else 'weights of such a network, by --model PATH'}"
         )
 
+    def check_repeats(self) -> None:
+        """Raise TimeError if the network cannot interpolate over skipped repeats."""
+        if not self.model.continuous_time:
+            able = ", ".join(continuous_models()) or "weights of such a network, by PATH"
+            raise TimeError(
+                f"--duplicates skip needs frames elsewhere than half-way, which {self.name} does not make; use "
+                f"--duplicates keep, or a time-continuous model: --model {able}"
+            )
+
     def seconds_a_frame(self, info: VideoInfo, rate: Schedule, tiles: Sequence[Tile]) -> float:
         """Estimated seconds per input frame, from a small frame that is timed here."""
         return self.runner.seconds_per_gmac() * self.gmacs_a_frame(info, rate, tiles)

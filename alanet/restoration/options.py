@@ -43,6 +43,10 @@ class ReadOptions:
     cuts: Literal["auto", "off"] = field(
         default="auto", metadata={"help": "Detect scene cuts. No frame is interpolated across a cut."}
     )
+    duplicates: Literal["keep", "skip"] = field(
+        default="keep",
+        metadata={"help": "Repeated drawings of animation. skip: interpolate between the drawings."},
+    )
     deinterlace: Literal["auto", "on", "off"] = field(
         default="auto", metadata={"help": "Deinterlacing. auto: if the file is interlaced."}
     )

@@ -14,6 +14,7 @@ from alanet.engine.prefetch import read_ahead
 from alanet.engine.stream import Counts, stream
 from alanet.frames.cuts import find_cuts
 from alanet.frames.frame import Frame, VideoInfo
+from alanet.frames.repeats import Repeats, skip_repeats
 from alanet.model.network import Network
 from alanet.notes import Notes
 from alanet.restoration.loaded import LoadedNetwork
@@ -50,12 +51,8 @@ def streamed(
     period: Fraction | None,
 ) -> Iterator[Frame]:
     """Input frames to restored frames. period: `period_of` the input."""
-    shots: Iterator[tuple[Frame, bool]]
-    if options.cuts == "auto":
-        shots = ((frame, starts) for frame, _, starts in find_cuts(scored(frames)))
-    else:
-        shots = ((frame, False) for frame in frames)
-    ahead = read_ahead(shots, depth=READ_AHEAD)
+    repeats = Repeats()
+    ahead = read_ahead(_shots(frames, options, repeats), depth=READ_AHEAD)
     shown: Iterator[tuple[Frame, bool]] = ahead if run is None else run.watched(ahead)
     skip = _nothing if run is None else run.skips
     try:
@@ -71,6 +68,11 @@ def streamed(
             strength=options.strength,
             period=period,
         )
+        if repeats.animation and options.duplicates == "keep":
+            runner.notes.warn(
+                f"repeats: {repeats.repeats:,} of {repeats.frames:,} frames repeat the one before (animation on twos "
+                "or threes); --duplicates skip interpolates between the drawings"
+            )
         if counts.gaps:
             length, at = (float(part) for part in counts.longest_gap)
             runner.notes.keep(
@@ -84,6 +86,26 @@ def streamed(
             )
     finally:
         ahead.close()
+
+
+def _shots(frames: Iterable[Frame], options: RestoreOptions, repeats: Repeats) -> Iterator[tuple[Frame, bool]]:
+    """Each frame and whether it starts a shot; repeated drawings are counted, and skipped where that is wanted."""
+    seen: Iterator[tuple[Frame, bool, bool]]
+    if options.cuts == "auto":
+        seen = ((frame, scores.still, starts) for frame, scores, starts in find_cuts(scored(frames)))
+    elif options.duplicates == "skip":
+        seen = ((frame, scores.still, False) for frame, scores in scored(frames))
+    else:
+        seen = ((frame, False, False) for frame in frames)
+
+    def counted() -> Iterator[tuple[Frame, bool, bool]]:
+        for frame, still, starts in seen:
+            repeats.see(still)
+            yield frame, still, starts
+
+    if options.duplicates == "skip":
+        return skip_repeats(counted())
+    return ((frame, starts) for frame, _, starts in counted())
 
 
 def period_of(info: VideoInfo) -> Fraction | None:

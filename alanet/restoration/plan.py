@@ -108,6 +108,8 @@ def make_plan(
     info = probe(source, input_rate=options.input_rate, stream=options.stream)
     schedule = options.schedule
     network.check_times(schedule, info.rate)
+    if options.duplicates == "skip":
+        network.check_repeats()
     suffix = suffix_of(schedule)
     target = plan_output(info, output, options.encode, notes, suffix=suffix, schedule=schedule, folder=folder)
     tiles = tuple(plan_tiles_for(network.runner, info, network.memory, network.tile_mode, target))

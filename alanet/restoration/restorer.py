@@ -222,6 +222,8 @@ class Restorer:
             options, notes = options or RestoreOptions(), Notes() if notes is None else notes
             info = probe(path, input_rate=options.input_rate, stream=options.stream)
             self.network.check_times(options.schedule, info.rate)
+            if options.duplicates == "skip":
+                self.network.check_repeats()
             tiles = plan_tiles_for(self.runner, info, self.network.memory, self.network.tile_mode)
             runner = self.network.runner_for(tiles, self.precision, notes)
             given, period = decoded(info, options, notes), period_of(info)

@@ -22,6 +22,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 
 from alanet.frames.cuts import MEMORY, Scores, change, same_pixels
 from alanet.frames.frame import Frame
+from alanet.frames.repeats import same_thumbnail
 
 __all__ = ["BlurMeter", "scored", "thumbnail"]
 
@@ -44,7 +45,8 @@ def scored(frames: Iterable[Frame], *, blur: bool = False) -> Iterator[tuple[Fra
             small.clear()
         changes = tuple(change(thumb, earlier) for earlier in small)
         repeats = bool(changes) and changes[0] == 0 and before is not None and same_pixels(frame.pixels, before.pixels)
-        yield frame, Scores(changes, repeats, meter.measure(frame) if meter else None)
+        still = bool(small) and same_thumbnail(thumb, small[0])
+        yield frame, Scores(changes, repeats, still, meter.measure(frame) if meter else None)
         small.appendleft(thumb)
         before = frame
 
