@@ -197,6 +197,9 @@ class ALANet(nn.Module):
     def relate(self, a: Features, b: Features) -> None:
         """The paper's network keeps nothing of a pair."""
 
+    def motion_of(self, relation: Any) -> None:
+        """The paper's network estimates no motion."""
+
     def estimate(self, window: Window, i: int) -> FrameEstimate | None:
         """The paper's network does not estimate exposure."""
         return None

@@ -168,6 +168,10 @@ class ALANetNext(nn.Module):
         restored: Tensor = self.decoder(to, before, after)
         return restored
 
+    def motion_of(self, relation: Pair) -> Tensor:
+        """The motion between two frames, as found half-way: b 2 h/4 w/4, pixels."""
+        return relation.motion
+
     def estimate(self, window: Window, i: int) -> FrameEstimate | None:
         """The mean of what the pairs with both neighbours give; None for a frame without neighbours."""
         found = self._shutters(window, i)

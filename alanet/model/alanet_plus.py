@@ -281,6 +281,10 @@ class ALANetPlus(nn.Module):
                 known[j] = replace(features, exposure=exposure, sharp=sharp)
         return known
 
+    def motion_of(self, relation: Motion | None) -> Tensor | None:
+        """The motion from a frame to the next one: b 2 h/4 w/4, pixels; None for a network that does not align."""
+        return None if relation is None else relation.forward
+
     def estimate(self, window: Window, i: int) -> FrameEstimate | None:
         """Exposure and sharpness of frame i; its relations to its neighbours make them better. No uncertainty."""
         if not self.config.exposure:

@@ -152,6 +152,10 @@ class Network(Protocol):
         """The frame at i + phase, phase in (0, 1) a tensor without axes: what an exported graph computes."""
         ...
 
+    def motion_of(self, relation: Any) -> Tensor | None:
+        """The motion from a frame to the next one by their relation, b 2 h/4 w/4, pixels; None: it estimates none."""
+        ...
+
     def estimate(self, window: Window, i: int) -> FrameEstimate | None:
         """Exposure and sharpness of frame i; None for a network that does not estimate them."""
         ...
