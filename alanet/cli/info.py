@@ -61,7 +61,7 @@ def info(
     if plot is not None and quick:
         raise OptionError("--plot needs every frame, which --quick does not read; leave one of them out")
     path = source_path(source)
-    video = probe(path, input_rate=reading.input_rate, stream=reading.stream)
+    video = probe(path, input_rate=reading.input_rate, stream=reading.stream, telecine=reading.telecine)
     found, seconds = None, None
     if not quick:
         screen = Screen(quiet=report.json and not report.verbose)

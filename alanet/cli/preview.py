@@ -86,7 +86,7 @@ def preview(
         raise OptionError(
             "a preview looks at one place of a video, which standard input cannot be asked for; give a file"
         )
-    info = probe(path, input_rate=reading.input_rate, stream=reading.stream)
+    info = probe(path, input_rate=reading.input_rate, stream=reading.stream, telecine=reading.telecine)
     at = _moment(sheet.at, info)
     folder = Path.cwd() if source is None else path.absolute().parent
     target = sheet.output or folder / f"{path.stem}_preview{'.mp4' if sheet.video else '.png'}"

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
-__all__ = ["Scan", "scan_of"]
+__all__ = ["Scan", "repeated_field", "scan_of"]
 
 Scan = Literal["tff", "bff", "progressive", "undetermined"]
 Luma = npt.NDArray[np.uint8]  # h w
@@ -31,6 +31,7 @@ LEAST_CHANGE = 3.0  # mean difference of a block between two frames, in 8-bit va
 EXPLAINED = 0.35  # of that difference may remain after the motion is removed
 CLEARLY = 0.5  # ratio of two errors where one prediction is clearly better
 LEAST_ERROR = 2.0  # an error below this is noise
+LEAST_FIELD_CHANGE, REPEATED = 0.5, 0.25  # mean difference of a field, 8-bit values; share of the other's
 VOTES = 2  # least votes of a frame
 SHARE = 0.15  # of its blocks with a motion that must vote
 
@@ -65,6 +66,18 @@ def scan_of(frame: Luma, following: Luma) -> Scan:
         sum(counts.values()) - counts[best]
     )
     return best if clear else "undetermined"
+
+
+def repeated_field(before: Luma, luma: Luma) -> Literal["top", "bottom"] | None:
+    """Which field of the frame before is repeated while the other one changes; None where neither or both are.
+
+    2:3 pulldown (telecine) repeats a top field once in five frames, and a bottom field once.
+    """
+    rows = luma.shape[0] // 2 * 2
+    change = [float(np.abs(luma[i:rows:2].astype(np.int16) - before[i:rows:2]).mean()) for i in (0, 1)]
+    if max(change) < LEAST_FIELD_CHANGE or min(change) > REPEATED * max(change):
+        return None
+    return "top" if change[0] < change[1] else "bottom"
 
 
 def _moving(top: Any, later: Any, reach: tuple[int, int]) -> Any:

@@ -110,6 +110,8 @@ class VideoInfo:
     alpha: bool = False
     interlaced: bool = False
     field_order: str | None = None  # "tff" or "bff" as the picture shows it; None: as each frame is flagged
+    telecine: bool = False  # film with fields repeated by 2:3 pulldown
+    film: bool = False  # these are removed: `rate` and `frame_count` are the film's
     bit_rate: int | None = None
     side_data: dict[str, Any] = field(default_factory=dict)  # by the names of SIDE_DATA
     stream_index: int = 0  # the picture's own stream

@@ -74,7 +74,8 @@ def finish(output: str | Path, *, overwrite: bool = False, discard: bool = False
 def _plan(path: Path, job: Job, overwrite: bool, notes: Notes) -> OutputPlan:
     """The output as that run planned it."""
     asked = job.options
-    info = probe(job.source, input_rate=_fraction(asked["--input-rate"]), stream=asked["--stream"])
+    at, stream, telecine = _fraction(asked["--input-rate"]), asked["--stream"], asked["--telecine"]
+    info = probe(job.source, input_rate=at, stream=stream, telecine=telecine)
     if describe_input(info) != job.input:
         raise OptionError(f"{job.source}: has changed since {path.name} was begun; its sound may not fit any more")
     given: dict[str, Any] = {option.name: asked.get(flag_of(option)) for option in fields(EncodeOptions)}

@@ -50,6 +50,10 @@ class ReadOptions:
     deinterlace: Literal["auto", "on", "off"] = field(
         default="auto", metadata={"help": "Deinterlacing. auto: if the file is interlaced."}
     )
+    telecine: Literal["keep", "remove"] = field(
+        default="keep",
+        metadata={"help": "Film with fields repeated (2:3 pulldown). remove: restore the film."},
+    )
     stream: int | None = field(
         default=None,
         metadata={

@@ -105,7 +105,7 @@ def make_plan(
 ) -> RestorePlan:
     """The plan for one video; `Restorer.plan` describes the arguments and errors."""
     notes = Notes()
-    info = probe(source, input_rate=options.input_rate, stream=options.stream)
+    info = probe(source, input_rate=options.input_rate, stream=options.stream, telecine=options.telecine)
     schedule = options.schedule
     network.check_times(schedule, info.rate)
     if options.duplicates == "skip":

@@ -220,7 +220,7 @@ class Restorer:
         """
         with naming_arguments(), as_file(source) as path:
             options, notes = options or RestoreOptions(), Notes() if notes is None else notes
-            info = probe(path, input_rate=options.input_rate, stream=options.stream)
+            info = probe(path, input_rate=options.input_rate, stream=options.stream, telecine=options.telecine)
             self.network.check_times(options.schedule, info.rate)
             if options.duplicates == "skip":
                 self.network.check_repeats()

@@ -27,7 +27,7 @@ from alanet.video import y4m
 from alanet.video.convert import CONVERTED, to_rgb
 from alanet.video.input import animation, images
 from alanet.video.input.damage import Damage, note_damage, note_shortfall
-from alanet.video.input.deinterlace import deinterlaced
+from alanet.video.input.deinterlace import deinterlaced, without_pulldown
 from alanet.video.open import decoder_for, open_media
 from alanet.video.tags import stated_duration
 from alanet.video.timestamps import durations, rising
@@ -163,9 +163,14 @@ def _frames(work: _Work, decoded: Iterator[Any], damage: Damage) -> Iterator[Fra
     color = assumed_color(info.color, info.width, info.height)
     _note_color(info, color, work.notes)
     base, period = info.time_base, 1 / info.rate
-    if work.deinterlace == "on" or (work.deinterlace == "auto" and info.interlaced):
+    if info.film:
+        decoded = without_pulldown(decoded, base, info.rate * 5 / 4)
+        work.notes.keep(f"telecine: removed, {float(info.rate):.3f} frames a second of film remain")
+    elif work.deinterlace == "on" or (work.deinterlace == "auto" and info.interlaced):
         only_flagged = work.deinterlace == "auto" and info.field_order is None
         decoded = deinterlaced(decoded, base, order=info.field_order, only_flagged=only_flagged)
+        if info.telecine:
+            work.notes.warn("telecine: film with repeated fields; --telecine remove restores the film's own frames")
         work.notes.warn("interlaced: deinterlaced, one frame of each (bwdif); --deinterlace off leaves it as it is")
     elif info.interlaced:
         work.notes.warn(

@@ -14,13 +14,14 @@ from typing import Any
 
 import av
 
-from alanet.frames.fields import scan_of
+from alanet.frames.fields import repeated_field, scan_of
 
-__all__ = ["ALWAYS_PROGRESSIVE", "deinterlaced", "judge", "seen_interlaced"]
+__all__ = ["ALWAYS_PROGRESSIVE", "deinterlaced", "is_telecine", "judge", "seen_interlaced", "without_pulldown"]
 
 ALWAYS_PROGRESSIVE = frozenset({"vp8", "vp9", "av1", "flv1", "theora", "vvc"})
 WOVEN, WHOLE = (5, 4), (8, 10)  # the picture is sure of interlaced, of progressive: frames that look so at least, and
 # how many times as many as look otherwise
+Steps = Sequence[tuple[str, dict[str, str]]]  # FFmpeg's filters, in order, with their options
 ENOUGH = 12  # frames that tell; no more of one place are looked at
 
 
@@ -35,6 +36,8 @@ def seen_interlaced(frames: Iterable[Any]) -> Counter[str]:
         seen["frames"] += 1
         if before is not None and before.shape == luma.shape:
             seen[scan_of(before, luma)] += 1
+            if field := repeated_field(before, luma):
+                seen[f"repeated {field}"] += 1
         before = luma
         if seen["tff"] + seen["bff"] + seen["progressive"] >= ENOUGH:
             break
@@ -66,6 +69,14 @@ def judge(stated: str | None, places: Sequence[Counter[str]]) -> tuple[bool, str
     return True, None if flagged else stated
 
 
+def is_telecine(places: Sequence[Counter[str]]) -> bool:
+    """Whether fields are repeated as 2:3 pulldown does: a top and a bottom field in five frames each."""
+    seen = sum(places, Counter[str]())
+    pairs = max(1, seen["frames"] - len(places))
+    shares = [Fraction(seen[f"repeated {field}"], pairs) for field in ("top", "bottom")]
+    return pairs >= 10 and all(Fraction(1, 10) <= share <= Fraction(3, 10) for share in shares)
+
+
 def _sure(alike: int, otherwise: int, needed: tuple[int, int]) -> bool:
     return alike >= needed[0] and alike > needed[1] * otherwise
 
@@ -81,25 +92,57 @@ def deinterlaced(frames: Iterable[Any], time_base: Fraction, *, order: str | Non
         "parity": order or "auto",
         "deint": "interlaced" if only_flagged else "all",
     }
-    return _filtered(frames, time_base, "bwdif", arguments)
+    return _filtered(frames, time_base, [("bwdif", arguments)])
 
 
-def _filtered(frames: Iterable[Any], time_base: Fraction, name: str, options: dict[str, str]) -> Iterator[Any]:
-    """Frames through one FFmpeg filter, which is set up anew where the picture's size or format changes."""
+def without_pulldown(frames: Iterable[Any], time_base: Fraction, rate: Fraction) -> Iterator[Any]:
+    """Inverse telecine: the film's frames, four for five, evenly spaced from the first one's time on.
+
+    rate: of the telecined video, which must be constant. fieldmatch weaves matching fields, bwdif mends what has no
+    match, decimate drops the repeated frame.
+    """
+    steps = [
+        ("fieldmatch", {"combmatch": "full"}),
+        ("bwdif", {"mode": "send_frame", "deint": "interlaced"}),
+        ("decimate", {}),
+    ]
+    start: Fraction | None = None
+    film = rate * 4 / 5
+
+    def seen() -> Iterator[Any]:
+        nonlocal start
+        for frame in frames:
+            if start is None:
+                start = Fraction(frame.pts or 0) * (frame.time_base or time_base)
+            yield frame
+
+    for i, frame in enumerate(_filtered(seen(), time_base, steps, rate)):
+        time = (start or Fraction(0)) + i / film
+        frame.pts, frame.time_base, frame.duration = time.numerator, Fraction(1, time.denominator), 0
+        yield frame
+
+
+def _filtered(
+    frames: Iterable[Any],
+    time_base: Fraction,
+    steps: Steps,
+    rate: Fraction | None = None,
+) -> Iterator[Any]:
+    """Frames through FFmpeg filters, which are set up again where the picture's size or format changes."""
     graph, shape = None, None
     for frame in frames:
         if graph is None or shape != (frame.width, frame.height, frame.format.name):
             if graph is not None:
                 yield from _drained(graph)
             shape = (frame.width, frame.height, frame.format.name)
-            graph = _graph(frame, time_base, name, options)
+            graph = _graph(frame, time_base, steps, rate)
         graph.push(frame)
         yield from _pulled(graph)
     if graph is not None:
         yield from _drained(graph)
 
 
-def _graph(frame: Any, time_base: Fraction, name: str, options: dict[str, str]) -> Any:
+def _graph(frame: Any, time_base: Fraction, steps: Steps, rate: Fraction | None) -> Any:
     graph = av.filter.Graph()
     source = graph.add(
         "buffer",
@@ -108,8 +151,9 @@ def _graph(frame: Any, time_base: Fraction, name: str, options: dict[str, str]) 
         time_base=f"{time_base.numerator}/{time_base.denominator}",
         colorspace=str(int(frame.colorspace)),
         range=str(int(frame.color_range)),
+        **({} if rate is None else {"frame_rate": f"{rate.numerator}/{rate.denominator}"}),
     )
-    graph.link_nodes(source, graph.add(name, **options), graph.add("buffersink"))
+    graph.link_nodes(source, *(graph.add(name, **options) for name, options in steps), graph.add("buffersink"))
     graph.configure()
     return graph
 

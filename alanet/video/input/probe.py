@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from fractions import Fraction
 from itertools import chain, islice
 from pathlib import Path
@@ -23,7 +24,7 @@ from alanet.video import y4m
 from alanet.video.convert import depth_of, has_alpha, to_rgb
 from alanet.video.input import animation, images
 from alanet.video.input.decode import decoded_frames
-from alanet.video.input.deinterlace import ALWAYS_PROGRESSIVE, judge, seen_interlaced
+from alanet.video.input.deinterlace import ALWAYS_PROGRESSIVE, is_telecine, judge, seen_interlaced
 from alanet.video.open import Limits, check_file, codec_name, decoder_for, open_media, picture_of
 from alanet.video.tags import color_of, side_data_of, stated_duration
 from alanet.video.timestamps import FAR
@@ -39,11 +40,17 @@ LOOK_PIXELS = 2**26  # decoded at most while looking for interlacing: 32 frames 
 
 
 def probe(
-    path: str | Path, *, input_rate: Fraction | None = None, stream: int | None = None, limits: Limits | None = None
+    path: str | Path,
+    *,
+    input_rate: Fraction | None = None,
+    stream: int | None = None,
+    telecine: str = "keep",
+    limits: Limits | None = None,
 ) -> VideoInfo:
     """What is known of a video file, a folder of images (needs input_rate), a GIF, APNG or WebP, or "-" (y4m on stdin).
 
-    stream: number of the video stream; None chooses (`picture_of`).
+    stream: number of the video stream; None chooses (`picture_of`). telecine: "remove": the film behind 2:3 pulldown is
+    described, and decoded.
 
     Raises MediaError for what cannot be opened or holds no picture, OptionError for an input_rate missing or misplaced.
     """
@@ -61,7 +68,8 @@ def probe(
     if animation.is_animation(given):
         return animation.probe_animation(given, limits)
     with open_media(given, limits.pixels) as container:
-        return _probe_video(container, given, limits, stream)
+        info = _probe_video(container, given, limits, stream)
+    return _film(info) if telecine == "remove" else info
 
 
 def _probe_video(container: Any, path: Path, limits: Limits, wanted: int | None) -> VideoInfo:
@@ -71,7 +79,7 @@ def _probe_video(container: Any, path: Path, limits: Limits, wanted: int | None)
     first = next(frames, None)
     if first is None:
         raise MediaError(f"{path}: not one picture could be decoded; the file is damaged or its codec unknown")
-    interlaced, order = _interlacing(container, stream, context, first, frames, limits)
+    interlaced, order, telecine = _interlacing(container, stream, context, first, frames, limits)
     rates = [stream.average_rate, stream.guessed_rate, stream.base_rate, Fraction(25)]
     if (
         first.pts is None
@@ -96,6 +104,7 @@ def _probe_video(container: Any, path: Path, limits: Limits, wanted: int | None)
         alpha=_has_alpha(first),
         interlaced=interlaced,
         field_order=order,
+        telecine=telecine,
         bit_rate=stream.bit_rate or container.bit_rate or None,
         side_data=side_data_of(first),
         stream_index=stream.index,
@@ -105,6 +114,15 @@ def _probe_video(container: Any, path: Path, limits: Limits, wanted: int | None)
         steady=_steady(stream.average_rate, stream.base_rate),
         pixel_limit=limits.pixels,
     )
+
+
+def _film(info: VideoInfo) -> VideoInfo:
+    """The film behind 2:3 pulldown: four frames for five, progressive. Raises OptionError where there is none."""
+    if not info.telecine:
+        raise OptionError(f"{info.path}: --telecine remove found no repeated fields; leave it out")
+    count = None if info.frame_count is None else info.frame_count * 4 // 5
+    rate = info.rate * 4 / 5
+    return replace(info, rate=rate, frame_count=count, interlaced=False, field_order=None, film=True)
 
 
 def _believable(rate: Fraction | None) -> Fraction | None:
@@ -134,13 +152,16 @@ def _has_alpha(frame: Any) -> bool:
 
 def _interlacing(
     container: Any, stream: Any, context: Any, first: Any, frames: Iterator[Any], limits: Limits
-) -> tuple[bool, str | None]:
-    """Looks at the first frames and at other places of the film, at fewer frames of large ones; codecs and sizes that
-    are never interlaced are not looked at."""
+) -> tuple[bool, str | None, bool]:
+    """(interlaced, field order, telecine).
+
+    Looks at the first frames and at other places of the film, at fewer frames of large ones; codecs and sizes that are
+    never interlaced are not looked at.
+    """
     stated = FIELD_ORDERS.get(stream.codec_context.field_order)
     flagged = bool(first.interlaced_frame) or stated in ("tff", "bff")
     if codec_name(stream) in ALWAYS_PROGRESSIVE or (first.height > 1200 and not flagged):
-        return False, None
+        return False, None, False
     look = max(LEAST, min(limits.look, LOOK_PIXELS // (first.width * first.height)))
     places = [seen_interlaced(islice(chain([first], frames), look))]
     length = _duration(container, stream)
@@ -151,7 +172,7 @@ def _interlacing(
                 container.seek(int((begin + length * share) / stream.time_base), stream=stream)
                 context.flush_buffers()
                 places.append(seen_interlaced(islice(decoded_frames(container, stream, context), look // 4)))
-    return judge(stated, places)
+    return *judge(stated, places), is_telecine(places)
 
 
 def _duration(container: Any, stream: Any) -> Fraction | None:

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from alanet.errors import OptionError
 from alanet.notes import Notes
 from alanet.video.input.decode import decode
 from alanet.video.input.deinterlace import judge
 from alanet.video.input.probe import probe
-from tests.support.media import make_video
+from tests.support.media import make_video, number_of, picture
 
 F = Fraction
 FRAMES = 14
@@ -121,3 +122,47 @@ def test_flags_count_unless_several_places_prove_the_opposite(
     stated: str | None, places: list[dict[str, int]], wanted: tuple[bool, str | None]
 ) -> None:
     assert judge(stated, [Counter(place) for place in places]) == wanted
+
+
+def pulled_down(folder: Path, films: int) -> Path:
+    """Film of 24 frames a second as video of 30: frames A B C D become A, B, B+C, C+D, D."""
+    film = [moving(i) for i in range(films)]
+    woven = []
+    for i in range(0, films, 4):
+        a, b, c, d = film[i : i + 4]
+        for top, bottom in ((a, a), (b, b), (c, b), (d, c), (d, d)):
+            frame = top.copy()
+            frame[1::2] = bottom[1::2]
+            woven.append(frame)
+    return make_video(
+        folder / "telecine.mkv", frames=woven, rate=Fraction(30000, 1001), codec="ffv1", pix_fmt="yuv444p"
+    )
+
+
+def moving(i: int) -> np.ndarray:
+    """A textured picture that moves by 5 px a frame, with its number."""
+    wide = np.random.default_rng(1).integers(60, 200, (12, 60, 1)).repeat(8, axis=0).repeat(8, axis=1).repeat(3, axis=2)
+    frame = np.ascontiguousarray(wide[:, 5 * i : 5 * i + 128]).astype(np.uint8)
+    frame[:16] = picture(i, 128, 96)[:16]
+    return frame
+
+
+def test_telecine_is_found_and_the_films_frames_come_back(tmp_path: Path) -> None:
+    source = pulled_down(tmp_path, 40)
+    assert probe(source).telecine
+    info, notes = probe(source, telecine="remove"), Notes()
+    assert (info.rate, info.interlaced) == (Fraction(24000, 1001), False)
+    frames = list(decode(info, notes=notes))
+    assert [number_of(frame.pixels) for frame in frames] == list(range(40))
+    assert [frame.time for frame in frames] == [Fraction(1001 * i, 24000) for i in range(40)]
+    wrong = [np.abs(frame.pixels.astype(int) - moving(i)).mean() for i, frame in enumerate(frames)]
+    assert max(wrong) < 3, wrong
+    assert [line for line in notes.kept if "telecine: removed" in line]
+
+
+@pytest.mark.parametrize("interlaced", [None, "tff"])
+def test_other_video_is_no_telecine(tmp_path: Path, interlaced: str | None) -> None:
+    source = make_video(tmp_path / "a.mp4", frames=30, rate=25, size=(128, 96), interlaced=interlaced)
+    assert not probe(source).telecine
+    with pytest.raises(OptionError, match="--telecine remove found no repeated fields"):
+        probe(source, telecine="remove")
