@@ -93,8 +93,8 @@ def _dimension(axis: int, length: int) -> Any:
 
 
 def _tied(inputs: Sequence[Tensor], example: Sequence[Any]) -> None:
-    """State that the maps are of one frame: their sizes are multiples of the smallest one's. Tracing needs to be told,
-    because it takes each size for a symbol of its own. example: the shapes of the example's inputs."""
+    """State that the maps are of one frame: their sizes are multiples of the smallest one's. Tracing needs
+    this statement, because it takes each size for a symbol of its own. example: the shapes of the example's inputs."""
     maps = [(x, shape) for x, shape in zip(inputs, example, strict=True) if len(shape) == 4 and shape[-1] > 1]
     smallest, least = min(maps, key=lambda pair: pair[1][-1])
     for x, shape in maps:
