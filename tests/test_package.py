@@ -47,12 +47,18 @@ def imported() -> set[str]:
     return {name for name in found if name.partition(".")[0] not in HERE}
 
 
-@pytest.mark.parametrize("extra", sorted(EXTRAS.keys() - {"test"}))
+@pytest.mark.parametrize("extra", sorted(EXTRAS.keys() - {"test", "docs"}))
 def test_an_extra_has_code_that_needs_it(extra: str) -> None:
     wanted = [named(requirement) for requirement in EXTRAS[extra]]
     used = {name for name in wanted if any(one == name or one.startswith(f"{name}.") for one in imported())}
     assert used, f"no module imports {wanted}"
     assert set(wanted) - used <= WITHOUT
+
+
+def test_the_site_is_built_with_what_its_extra_has() -> None:
+    configuration = (ROOT / "docs" / "conf.py").read_text("utf-8") + (ROOT / "scripts" / "docs").read_text("utf-8")
+    wanted = {named(requirement) for requirement in EXTRAS["docs"]}
+    assert {name for name in wanted if name not in configuration} == set()
 
 
 def test_every_import_is_of_a_dependency_or_an_extra() -> None:

@@ -39,8 +39,10 @@ def sharpness(
         float, Parameter(metavar="SHARE", group=THRESHOLD, help="So many blurry frames may be passed on, at most.")
     ] = 0.005,
     by: Annotated[
-        Literal["auto", "smear", "exposure"],
-        Parameter(group=THRESHOLD, help="What counts as blurry; auto: the smear in pixels where scenes tell it."),
+        Literal["auto", "extent", "exposure"],
+        Parameter(
+            group=THRESHOLD, help="What counts as blurry; auto: the blur extent in pixels where the scenes have it."
+        ),
     ] = "auto",
     write: Annotated[
         Path | None,
@@ -73,7 +75,7 @@ def sharpness(
         for one in _judged(runner, videos, material, notes):
             judged.append(one)
             show(len(judged), None, "")
-    truth = by if by != "auto" else "smear" if all(one.smear is not None for one in judged) else "exposure"
+    truth = by if by != "auto" else "extent" if all(one.extent is not None for one in judged) else "exposure"
     current, chosen = network.sharp_above, lowest_threshold(judged, truth, most)
     rows = [("warning", line) for line in notes.warnings]
     if write is not None:

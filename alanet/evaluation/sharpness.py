@@ -1,9 +1,9 @@
 """Which frames a network judges sharp, beside the truth; and from which probability on it may let frames pass.
 
-Two truths are told apart, since neither alone is what one wants to know:
+There are two truths:
 
-    by smear      sharp: smeared by less than a pixel (`data/smear.py`); blurry: an exposure of 5 or more that smears by
-                  a pixel or more. What can be seen, and what the network is trained to say. Scenes know it.
+    by extent     sharp: blurred over less than a pixel (`data/blur_extent.py`); blurry: an exposure of 5 or more and a
+                  blur extent of a pixel or more. What can be seen, and what networks are trained for. Scenes know it.
     by exposure   sharp: an exposure of 1; blurry: 5 or more, whatever moves. All that is known of a video; a long
                   exposure of what stands still counts as blurry although it looks sharp.
 
@@ -21,7 +21,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from alanet.data.blur_extent import VISIBLE, smear
+from alanet.data.blur_extent import VISIBLE, blur_extent
 from alanet.data.synthetic.bank import Bank
 from alanet.engine.runner import Runner
 from alanet.errors import DataError, OptionError
@@ -48,7 +48,7 @@ LONG = 5  # sharp frames: from this exposure on a frame that moves is blurry
 EXPOSURES = (1, 3, 5, 7, 9, 11, 13, 15)  # sharp frames
 THRESHOLDS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
 
-Truth = Literal["smear", "exposure"]
+Truth = Literal["extent", "exposure"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Judgement:
     """What is said of a frame, and what is so."""
 
     exposure: int  # sharp frames
-    smear: float | None  # pixels; None: motion is not known
+    extent: float | None  # pixels; None: motion is not known
     estimate: float  # of the exposure, sharp frames
     logit: float  # of the probability that it is sharp
 
@@ -65,16 +65,16 @@ class Judgement:
         return _probability(self.logit)
 
     def is_sharp(self, truth: Truth) -> bool:
-        return self.exposure == 1 if truth == "exposure" else self._smear < VISIBLE
+        return self.exposure == 1 if truth == "exposure" else self._extent < VISIBLE
 
     def is_blurry(self, truth: Truth) -> bool:
-        return self.exposure >= LONG and (truth == "exposure" or self._smear >= VISIBLE)
+        return self.exposure >= LONG and (truth == "exposure" or self._extent >= VISIBLE)
 
     @property
-    def _smear(self) -> float:
-        if self.smear is None:
-            raise OptionError("how far a video's frames are smeared is not known; judge by exposure, or use scenes")
-        return self.smear
+    def _extent(self) -> float:
+        if self.extent is None:
+            raise OptionError("how far a video's frames are blurred is not known; judge by exposure, or use scenes")
+        return self.extent
 
 
 def judging_runner(model: Network, device: torch.device, precision: str = "fp32") -> Runner:
@@ -90,7 +90,7 @@ def judge_scenes(runner: Runner, bank: Bank, count: int | None = None) -> Iterat
     for scene in range(min(len(bank), count or len(bank))):
         sharp, sweep = bank.sharp(scene).cpu().numpy(), bank.sweep(scene).cpu()[None]
         for length in (n for n in EXPOSURES if n <= bank.exposure.frames):
-            extents = smear(torch.full((1, t), length), sweep, period)[0].tolist()
+            extents = blur_extent(torch.full((1, t), length), sweep, period)[0].tolist()
             frames = (sharp[bank.exposure.window(i, length)] for i in range(t))
             yield from _judged(runner, frames, period, length, extents)
 
@@ -172,8 +172,8 @@ def lowest_threshold(judged: Sequence[Judgement], truth: Truth, most: float = 0.
 
 def as_markdown(judged: Sequence[Judgement], current: float, chosen: float | None = None) -> str:
     """Shares by threshold, and what is said by exposure. current: the weights' own threshold."""
-    known = all(one.smear is not None for one in judged)
-    truths: tuple[Truth, ...] = ("smear", "exposure") if known else ("exposure",)
+    known = all(one.extent is not None for one in judged)
+    truths: tuple[Truth, ...] = ("extent", "exposure") if known else ("exposure",)
     heads = [f"{what}, by {truth}" for truth in truths for what in ("sharp passed", "blurry wrongly passed")]
     rows = [["threshold", *heads]]
     for threshold in sorted({*THRESHOLDS, current, *([] if chosen is None else [chosen])}):
@@ -193,21 +193,21 @@ def as_markdown(judged: Sequence[Judgement], current: float, chosen: float | Non
 
 def _by_exposure(judged: Sequence[Judgement], current: float, known: bool) -> str:
     """How the judgements lie: that all are alike would show here."""
-    rows = [["exposure", "frames", "smeared", "estimated", "passed now", "probability: least tenth", "middle", "most"]]
+    rows = [["exposure", "frames", "blurred", "estimated", "passed now", "probability: least tenth", "middle", "most"]]
     for length in sorted({one.exposure for one in judged}):
         ours = [one for one in judged if one.exposure == length]
         spread = np.quantile([one.probability for one in ours], (0.1, 0.5, 0.9))
-        smeared = _percent(_mean([(one.smear or 0.0) >= VISIBLE for one in ours])) if known else "unknown"
+        blurred = _percent(_mean([(one.extent or 0.0) >= VISIBLE for one in ours])) if known else "unknown"
         passed = _percent(_mean([one.logit > _logit(current) for one in ours]))
         estimate = f"{np.mean([one.estimate for one in ours]):.1f}"
-        rows.append([f"{length}", f"{len(ours):,}", smeared, estimate, passed, *(f"{x:.3f}" for x in spread)])
+        rows.append([f"{length}", f"{len(ours):,}", blurred, estimate, passed, *(f"{x:.3f}" for x in spread)])
     return as_table(rows[0], rows[1:])
 
 
 def exposure_error(judged: Sequence[Judgement], period: int = 8) -> float | None:
     """Mean error of the exposure, as a fraction of the frame period, over frames whose blur extent is a pixel or more:
     where nothing moves an exposure cannot be seen. None without such frames."""
-    errors = [abs(one.estimate - one.exposure) / period for one in judged if (one.smear or 0.0) >= VISIBLE]
+    errors = [abs(one.estimate - one.exposure) / period for one in judged if (one.extent or 0.0) >= VISIBLE]
     return sum(errors) / len(errors) if errors else None
 
 

@@ -1,9 +1,9 @@
 """What ALANetPlus learns beside pixels: the motion and the exposure that scenes know exactly.
 
 b batch, t frames of a clip; flow, sweep and exposure as `data/clips.py` gives them (pixels, and sharp frames a
-period). Motion is hardly learned from pixels alone, and in minutes when it is told. A frame is sharp where its blur
-cannot be seen (`data/smear.py`), however long its exposure: a network that was told otherwise would have to guess. How
-long the exposure of such a frame was cannot be seen either, and is not asked.
+period). Motion is hardly learned from pixels alone; with its own loss it takes minutes. A frame is sharp where its blur
+cannot be seen (`data/blur_extent.py`), however long its exposure. How long the exposure of such a frame was cannot be
+seen either, so it has no loss.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from alanet.data.blur_extent import PERIOD, VISIBLE, smear
+from alanet.data.blur_extent import PERIOD, VISIBLE, blur_extent
 from alanet.errors import OptionError
 from alanet.model.alanet_plus import ALANetPlus, PlusFeatures
 from alanet.model.exposure_head import told_of
@@ -170,7 +170,7 @@ def _said(window: Mapping[int, PlusFeatures]) -> tuple[Tensor, Tensor]:
 def _blur_of(seen: list[int], exposure: Tensor, sweep: Tensor | None) -> tuple[Tensor, Tensor]:
     """Exposure in sharp frames of the frames `seen`, and 1 where one is smeared by VISIBLE or more, else 0: b t."""
     length = exposure[:, seen]
-    smeared = length > 1 if sweep is None else smear(length, sweep[:, seen]) >= VISIBLE
+    smeared = length > 1 if sweep is None else blur_extent(length, sweep[:, seen]) >= VISIBLE
     return length, smeared.to(length.dtype)
 
 

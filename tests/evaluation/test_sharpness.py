@@ -33,8 +33,8 @@ TINY = ALANetPlusConfig((8, 8, 12), (1, 1, 1), (1, 1, 1), motion=8, stem=4)
 CPU = torch.device("cpu")
 
 
-def judgement(exposure: int, smear: float | None, logit: float) -> Judgement:
-    return Judgement(exposure, smear, 3.0, logit)
+def judgement(exposure: int, extent: float | None, logit: float) -> Judgement:
+    return Judgement(exposure, extent, 3.0, logit)
 
 
 @pytest.fixture(scope="module")
@@ -51,19 +51,19 @@ def network():
 
 def test_a_long_exposure_of_what_stands_still_is_sharp_to_the_eye_and_blurry_by_its_exposure():
     still, moving, short, little = (judgement(*x, 0.0) for x in ((9, 0.0), (9, 4.0), (1, 0.0), (3, 1.5)))
-    assert [one.is_sharp("smear") for one in (still, moving, short, little)] == [True, False, True, False]
-    assert [one.is_blurry("smear") for one in (still, moving, short, little)] == [False, True, False, False]
+    assert [one.is_sharp("extent") for one in (still, moving, short, little)] == [True, False, True, False]
+    assert [one.is_blurry("extent") for one in (still, moving, short, little)] == [False, True, False, False]
     assert [one.is_sharp("exposure") for one in (still, moving, short, little)] == [False, False, True, False]
     assert [one.is_blurry("exposure") for one in (still, moving, short, little)] == [True, True, False, False]
-    with pytest.raises(OptionError, match="how far a video's frames are smeared is not known"):
-        judgement(9, None, 0.0).is_sharp("smear")
+    with pytest.raises(OptionError, match="how far a video's frames are blurred is not known"):
+        judgement(9, None, 0.0).is_sharp("extent")
 
 
 def test_shares_by_hand():
     judged = [judgement(1, 0.0, x) for x in (3.0, 2.0, -1.0, 0.1)] + [judgement(9, 4.0, x) for x in (2.5, -1.0)]
-    assert shares(judged, 0.5, "smear") == (0.75, 0.5)
-    assert shares(judged, 1 / (1 + math.exp(-2.7)), "smear") == (0.25, 0.0)
-    assert math.isnan(shares(judged[:4], 0.5, "smear")[1])
+    assert shares(judged, 0.5, "extent") == (0.75, 0.5)
+    assert shares(judged, 1 / (1 + math.exp(-2.7)), "extent") == (0.25, 0.0)
+    assert math.isnan(shares(judged[:4], 0.5, "extent")[1])
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -73,27 +73,27 @@ def test_the_threshold_is_the_lowest_that_passes_so_few(seed, most):
     judged = [judgement(1, 0.0, x) for x in rng.normal(3, 2, 300)] + [
         judgement(9, 4.0, x) for x in rng.normal(1, 1, 400)
     ]
-    chosen = lowest_threshold(judged, "smear", most)
-    assert shares(judged, chosen, "smear")[1] <= most
-    assert shares(judged, chosen - 1e-6, "smear")[1] > most
+    chosen = lowest_threshold(judged, "extent", most)
+    assert shares(judged, chosen, "extent")[1] <= most
+    assert shares(judged, chosen - 1e-6, "extent")[1] > most
 
 
 def test_the_threshold_is_never_below_a_half_nor_useless():
     apart = [judgement(1, 0.0, 5.0), judgement(9, 4.0, -5.0)]
-    assert lowest_threshold(apart, "smear") == 0.5
-    with pytest.raises(DataError, match="no blurry frame by smear among 1"):
-        lowest_threshold(apart[:1], "smear")
+    assert lowest_threshold(apart, "extent") == 0.5
+    with pytest.raises(DataError, match="no blurry frame by extent among 1"):
+        lowest_threshold(apart[:1], "extent")
     with pytest.raises(DataError, match=r"more than 0.5% of the blurry frames are held to be sharp for certain"):
-        lowest_threshold([judgement(9, 4.0, 80.0)], "smear")
+        lowest_threshold([judgement(9, 4.0, 80.0)], "extent")
     with pytest.raises(OptionError, match="a share of 2"):
-        lowest_threshold(apart, "smear", 2)
+        lowest_threshold(apart, "extent", 2)
 
 
 def test_what_the_threshold_says_is_what_the_network_then_does(network, bank):
     """The chosen number, put into the config, passes exactly the frames that it was said to pass."""
     runner = judging_runner(network, CPU)
     judged = list(judge_scenes(runner, bank))
-    chosen = lowest_threshold(judged, "smear", 0.2)
+    chosen = lowest_threshold(judged, "extent", 0.2)
     network.config = replace(network.config, sharp_above=chosen)
     again = list(judge_scenes(runner, bank))
     assert again == judged
@@ -107,7 +107,7 @@ def test_what_the_threshold_says_is_what_the_network_then_does(network, bank):
 def test_scenes_give_every_exposure_its_own_smear(network, bank):
     judged = list(judge_scenes(judging_runner(network, CPU), bank))
     assert len(judged) == 2 * bank.t * 8
-    by_exposure = {n: [one.smear for one in judged if one.exposure == n] for n in (1, 5, 9)}
+    by_exposure = {n: [one.extent for one in judged if one.exposure == n] for n in (1, 5, 9)}
     assert set(by_exposure[1]) == {0.0}
     assert by_exposure[9] == pytest.approx([2 * x for x in by_exposure[5]])
     assert max(by_exposure[9]) > 0.5
@@ -125,7 +125,7 @@ def test_frames_are_means_around_their_centre(network):
     assert seen == [14, 30, 46] * 8  # a clip at each exposure, as a stream would see it
     assert [one.exposure for one in judged[::3]] == [1, 3, 5, 7, 9, 11, 13, 15]
     assert runner.relates == 2 * 8
-    assert {one.smear for one in judged} == {None}
+    assert {one.extent for one in judged} == {None}
     with pytest.raises(DataError, match="has 14 frames; exposures up to 15 need as many"):
         list(judge_footage(runner, Footage.of("a", frames[:14])))
 
@@ -144,8 +144,8 @@ def test_the_table_shows_where_all_is_judged_alike():
     text = as_markdown(judged, 0.9)
     assert "| 0.9 (now) | 100.0% | 100.0% | 100.0% | 100.0% |" in text
     assert "| 9 | 4 | 100.0% | 3.0 | 100.0% | 0.953 | 0.953 | 0.953 |" in text
-    assert "12 frames: 4 sharp and 8 blurry by smear, 4 sharp and 8 blurry by exposure" in text
-    assert "by smear" not in as_markdown([judgement(1, None, 1.0), judgement(9, None, -1.0)], 0.9)
+    assert "12 frames: 4 sharp and 8 blurry by extent, 4 sharp and 8 blurry by exposure" in text
+    assert "by extent" not in as_markdown([judgement(1, None, 1.0), judgement(9, None, -1.0)], 0.9)
 
 
 def test_the_verb_writes_weights_with_the_threshold(tmp_path, capsys, network, bank):

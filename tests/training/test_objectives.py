@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from alanet.data.augment import ExposureMix
-from alanet.data.blur_extent import smear
+from alanet.data.blur_extent import blur_extent
 from alanet.data.clips import ClipOptions, SceneClips
 from alanet.data.synthetic.render import Stills
 from alanet.data.synthetic.scenes import SceneOptions
@@ -117,9 +117,9 @@ def test_smear_is_how_far_a_thing_moves_while_the_shutter_is_open(exposure, pixe
     sweep = torch.zeros(1, 1, 2, 20, 20)
     sweep[..., 0, :2, :4] = 4.8
     sweep[..., 1, :2, :4] = -6.4
-    assert float(smear(torch.tensor([[exposure]]), sweep)) == pytest.approx(pixels)
+    assert float(blur_extent(torch.tensor([[exposure]]), sweep)) == pytest.approx(pixels)
     sweep[..., 1:, :] = sweep[..., 3:] = 0.0
-    assert float(smear(torch.tensor([[exposure]]), sweep)) == 0.0
+    assert float(blur_extent(torch.tensor([[exposure]]), sweep)) == 0.0
 
 
 def test_every_part_learns_and_motion_falls():
