@@ -228,7 +228,7 @@ def open_writer(
             lock.close()
             raise
         if plan.kind == "pictures":
-            return VideoWriter(plan, PictureSink(plan, folder), lock)
+            return VideoWriter(plan, PictureSink(plan, folder, notes), lock)
     length = Fraction(segment_seconds)
     sink = SegmentSink(plan, notes, start=start, end=end, segment_seconds=length, earlier=earlier)
     return VideoWriter(plan, sink, lock, job)

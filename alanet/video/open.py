@@ -9,6 +9,7 @@ decoder refuses pictures beyond a limit.
 from __future__ import annotations
 
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import av
 from alanet.errors import MediaError, OptionError
 from alanet.video.tags import stated_duration
 
-__all__ = ["Limits", "check_file", "codec_name", "decoder_for", "open_media", "picture_of"]
+__all__ = ["Limits", "check_file", "check_size", "codec_name", "decoder_for", "open_media", "picture_of"]
 
 READERS = (  # FFmpeg's demuxers for files that hold video, each self-contained
     "asf,av1,avi,dirac,dnxhd,dv,flv,gxf,h261,h263,h264,hevc,ivf,m4v,matroska,mjpeg,mov,mpeg,mpegts,mpegvideo,mxf,nsv,"
@@ -56,6 +57,25 @@ def open_media(path: Path, pixel_limit: int = PIXELS) -> Any:
         media.close()
         raise MediaError(f"{path}: holds {count} streams; allowed are {STREAMS}: take out what is not needed first")
     return media
+
+
+def check_size(path: Path, pixel_limit: int) -> None:
+    """MediaError if a picture stream is larger than the limit, by the word of its parser: nothing is decoded."""
+    header = {"max_pixels": str(2**31 - 1), "skip_frame": "all"}
+    safe = {"format_whitelist": READERS, "protocol_whitelist": "file"}
+    with (
+        suppress(av.FFmpegError, ValueError, OSError),
+        av.open(f"file:{path}", options=header, container_options=safe) as media,
+    ):
+        for stream in media.streams.video:
+            _check_pixels(stream, path, pixel_limit)
+
+
+def _check_pixels(stream: Any, path: Path, pixel_limit: int) -> None:
+    if stream.width * stream.height > pixel_limit:
+        raise MediaError(
+            f"{path}: a picture of {stream.width}x{stream.height} is beyond the limit of {pixel_limit} pixels"
+        )
 
 
 def check_file(path: Path) -> Path:
@@ -143,10 +163,7 @@ def decoder_for(stream: Any, path: Path, pixel_limit: int, threads: int) -> Any:
 
     FFmpeg's own VP8 and VP9 decoders drop alpha; libvpx keeps it, so it decodes streams that say they have some.
     """
-    if stream.width * stream.height > pixel_limit:
-        raise MediaError(
-            f"{path}: a picture of {stream.width}x{stream.height} is beyond the limit of {pixel_limit} pixels"
-        )
+    _check_pixels(stream, path, pixel_limit)
     context = stream.codec_context
     keeps_alpha = {"vp9": "libvpx-vp9", "vp8": "libvpx"}.get(context.name)
     says_alpha = any(key.lower() == "alpha_mode" and value == "1" for key, value in stream.metadata.items())

@@ -62,6 +62,8 @@ def decode(
         return (Frame(*shown) for shown in _within(animation.pictures(info, notes), start, end))
     work = _Work(info, start, end, deinterlace, notes, threads)
     if info.files:
+        if numbers := images.missing_numbers(info.files):
+            notes.warn(f"pictures: numbers {numbers} are missing in {info.path.name}; the others follow each other")
         return _frames(work, images.pictures(info, start), Damage())
     if info.reader is not None:
         return _frames(work, y4m.pictures(info, notes), Damage())

@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from alanet.video.convert import depth_of, has_alpha
 from alanet.video.open import Limits
 from alanet.video.tags import color_of, side_data_of
 
-__all__ = ["natural_order", "pictures", "probe_folder"]
+__all__ = ["missing_numbers", "natural_order", "pictures", "probe_folder"]
 
 
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # it logs what it then raises, which is told in one line
@@ -117,6 +118,18 @@ def _check(files: list[Path], limits: Limits) -> bool | None:
             )
         size = mine
     return alpha
+
+
+def missing_numbers(files: Sequence[Path]) -> str:
+    """The numbers that a numbered series of files lacks, as "5 to 7, 12"; "" where it is whole, or no series."""
+    numbers = [re.findall(r"[0-9]+", file.stem)[-1:] for file in files]
+    counted = [int(found[0]) for found in numbers if found]
+    if len(counted) < len(files) or any(a >= b for a, b in pairwise(counted)):
+        return ""
+    gaps = [(a + 1, b - 1) for a, b in pairwise(counted) if b - a > 1]
+    if not gaps or len(gaps) > len(files) // 4 + 1:  # names that are times, or every second number
+        return ""
+    return ", ".join(f"{a}" if a == b else f"{a} to {b}" for a, b in gaps)
 
 
 def pictures(info: VideoInfo, start: Fraction | None) -> Iterator[Any]:

@@ -25,7 +25,7 @@ from alanet.video.convert import depth_of, has_alpha, to_rgb
 from alanet.video.input import animation, images
 from alanet.video.input.decode import decoded_frames
 from alanet.video.input.deinterlace import ALWAYS_PROGRESSIVE, is_telecine, judge, seen_interlaced
-from alanet.video.open import Limits, check_file, codec_name, decoder_for, open_media, picture_of
+from alanet.video.open import Limits, check_file, check_size, codec_name, decoder_for, open_media, picture_of
 from alanet.video.tags import color_of, side_data_of, stated_duration
 from alanet.video.timestamps import FAR
 
@@ -78,6 +78,7 @@ def _probe_video(container: Any, path: Path, limits: Limits, wanted: int | None)
     frames = decoded_frames(container, stream, context)
     first = next(frames, None)
     if first is None:
+        check_size(path, limits.pixels)
         raise MediaError(f"{path}: not one picture could be decoded; the file is damaged or its codec unknown")
     interlaced, order, telecine = _interlacing(container, stream, context, first, frames, limits)
     rates = [stream.average_rate, stream.guessed_rate, stream.base_rate, Fraction(25)]

@@ -17,9 +17,10 @@ from alanet.notes import Notes
 from alanet.video.output.codecs import CONTAINERS, Codec, Container
 from alanet.video.output.streams import Source, lacking
 
-__all__ = ["STDOUT", "beside", "check_target", "container_for", "ending_of", "only_pictures", "work_folder"]
+__all__ = ["STDOUT", "TIMES", "beside", "check_target", "container_for", "ending_of", "only_pictures", "work_folder"]
 
 STDOUT = Path("-")
+TIMES = "times.txt"  # beside numbered pictures
 
 
 def container_for(info: VideoInfo, given: Path | None, codec: Codec, source: Source, notes: Notes) -> Container:
@@ -139,5 +140,5 @@ def _check_existing(path: Path, kind: str, overwrite: bool) -> None:
 
 
 def only_pictures(folder: Path) -> bool:
-    """Whether a folder holds nothing but numbered PNG pictures, and so may be replaced."""
-    return all(file.suffix == ".png" and file.stem.isdecimal() for file in folder.iterdir())
+    """Whether a folder holds nothing but numbered PNG pictures and their times, and so may be replaced."""
+    return all((file.suffix == ".png" and file.stem.isdecimal()) or file.name == TIMES for file in folder.iterdir())

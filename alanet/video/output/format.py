@@ -225,7 +225,11 @@ def _hdr(info: VideoInfo, codec: Codec, notes: Notes) -> str:
     """The HDR data in x265's words; a note where the encoder has no place for them."""
     screen, light = info.side_data.get("mastering_display"), info.side_data.get("content_light")
     for other in info.side_data.get("other", ()):
-        notes.leave_out(f"side data: {other.lower().replace('_', ' ')} is not carried over")
+        if other == "A53_CC":
+            extract = f"ffmpeg -f lavfi -i 'movie={info.path.name}[out+subcc]' -map 0:s captions.srt"
+            notes.leave_out(f"closed captions: on restored frames they are lost; this writes them to a file: {extract}")
+        else:
+            notes.leave_out(f"side data: {other.lower().replace('_', ' ')} is not carried over")
     if screen is None and light is None:
         return ""
     if codec.name not in ("x264", "x265", "av1"):

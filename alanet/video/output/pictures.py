@@ -18,6 +18,7 @@ from av.video.reformatter import VideoReformatter
 from alanet.errors import OutputError
 from alanet.frames.frame import Frame
 from alanet.notes import Notes
+from alanet.video.output.destination import TIMES
 from alanet.video.output.format import OutputPlan
 from alanet.video.output.planes import planes
 
@@ -39,16 +40,21 @@ Y4M = {  # pixel format: its name in a y4m header
 
 
 class PictureSink:
-    """00000001.png, 00000002.png ... : 8 bits, 16 for deeper video, alpha where there is some."""
+    """00000001.png, 00000002.png ... : 8 bits, 16 for deeper video, alpha where there is some.
 
-    def __init__(self, plan: OutputPlan, folder: Path) -> None:
-        self._plan, self._folder, self._count = plan, folder / "pictures", 0
+    Where the rate varies, times.txt has a line for each picture: its name and its time in seconds.
+    """
+
+    def __init__(self, plan: OutputPlan, folder: Path, notes: Notes) -> None:
+        self._plan, self._folder, self._notes, self._count = plan, folder / "pictures", notes, 0
+        self._times: list[Fraction] = []
         self._folder.mkdir()
         self._reformatter = VideoReformatter()
 
     def write(self, frame: Frame, new_segment: bool) -> None:
         """One picture."""
         self._count += 1
+        self._times.append(frame.time)
         picture = planes(frame, self._plan, self._reformatter)
         context: Any = av.CodecContext.create("png", "w")
         context.width, context.height, context.pix_fmt = picture.width, picture.height, picture.format.name
@@ -61,6 +67,11 @@ class PictureSink:
         """The folder."""
         if not self._count:
             raise OutputError(f"{self._plan.path}: not one frame came to be written")
+        rate, first = self._plan.rate, self._times[0]
+        if any(abs(time - first - i / rate) * rate > 1 for i, time in enumerate(self._times)):
+            lines = (f"{i:08d}.png {float(time):.6f}\n" for i, time in enumerate(self._times, start=1))
+            (self._folder / TIMES).write_text("".join(lines), "utf-8")
+            self._notes.keep(f"times: {TIMES} has the time of each picture, as the rate varies; --fps makes it even")
         return self._folder
 
     def abandon(self) -> None:
@@ -90,7 +101,9 @@ class Y4mSink:
             raise OutputError("standard output was closed by the program that reads it") from None
 
         if abs(frame.time - self._first - self._count / self._plan.rate) * self._plan.rate > 1:
-            self._notes.warn(f"times: y4m has the one rate of {float(self._plan.rate):.3f} fps; the video's varies")
+            self._notes.warn(
+                f"times: y4m has one rate, {float(self._plan.rate):.3f} fps, the video's varies; --fps makes it even"
+            )
         self._count += 1
 
     def finish(self) -> None:

@@ -14,9 +14,10 @@ import pytest
 from PIL import Image
 
 from alanet.errors import MediaError, OptionError
+from alanet.notes import Notes
 from alanet.video.convert import from_rgb
 from alanet.video.input.decode import decode
-from alanet.video.input.images import natural_order
+from alanet.video.input.images import missing_numbers, natural_order
 from alanet.video.input.probe import Limits, probe
 from tests.support.media import number_of, picture
 
@@ -158,3 +159,19 @@ def test_a_damaged_image_is_one_line_and_pillow_adds_none(tmp_path: Path) -> Non
     done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=False)
     assert "not an image that can be read; remove or repair it" in done.stderr.splitlines()[-1]
     assert "samples per pixel" not in done.stderr.splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("names", "missing"),
+    [("1 2 3 4 8 9 10", "5 to 7"), ("1 2 4 5 6", "3"), ("1 2 3", ""), ("1 3 5 7 9 11", ""), ("1 x 3", "")],
+)
+def test_missing_numbers_are_named(names: str, missing: str) -> None:
+    assert missing_numbers([Path(f"img{name}.png") for name in names.split()]) == missing
+
+
+def test_a_gap_in_the_numbers_is_a_warning(tmp_path: Path) -> None:
+    for number in (1, 2, 3, 7):
+        Image.fromarray(picture(number)).save(tmp_path / f"img{number}.png")
+    notes = Notes()
+    assert len(list(decode(probe(tmp_path, input_rate=Fraction(25)), notes=notes))) == 4
+    assert [line for line in notes.warnings if line.startswith("pictures: numbers 4 to 6 are missing")]

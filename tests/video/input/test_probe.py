@@ -274,7 +274,7 @@ def test_the_limit_holds_in_the_decoder_too(tmp_path: Path) -> None:
     lied = data.replace(b"\xb0\x82\x01\x40", b"\xb0\x82\x00\x10").replace(b"\xba\x81\xf0", b"\xba\x81\x10")
     assert lied != data
     path.write_bytes(lied)
-    with pytest.raises(MediaError, match="not one picture could be decoded"):
+    with pytest.raises(MediaError, match="320x240 is beyond the limit of 70000 pixels"):
         probe(path, limits=Limits(pixels=70_000))
     assert probe(path, limits=Limits(pixels=76_800)).width == 320
 
@@ -304,3 +304,10 @@ def test_rates_that_cannot_be_are_not_believed(tmp_path: Path) -> None:
         data[at : at + 8] = scale.to_bytes(4, "little") + rate.to_bytes(4, "little")
         (tmp_path / "b.avi").write_bytes(data)
         assert F(1, 86_400) <= probe(tmp_path / "b.avi").rate <= 10_000
+
+
+@pytest.mark.parametrize("name", ["a.h264", "a.mp4", "a.ts", "a.mkv"])
+def test_a_picture_beyond_the_limit_is_called_too_large(tmp_path: Path, name: str) -> None:
+    path = make_video(tmp_path / name, frames=3)
+    with pytest.raises(MediaError, match="a picture of 64x48 is beyond the limit of 1000 pixels"):
+        probe(path, limits=Limits(pixels=1000))

@@ -114,3 +114,14 @@ def test_a_reader_of_standard_output_may_leave(tmp_path: Path) -> None:
         process.stdout.close()
         assert b"closed by the program that reads it" in process.stderr.read()
     assert process.returncode == 0
+
+
+def test_pictures_of_a_varying_rate_have_a_list_of_their_times(tmp_path: Path) -> None:
+    moments = [Fraction(0), Fraction(1, 30), Fraction(8), Fraction(241, 30)]
+    source = make_video(tmp_path / "a.mp4", frames=4, times=moments, time_base=Fraction(1, 30000))
+    out, notes = restored(source, tmp_path / "out", codec="png")
+    lines = (out / "times.txt").read_text().splitlines()
+    assert [line.split()[0] for line in lines] == [f"{i:08d}.png" for i in range(1, 9)]
+    assert [float(line.split()[1]) for line in lines][::2] == pytest.approx([float(time) for time in moments], abs=1e-5)
+    assert [line for line in notes.kept if line.startswith("times: times.txt")]
+    restored(source, tmp_path / "out", codec="png", overwrite=True)
