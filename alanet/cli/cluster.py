@@ -103,7 +103,7 @@ def restore_on_cluster(
     screen = Screen(quiet=verbosity.quiet)
     store = Store(out if is_url(out) else str(Path(out).absolute()))
     with screen.waiting("looking for videos"):
-        found, others = find_videos(inputs)
+        found, others = find_videos(inputs, store.url)
         store.check_writable()
     items = [Item(name, url, record=f"{RECORDS}/{name}.json") for name, url in found]
     setup = Setup(network, options, workers=1, verbose=verbosity.verbose)

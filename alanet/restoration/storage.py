@@ -14,6 +14,7 @@ import posixpath
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,9 @@ class Store:
         with self._errors(name):
             found = self._fs.info(self._at(name))
         time = found.get("mtime", found.get("LastModified", found.get("updated")))
-        seconds = time.timestamp() if hasattr(time, "timestamp") else time
+        if isinstance(time, str):
+            time = datetime.fromisoformat(time)
+        seconds = time.timestamp() if isinstance(time, datetime) else time
         return {"size": int(found["size"]), "modified": seconds, "etag": found.get("ETag", found.get("etag"))}
 
     def read(self, name: str) -> bytes | None:
@@ -194,17 +197,20 @@ def _fsspec() -> Any:
     return fsspec
 
 
-def find_videos(inputs: Sequence[str]) -> tuple[list[tuple[str, str]], int]:
+def find_videos(inputs: Sequence[str], out: str = "") -> tuple[list[tuple[str, str]], int]:
     """(name in the batch, URL) of each video, in the order of inputs and names, and the number of other files.
 
     A file is a video whatever its name; of a folder, those below it that have the name of one, hidden ones left out.
-    Raises InputError for an input that is not there, OptionError for two of one name.
+    What is below `out` is left out. Raises InputError for an input that is not there, OptionError for two of one name,
+    and for a folder that is `out`.
     """
     found: list[tuple[str, str]] = []
     others = 0
     for given in inputs:
         url = given if is_url(given) else os.path.abspath(given)
         store = Store(url, InputError)
+        if store.url == out:
+            raise OptionError(f"{given}: the results would lie among the videos; name another folder with -o")
         if store.size("") is not None:
             found.append((posixpath.basename(store.url), store.url))
             continue
@@ -212,7 +218,8 @@ def find_videos(inputs: Sequence[str]) -> tuple[list[tuple[str, str]], int]:
         if not names:
             raise InputError(f"{given}: there is no such file, and no files are below it")
         for name in names:
-            if any(part.startswith(".") for part in name.split("/")):
+            hidden = any(part.startswith(".") for part in name.split("/"))
+            if hidden or (out and store.path(name).startswith(f"{out}/")):
                 continue
             if Path(name).suffix.lower() in VIDEOS:
                 found.append((name, store.path(name)))

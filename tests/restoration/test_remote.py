@@ -227,6 +227,10 @@ def test_two_results_of_one_name_are_refused(tmp_path):
     (tmp_path / "a" / ".hidden.mp4").touch()
     (tmp_path / "a" / "note.txt").touch()
     assert find_videos([str(tmp_path / "a")]) == ([("x.mp4", str(tmp_path / "a" / "x.mp4"))], 1)
+    names = [name for name, _ in find_videos([str(tmp_path)], str(tmp_path / "b"))[0]]
+    assert names == ["a/x.mp4"]  # what is below the folder of the results is none of its videos
+    with pytest.raises(OptionError, match="the results would lie among the videos"):
+        find_videos([str(tmp_path / "a")], str(tmp_path / "a"))
     with pytest.raises(OptionError, match="its result would be called as that of"):
         find_videos([str(tmp_path / "a"), str(tmp_path / "b")])
 
