@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +70,7 @@ class _Index:
             before = self.counts.gaps
             yield frame, cut
             starts = cut or self.counts.gaps > before
-            self.seen.append(Seen(frame.time, frame.duration, starts, _digest(frame)))
+            self.seen.append(Seen(frame.time, frame.duration, starts, _digest(frame), frame.repeats))
 
     def skips(self, time: Fraction) -> bool:
         """Always; a segment begins with the first frame that is a segment's length after the last one's first."""
@@ -164,18 +164,17 @@ def _frames_of(plan: RestorePlan, part: Part, from_key_frame: bool) -> Iterator[
     options = replace(plan.options, start=part.frames[0].time) if from_key_frame and part.first else plan.options
     frames = decoded(plan.info, options, Notes())
     try:
-        if options is plan.options:
-            for _ in range(part.first):
-                next(frames, None)
         for number, seen in enumerate(part.frames, start=part.first):
             frame = next(frames, None)
             while number == part.first and frame is not None and frame.time < seen.time:
                 frame = next(frames, None)
-            if frame is None or (frame.time, frame.duration) != (seen.time, seen.duration):
+            if frame is None or frame.time != seen.time or (frame.duration != seen.duration and not seen.repeats):
                 raise _OtherFramesError(f"frame {number} has another time")
             if _digest(frame) != seen.digest:
                 raise _OtherFramesError(f"frame {number} has other pixels")
-            yield frame, seen.starts
+            if [repeat.time for repeat in islice(frames, len(seen.repeats))] != list(seen.repeats):
+                raise _OtherFramesError(f"repeats of frame {number} have other times")
+            yield replace(frame, duration=seen.duration, repeats=seen.repeats), seen.starts
     finally:
         if hasattr(frames, "close"):
             frames.close()

@@ -36,6 +36,7 @@ class Seen:
     duration: Fraction  # seconds
     starts: bool  # a cut or a gap is before it
     digest: int  # CRC-32 of its pixels
+    repeats: tuple[Fraction, ...] = ()  # times of skipped frames that repeat it
 
 
 @dataclass(frozen=True, slots=True)

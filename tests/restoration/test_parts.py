@@ -19,7 +19,7 @@ from alanet.restoration.parts import index_parts, make_part
 from alanet.restoration.pipeline import decoded
 from alanet.restoration.restorer import Restorer
 from tests.restoration.test_resume import LOSSLESS, make_network, shown
-from tests.support.media import make_video
+from tests.support.media import make_video, picture
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +80,17 @@ def test_phases_are_those_of_one_run(anytime, video, rate, tmp_path):
     made = in_parts(anytime, video, options, tmp_path)
     assert len(made) > 1
     assert joined(made) == in_one_run(anytime, video, options, tmp_path)
+
+
+@pytest.mark.slow
+def test_repeated_drawings_are_skipped_as_in_one_run(anytime, tmp_path):
+    """Animation on twos: a frame of the stream stands for two of the file."""
+    drawings = [picture(5 * (number // 2)) for number in range(24)]
+    twos = make_video(tmp_path / "twos.mkv", frames=drawings, rate=2, codec="ffv1", pix_fmt="bgr0", gop=1)
+    options = replace(LOSSLESS, duplicates="skip")
+    made = in_parts(anytime, twos, options, tmp_path)
+    assert len(made) > 1
+    assert joined(made) == in_one_run(anytime, twos, options, tmp_path)
 
 
 def test_a_part_decodes_from_a_key_frame_near_it(restorer, video, tmp_path, monkeypatch):
