@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import os
@@ -285,6 +286,7 @@ def local_ray(monkeypatch) -> Iterator[None]:
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     yield
     ray.shutdown()
+    gc.collect()  # what Ray leaves open is closed here, and not in another test
 
 
 @pytest.mark.slow

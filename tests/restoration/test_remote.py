@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 from collections import namedtuple
@@ -64,9 +65,22 @@ def bucket(request, film) -> Bucket:
     return found
 
 
+OPEN: list[RemoteTasks] = []
+
+
+@pytest.fixture(autouse=True)
+def closed() -> Iterator[None]:
+    """The locks of a test's nodes, which the end of a process releases."""
+    yield
+    while OPEN:
+        OPEN.pop()._lock.close()
+    gc.collect()
+
+
 def node(bucket: Bucket, setup: Setup, scratch: Path, options: RestoreOptions = LOSSLESS) -> RemoteTasks:
     scratch.mkdir(exist_ok=True)
-    return RemoteTasks(replace(setup, options=options), str(scratch), "run", f"{bucket.url}/out")
+    OPEN.append(RemoteTasks(replace(setup, options=options), str(scratch), "run", f"{bucket.url}/out"))
+    return OPEN[-1]
 
 
 def item_of(bucket: Bucket) -> Item:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 from collections.abc import Iterator
@@ -51,6 +52,7 @@ class Nodes:
 
         ray.shutdown()
         self._cluster.shutdown()
+        gc.collect()  # what Ray leaves open is closed here, and not in another test
 
 
 @contextmanager
@@ -113,3 +115,4 @@ def s3_server() -> Iterator[str]:
             yield f"http://{host}:{port}"
         finally:
             server.stop()
+            gc.collect()
