@@ -17,8 +17,14 @@ from alanet.restoration.options import EncodeOptions, NetworkOptions, RestoreOpt
 __all__ = ["ADVANCED", "MAIN", "Control", "controls", "options_of", "readable"]
 
 MAIN = ("rate", "slow", "strength", "model", "codec")
-ADVANCED = ("crf", "preset", "compatible", "start", "end", "tail", "cuts", "deinterlace")
-LABELS = {"rate": "Frame rate", "slow": "Slow motion", "crf": "Quality (CRF)", "model": "Network"}
+ADVANCED = ("crf", "preset", "compatible", "start", "end", "tail", "cuts", "deinterlace", "slow_audio")
+LABELS = {
+    "rate": "Frame rate",
+    "slow": "Slow motion",
+    "crf": "Quality (CRF)",
+    "model": "Network",
+    "slow_audio": "Sound",
+}
 RATES = ("x2", "x4", "x8", "24", "30", "60", "120")
 SLOWEST = 16
 FILES = ("x264", "x265", "av1", "prores", "ffv1")  # codecs whose result is one file
