@@ -197,13 +197,13 @@ class _Loop:
                         interrupted = asked[0] if asked else signal.SIGTERM
                     self._after(result)
                 self._finish(validate=interrupted is None)
-                if self.journal:
-                    self.journal.draw()
         finally:
             feed.close()
             if self.journal:
                 self.journal.close()
         minutes = self.used / 60
+        if self.journal and interrupted is None:
+            self.journal.draw()
         last = self.folder / "last.safetensors"
         return TrainReport(trainer.step, trainer.samples, minutes, trainer.skipped, self.scores, last, interrupted)
 
