@@ -45,11 +45,16 @@ def source_of(encoder: str, folder: Path) -> Path | None:
             try:
                 track = Track(encoder, 0.3, rate=rate, layout=layout)
                 make_video(path, frames=6, rate=25, time_base=Fraction(1, 25), size=(64, 64), codec=video, audio=track)
-                if packets(path) and int(ffprobe(path)["streams"][1].get("channels", 0)):
+                if packets(path) and channels(path):  # NUT by PyAV loses them for ADPCM
                     return path
             except (ValueError, av.FFmpegError, AssertionError, LookupError, KeyError):
                 continue
     return None
+
+
+def channels(path: Path) -> int:
+    with av.open(str(path)) as container:
+        return int(container.streams.audio[0].codec_context.layout.nb_channels)
 
 
 def takes(source: Path, ending: str, folder: Path) -> bool:
