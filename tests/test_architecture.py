@@ -1,5 +1,6 @@
 """The architecture page agrees with the folders on disk and with the import order."""
 
+import ast
 import re
 
 from tests.support.paths import ROOT
@@ -24,3 +25,12 @@ def test_the_drawing_shows_every_top_folder() -> None:
     drawing = TEXT.partition("```mermaid")[2].partition("```")[0]
     top = {folder.partition(".")[0] for folder in LISTED} - {"frames"}  # pure functions that every step uses
     assert [folder for folder in sorted(top) if folder not in drawing] == []
+
+
+def test_class_names_are_unique_in_the_package() -> None:
+    places: dict[str, list[str]] = {}
+    for path in sorted((ROOT / "alanet").rglob("*.py")):
+        for node in ast.parse(path.read_text("utf-8")).body:
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(path.name)
+    assert {name: files for name, files in places.items() if len(files) > 1} == {}

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from alanet.evaluation.baselines import Method
-    from alanet.evaluation.figures import Box, Restored
+    from alanet.evaluation.figures import CropBox, Restored
     from alanet.evaluation.footage import Footage
     from alanet.evaluation.result import Result
     from alanet.model.network import Network
@@ -250,15 +250,15 @@ def _refuse_existing(path: Path, overwrite: bool) -> None:
         raise OutputError(f"{path}: exists already; --overwrite replaces it")
 
 
-def _box(text: str | None) -> Box | None:
-    from alanet.evaluation.figures import Box
+def _box(text: str | None) -> CropBox | None:
+    from alanet.evaluation.figures import CropBox
 
     if text is None:
         return None
     found = re.fullmatch(r"(\d+),(\d+),(\d+)x(\d+)", text.replace(" ", ""))
     if found is None:
         raise OptionError(f"--box {text}: give X,Y,WxH in pixels, such as 100,60,128x96")
-    return Box(*map(int, found.groups()))
+    return CropBox(*map(int, found.groups()))
 
 
 def _save(picture: npt.NDArray[np.uint8], output: Path, overwrite: bool, verbosity: Verbosity) -> int:

@@ -87,7 +87,7 @@ class Clips:
 
 @Parameter(name="*", group=NETWORK)
 @dataclass(frozen=True)
-class Shape:
+class NetworkShape:
     """What the network is."""
 
     width: Annotated[float | None, Parameter(metavar="X", help="Times the paper's channels; by default 1.")] = None
@@ -156,7 +156,7 @@ def run_training(
     ] = None,
     data: Data = Data(),
     clips: Clips = Clips(),
-    shape: Shape = Shape(),
+    shape: NetworkShape = NetworkShape(),
     training: Training = Training(),
     machine: Machine = Machine(),
     verbosity: Verbosity = Verbosity(),

@@ -112,7 +112,7 @@ def evaluate(
         if any(video.subject.name == other.name for other in subjects):
             raise DataError(f"two videos are named {video.subject.name}; rename one, tables go by name")
         subjects.append(video.subject)
-        motion = Motion(video, protocol)
+        motion = KnownMotion(video, protocol)
         inputs = protocol.exposure.available(len(video.frames))
         expected += len(methods) * ((inputs - 1) * protocol.factor + 1)
         total = None if count is None else max(count, len(subjects)) * expected // len(subjects)
@@ -151,7 +151,7 @@ def evaluate(
     )
 
 
-class Motion:
+class KnownMotion:
     """How far places of a video are blurred in its inputs: by the motion that a scene states, else by that which is
     estimated between the sharp frames next to an input's centre."""
 
@@ -181,7 +181,7 @@ class Motion:
 
 
 def _scores(
-    method: str, video: str, trial: Trial, restored: Sequence[Picture], lpips: Lpips | None, motion: Motion
+    method: str, video: str, trial: Trial, restored: Sequence[Picture], lpips: Lpips | None, motion: KnownMotion
 ) -> Iterator[Score]:
     if len(restored) != len(trial.times):
         raise DataError(f"{method} gave {len(restored)} frames for {len(trial.times)} times; it must give one for each")

@@ -22,7 +22,7 @@ from alanet.evaluation.metrics import Picture, psnr
 from alanet.evaluation.protocols import Trial
 from alanet.files import atomic_write, make_folder
 
-__all__ = ["Box", "Restored", "busiest_box", "crops", "error_map", "restore_all", "save_png", "strips"]
+__all__ = ["CropBox", "Restored", "busiest_box", "crops", "error_map", "restore_all", "save_png", "strips"]
 
 GAP = 4  # pixels between pictures
 LINE = 16  # pixels of a line of text
@@ -30,7 +30,7 @@ SHOWN = 32  # of 255: the error that is white
 
 
 @dataclass(frozen=True, slots=True)
-class Box:
+class CropBox:
     """A part of a picture, in pixels."""
 
     x: int
@@ -61,7 +61,7 @@ def restore_all(methods: Sequence[Method], trial: Trial) -> Restored:
     return Restored(trial, {method.name: method.restore(trial.inputs, trial.times) for method in methods})
 
 
-def strips(restored: Restored, times: Sequence[Fraction], box: Box | None = None, *, zoom: int = 1) -> Picture:
+def strips(restored: Restored, times: Sequence[Fraction], box: CropBox | None = None, *, zoom: int = 1) -> Picture:
     """Figure 4: a row a method, between the inputs and the truth; a column a time (`times`: some of the trial's).
 
     `box`: the part to show, by default all. The row of inputs is empty at times in between.
@@ -80,7 +80,9 @@ def strips(restored: Restored, times: Sequence[Fraction], box: Box | None = None
     return _stack(rows, axis=0)
 
 
-def crops(restored: Restored, time: Fraction, box: Box | None = None, *, zoom: int = 2, top: int = SHOWN) -> Picture:
+def crops(
+    restored: Restored, time: Fraction, box: CropBox | None = None, *, zoom: int = 2, top: int = SHOWN
+) -> Picture:
     """Figure 5: a column a method: the crop (by default where most is moving), under it its error map; a colour bar."""
     trial, place = restored.trial, _place(restored.trial, time)
     truth = trial.truth[place]
@@ -99,14 +101,14 @@ def error_map(ours: Picture, truth: Picture, top: int = SHOWN) -> Picture:
     return _heat(np.abs(ours.astype(np.float32) - truth).mean(2) / top)
 
 
-def busiest_box(trial: Trial, width: int = 128, height: int = 96) -> Box:
+def busiest_box(trial: Trial, width: int = 128, height: int = 96) -> CropBox:
     """The part in which the first and the last truth differ most: there is motion to be seen."""
     difference = np.abs(trial.truth[0].astype(np.float64) - trial.truth[-1]).sum(2)
     height, width = min(height, difference.shape[0]), min(width, difference.shape[1])
     total = np.pad(difference.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     inside = total[height:, width:] - total[:-height, width:] - total[height:, :-width] + total[:-height, :-width]
     y, x = np.unravel_index(int(inside.argmax()), inside.shape)
-    return Box(int(x), int(y), width, height)
+    return CropBox(int(x), int(y), width, height)
 
 
 def save_png(path: str | Path, picture: Picture, *, overwrite: bool = False) -> Path:
@@ -134,7 +136,7 @@ def _blurry(trial: Trial, time: Fraction) -> str:
     return "" if time.denominator > 1 else ", blurry" if trial.blurred[int(time)] else ", sharp"
 
 
-def _part(picture: Picture, box: Box | None) -> Picture:
+def _part(picture: Picture, box: CropBox | None) -> Picture:
     return picture if box is None else box.of(picture)
 
 
@@ -150,7 +152,7 @@ def _row(name: str, pictures: Sequence[Picture], captions: Sequence[str], zoom: 
     return _stack(cells, axis=1)
 
 
-def _column(name: str, picture: Picture, truth: Picture, box: Box, zoom: int, top: int) -> Picture:
+def _column(name: str, picture: Picture, truth: Picture, box: CropBox, zoom: int, top: int) -> Picture:
     part, true_part = box.of(picture), box.of(truth)
     shown, errors = _zoomed(part, zoom), _zoomed(error_map(part, true_part, top), zoom)
     title, score = _text(name, shown.shape[1]), _text(_decibels(part, true_part), shown.shape[1])

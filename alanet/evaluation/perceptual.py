@@ -216,7 +216,7 @@ class _Dtype:
         self.order = {"<": "<", ">": ">", "=": "=", "|": "="}[state[1]]
 
 
-class _Array:
+class _Values:
     """Stands for numpy's array while a pickle is read; `value` is made from the bytes, checked."""
 
     def __init__(self, *_: object) -> None:
@@ -235,7 +235,7 @@ class _Reader(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in {("numpy.core.multiarray", "_reconstruct"), ("numpy._core.multiarray", "_reconstruct")}:
-            return _Array
+            return _Values
         if (module, name) == ("numpy", "ndarray"):
             return "ndarray"
         if (module, name) == ("numpy", "dtype"):
@@ -260,4 +260,4 @@ def read_arrays(path: str | Path) -> dict[str, Any]:
 def _plain(node: Any) -> Any:
     if isinstance(node, Mapping):
         return {str(key): _plain(value) for key, value in node.items()}
-    return node.value if isinstance(node, _Array) else node
+    return node.value if isinstance(node, _Values) else node

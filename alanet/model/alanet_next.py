@@ -37,7 +37,7 @@ from alanet.model.decoder import Decoder, Guide, Side
 from alanet.model.layers import CELL, act, blocks, compute_type, conv, enlarged
 from alanet.model.network import Cost, FrameEstimate, Memory, Tiling, Window, check_clip
 from alanet.model.rife import CoarseFlow
-from alanet.model.shutter_head import ExposureHead, Shutter, exposure_of
+from alanet.model.shutter_head import ExposureHead, ShutterEstimate, exposure_of
 
 __all__ = ["ALANetNext", "ALANetNextConfig"]
 
@@ -87,7 +87,7 @@ class Pair:
     flow: Tensor  # b 4 h/4 w/4: from half-way to a, and to b
     weight: Tensor  # b 1 h w: of a, in the blend half-way
     motion: Tensor  # b 2 h/4 w/4, pixels from a to b, as found half-way
-    shutters: tuple[Shutter, Shutter]  # of a and of b, by this motion
+    shutters: tuple[ShutterEstimate, ShutterEstimate]  # of a and of b, by this motion
 
 
 class ALANetNext(nn.Module):
@@ -111,7 +111,7 @@ class ALANetNext(nn.Module):
         super().__init__()
         self.config = config = config or ALANetNextConfig()
         self.flow, self.exposure = CoarseFlow(), ExposureHead()
-        self.encoder = Encoder(config)
+        self.encoder = PyramidEncoder(config)
         self.decoder = Decoder(config.channels, config.side, config.decoder)
 
     @property
@@ -177,7 +177,7 @@ class ALANetNext(nn.Module):
         found = self._shutters(window, i)
         if not found:
             return None
-        mean = Shutter(*(torch.stack(values).mean(0) for values in zip(*found, strict=True)))
+        mean = ShutterEstimate(*(torch.stack(values).mean(0) for values in zip(*found, strict=True)))
         return FrameEstimate(exposure_of(mean.log_exposure), mean.log_deviation.exp(), mean.sharp)
 
     def objective(self, batch: Any, progress: float) -> Tensor | None:
@@ -253,13 +253,13 @@ class ALANetNext(nn.Module):
         weight = enlarged(logit.float(), 2).sigmoid()
         return flow, weight[..., :height, :width]
 
-    def _shutters(self, window: Window, i: int) -> list[Shutter]:
+    def _shutters(self, window: Window, i: int) -> list[ShutterEstimate]:
         """Of frame i, by each of the pairs that it is in."""
         left, right = window.relations.get(i - 1), window.relations.get(i)
         return ([] if left is None else [left.shutters[1]]) + ([] if right is None else [right.shutters[0]])
 
 
-class Encoder(nn.Module):
+class PyramidEncoder(nn.Module):
     """E: pixel-unshuffle, then a convolution and residual blocks a scale; and narrower features for neighbours."""
 
     def __init__(self, config: ALANetNextConfig) -> None:

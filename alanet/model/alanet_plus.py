@@ -162,8 +162,8 @@ class ALANetPlus(nn.Module):
         super().__init__()
         self.config = config = config or PLUS
         self.stride = config.cells[-1]
-        self.encoder = Encoder(config)
-        self.generator = Generator(config)
+        self.encoder = PlusEncoder(config)
+        self.generator = PlusGenerator(config)
         if config.exposure:
             self.judge = Judge(config.channels, config.cells[-1])
         if config.align:
@@ -466,7 +466,7 @@ class ALANetPlus(nn.Module):
         return {j: self._with_curves(pair, window[j].frame, window[j + 1].frame) for j, pair in found.items()}
 
 
-class Encoder(nn.Module):
+class PlusEncoder(nn.Module):
     """E: pixel-unshuffle, then at each scale a convolution and residual blocks."""
 
     def __init__(self, config: ALANetPlusConfig) -> None:
@@ -490,7 +490,7 @@ class Encoder(nn.Module):
         return scales
 
 
-class Generator(nn.Module):
+class PlusGenerator(nn.Module):
     """G: from the latents up, at each scale the frames are aligned, attended to and joined."""
 
     def __init__(self, config: ALANetPlusConfig) -> None:

@@ -33,7 +33,7 @@ class CoarseFlow(nn.Module):
         super().__init__()
         self.encode = FrameFeatures()
         inputs = (15, 28, 28, 28)
-        self.blocks = nn.ModuleList(Block(i, c) for i, c in zip(inputs, WIDTHS, strict=True))
+        self.blocks = nn.ModuleList(FlowBlock(i, c) for i, c in zip(inputs, WIDTHS, strict=True))
 
     def forward(self, a: Tensor, b: Tensor, phase: Tensor) -> tuple[Tensor, Tensor]:
         """Half-size frames a, b (b 3 h w) and phase (b) -> flow (b 4 h w) and the logit of a's weight (b 1 h w)."""
@@ -73,7 +73,7 @@ class FrameFeatures(nn.Module):
         return features
 
 
-class Block(nn.Module):
+class FlowBlock(nn.Module):
     """One scale: a change of the flow (4 channels), the weight's logit (1) and features for the next scale (8)."""
 
     def __init__(self, inputs: int, channels: int) -> None:

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["LAGS", "LEAST", "MOST", "STEPS", "ExposureHead", "Shutter", "autocorrelation", "exposure_of"]
+__all__ = ["LAGS", "LEAST", "MOST", "STEPS", "ExposureHead", "ShutterEstimate", "autocorrelation", "exposure_of"]
 
 LEAST = 1 / 16  # is added before the logarithm, so that a sharp frame has a finite one
 MOST = 2.0  # periods; exposures of the paper's protocol overlap (11 of 8)
@@ -29,7 +29,7 @@ QUANTILES = (0.5, 0.75, 0.9, 0.99)  # of the speed, over a frame
 NEAR = 5  # places to a side of the square over which curves are averaged
 
 
-class Shutter(NamedTuple):
+class ShutterEstimate(NamedTuple):
     """What the head finds of a frame, each b."""
 
     log_exposure: Tensor  # log(exposure + LEAST)
@@ -80,12 +80,12 @@ class ExposureHead(nn.Module):
             nn.init.zeros_(layer.weight)  # type: ignore[arg-type]
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
-    def forward(self, luma: Tensor, motion: Tensor) -> Shutter:
+    def forward(self, luma: Tensor, motion: Tensor) -> ShutterEstimate:
         with torch.autocast(luma.device.type, enabled=False):
             curves, coarse, speeds = _measured(luma.float(), motion.float())
         return self._read(curves, coarse, speeds)
 
-    def _read(self, curves: Tensor, motion: Tensor, speeds: Tensor) -> Shutter:
+    def _read(self, curves: Tensor, motion: Tensor, speeds: Tensor) -> ShutterEstimate:
         kind = self.first.weight.dtype
         speed = motion.square().sum(1, keepdim=True).add(0.01).sqrt()
         near = F.avg_pool2d(curves, NEAR, 1, NEAR // 2, count_include_pad=False)
@@ -109,7 +109,7 @@ class ExposureHead(nn.Module):
         features, pace = x.float().flatten(2), (speeds + 0.1).log()
         seen = (total, (features * weight[:, None]).sum(2), features.mean(2), log[:, None], pace, pace + log[:, None])
         more = self.whole(torch.cat(seen, 1).to(kind)).float()
-        return Shutter(
+        return ShutterEstimate(
             log + more[:, 0], (deviation * weight).sum(1) + more[:, 1], (sharp * place.softmax(1)).sum(1) + more[:, 2]
         )
 

@@ -49,7 +49,7 @@ def run_folder(scratch: str, run: str) -> Path:
 
 
 @dataclass(frozen=True, slots=True)
-class _Film:
+class _RemoteFilm:
     """What a segment's task has to know beside the plan."""
 
     item: Item
@@ -134,7 +134,7 @@ class RemoteTasks:
             write_job(manifest, plan.job)
             self._out.upload(manifest, f"{work}/{MANIFEST}")
         prepared = self._tasks.indexed(plan, kept)
-        film = _Film(item, prepared.plan, target)
+        film = _RemoteFilm(item, prepared.plan, target)
         output, stored = self._out.path(target), self._out.path(work)
         return replace(prepared, plan=pickle.dumps(film), source=item.source, output=output, folder=stored)
 
@@ -190,7 +190,7 @@ class RemoteTasks:
 
     def segment(self, film: bytes, part: Part) -> Made:
         """Make a segment and store it."""
-        known: _Film = pickle.loads(film)
+        known: _RemoteFilm = pickle.loads(film)
         plan: RestorePlan = pickle.loads(known.plan)
         self._stage(known.item)
         folder, work = work_folder(plan.output.path), f"{WORK}/{key_of(known.item.name)}"
@@ -226,7 +226,7 @@ class RemoteTasks:
 
     def join(self, item: Item, prepared: Prepared, made: Made, seconds: float) -> Outcome:
         """All segments into the result, and that to its place; then the segments are removed."""
-        film: _Film = pickle.loads(prepared.plan)
+        film: _RemoteFilm = pickle.loads(prepared.plan)
         plan: RestorePlan = pickle.loads(film.plan)
         self._stage(item)
         folder, work = work_folder(plan.output.path), f"{WORK}/{key_of(item.name)}"

@@ -31,7 +31,7 @@ from alanet.files import lock_folder, make_folder, write_json
 from alanet.text import binary
 from alanet.web.options import ServerOptions
 
-__all__ = ["Job", "Jobs", "State", "display_name", "owner_of", "usage"]
+__all__ = ["Jobs", "State", "WebJob", "display_name", "owner_of", "usage"]
 
 State = Literal["ready", "waiting", "running", "done", "cancelled", "failed"]
 RECORD = "job.json"
@@ -41,7 +41,7 @@ MOST = 20  # videos of one visitor
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class WebJob:
     """One uploaded video and what becomes of it."""
 
     id: str
@@ -84,43 +84,43 @@ class Jobs:
         """Let another server use the folder."""
         self._hold.close()
 
-    def _read(self) -> Iterator[Job]:
+    def _read(self) -> Iterator[WebJob]:
         """The jobs that an earlier server left; a folder without a record is an upload that was cut off."""
         for folder in self.folder.iterdir():
             if folder.is_dir() and ID.fullmatch(folder.name):
                 try:
-                    yield Job(**json.loads((folder / RECORD).read_text("utf-8")))
+                    yield WebJob(**json.loads((folder / RECORD).read_text("utf-8")))
                 except (OSError, ValueError, TypeError):
                     shutil.rmtree(folder, ignore_errors=True)
 
-    def path(self, job: Job, name: str = "") -> Path:
+    def path(self, job: WebJob, name: str = "") -> Path:
         """The folder of a job, or a file in it."""
         return self.folder / job.id / name
 
-    def find(self, owner: str | None, id: str | None) -> Job | None:
+    def find(self, owner: str | None, id: str | None) -> WebJob | None:
         """A job of this visitor; None for any other, whether it exists or not."""
         with self._lock:
             job = self._jobs.get(id or "")
             return job if job is not None and job.owner == owner else None
 
-    def of(self, owner: str | None) -> list[Job]:
+    def of(self, owner: str | None) -> list[WebJob]:
         """The jobs of a visitor, the latest first."""
         with self._lock:
             own = [job for job in self._jobs.values() if job.owner == owner]
         return sorted(own, key=lambda job: job.created, reverse=True)
 
-    def get(self, id: str) -> Job | None:
+    def get(self, id: str) -> WebJob | None:
         """A job as it is now; None where it has been deleted."""
         with self._lock:
             return self._jobs.get(id)
 
-    def queue(self) -> list[Job]:
+    def queue(self) -> list[WebJob]:
         """The running job and the waiting ones, in order."""
         with self._lock:
             return sorted((j for j in self._jobs.values() if j.state in ("running", "waiting")), key=lambda j: j.number)
 
     @contextmanager
-    def adding(self, owner: str, name: str, bytes_: int, ending: str) -> Iterator[tuple[Path, Job]]:
+    def adding(self, owner: str, name: str, bytes_: int, ending: str) -> Iterator[tuple[Path, WebJob]]:
         """The path of a new input and its job, which exists once the block has ended without an error.
 
         After an error nothing is left. Raises ResourceError where a limit is reached.
@@ -135,7 +135,7 @@ class Jobs:
                 )
             self._reserved += bytes_
         now = time.time()
-        job = Job(secrets.token_hex(16), owner, display_name(name), f"input{ending}", now, now)
+        job = WebJob(secrets.token_hex(16), owner, display_name(name), f"input{ending}", now, now)
         try:
             self.path(job).mkdir(mode=0o700)
             yield self.path(job, job.input), job
@@ -147,13 +147,13 @@ class Jobs:
             with self._lock:
                 self._reserved -= bytes_
 
-    def save(self, job: Job) -> None:
+    def save(self, job: WebJob) -> None:
         """Keep a job in memory and on disk."""
         with self._lock:
             write_json(self.path(job, RECORD), asdict(job))
             self._jobs[job.id] = job
 
-    def change(self, id: str, **changes: Any) -> Job | None:
+    def change(self, id: str, **changes: Any) -> WebJob | None:
         """The job with new values; None where it has been deleted."""
         with self._lock:
             job = self._jobs.get(id)
@@ -162,7 +162,7 @@ class Jobs:
             self.save(changed := replace(job, **changes))
             return changed
 
-    def enqueue(self, job: Job, values: dict[str, Any]) -> Job:
+    def enqueue(self, job: WebJob, values: dict[str, Any]) -> WebJob:
         """Put a job at the end of the queue. Options other than before begin from nothing.
 
         Raises InputError where it is in the queue already.
@@ -180,18 +180,18 @@ class Jobs:
             self.save(replace(queued, used=time.time()))
             return self._jobs[job.id]
 
-    def clear(self, job: Job) -> None:
+    def clear(self, job: WebJob) -> None:
         """Remove the result and the finished segments."""
         for path in self.path(job).iterdir():
             if path.name not in (RECORD, job.input):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
-    def use(self, job: Job) -> None:
+    def use(self, job: WebJob) -> None:
         """The retention counts from now; written to disk at most once a minute."""
         if time.time() - job.used > 60:
             self.change(job.id, used=time.time())
 
-    def delete(self, job: Job) -> None:
+    def delete(self, job: WebJob) -> None:
         """Remove a job and its files."""
         with self._lock:
             self._jobs.pop(job.id, None)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from alanet.restoration.moment import Comparison
     from alanet.restoration.plan import RestorePlan
     from alanet.restoration.progress import RestoreProgress
-    from alanet.web.jobs import Job
+    from alanet.web.jobs import WebJob
     from alanet.web.options import ServerOptions
 
 __all__ = [
@@ -84,7 +84,7 @@ def pending(info: VideoInfo) -> str:
     )
 
 
-def compared(job: Job, info: VideoInfo, found: Comparison) -> str:
+def compared(job: WebJob, info: VideoInfo, found: Comparison) -> str:
     """Before and after with a divider."""
     at = f"{float(found.time):.3f} s"
     if found.interpolated:
@@ -141,7 +141,7 @@ def failure(text: str) -> str:
     return f'<p class="error" role="alert">{escape(sentence)}</p>' if text else ""
 
 
-def result(job: Job, start: float, slow: int) -> str:
+def result(job: WebJob, start: float, slow: int) -> str:
     """Input and result side by side, and the download. start: of the part that was restored, seconds of the input."""
     link = f"/alanet/{job.id}"
     videos = "".join(

@@ -15,7 +15,7 @@ from alanet.errors import AlanetError
 from alanet.model.weights import default_model
 from alanet.web import markup
 from alanet.web.controls import ADVANCED, MAIN, Control, controls
-from alanet.web.jobs import Job, owner_of
+from alanet.web.jobs import WebJob, owner_of
 from alanet.web.safety import COOKIE, TOKEN
 from alanet.web.view import View
 
@@ -222,12 +222,12 @@ class _Page:
     def _values(self, values: Sequence[Any]) -> dict[str, Any]:
         return dict(zip(self.fields, values, strict=True))
 
-    def _videos(self, request: gr.Request, job: Job | None) -> Any:
+    def _videos(self, request: gr.Request, job: WebJob | None) -> Any:
         own = self.jobs.of(_owner(request))
         choices = [(f"{other.name}, {markup.STATES[other.state]}", other.id) for other in own]
         return gr.update(choices=choices, value=job.id if job else None, visible=len(own) > 1)
 
-    def _whole(self, request: gr.Request, job: Job | None) -> list[Any]:
+    def _whole(self, request: gr.Request, job: WebJob | None) -> list[Any]:
         """All parts, as `_connect` lists them."""
         upload = markup.upload(self.options, compact=job is not None)
         if job is None:
@@ -252,7 +252,7 @@ class _Page:
             *("", restore, cancel, status, result, delete, timer, *fields),
         ]
 
-    def _moving(self, request: gr.Request, job: Job, shown: str) -> list[Any]:
+    def _moving(self, request: gr.Request, job: WebJob, shown: str) -> list[Any]:
         """The parts that change while a job runs. shown: the state that the browser shows already."""
         active, now = job.state in ACTIVE, f"{job.id} {job.state} {job.number}"
         if now == shown:

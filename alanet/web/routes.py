@@ -19,7 +19,7 @@ from urllib.parse import quote
 from alanet.errors import AlanetError, InputError
 from alanet.text import binary, clock
 from alanet.video.input.probe import Limits, probe
-from alanet.web.jobs import Job, Jobs, display_name, owner_of
+from alanet.web.jobs import Jobs, WebJob, display_name, owner_of
 from alanet.web.safety import COOKIE
 from alanet.web.worker import message_of
 
@@ -104,7 +104,7 @@ class Routes:
             return _line(str(error), 507)
         return _line(job.id, 201)
 
-    def _examine(self, path: Path, job: Job) -> None:
+    def _examine(self, path: Path, job: WebJob) -> None:
         """Raises InputError for what is not a video within the limits; its message has no path of the server."""
         try:
             info = probe(path, limits=Limits(pixels=PIXELS))
@@ -134,7 +134,7 @@ class Routes:
         kind = TYPES.get(found.suffix, "application/octet-stream")
         return FileResponse(found, media_type=kind, headers=headers)
 
-    def _file(self, job: Job, name: str) -> Path | None:
+    def _file(self, job: WebJob, name: str) -> Path | None:
         """The path of what may be asked for; every name is one of this list."""
         if name in ("before", "after"):
             return self.jobs.path(job, f"{name}.png")

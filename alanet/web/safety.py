@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from alanet.web.options import LOCAL, ServerOptions
 
-__all__ = ["COOKIE", "HEADER_BYTES", "Gate", "visitor_of"]
+__all__ = ["COOKIE", "HEADER_BYTES", "RequestFilter", "visitor_of"]
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -56,7 +56,7 @@ HEADERS = [
 ]
 
 
-class Gate:
+class RequestFilter:
     """An ASGI application in front of another."""
 
     def __init__(self, app: App, options: ServerOptions) -> None:

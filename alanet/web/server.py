@@ -11,9 +11,9 @@ from alanet.restoration.options import NetworkOptions
 from alanet.web.jobs import Jobs
 from alanet.web.options import ServerOptions, default_folder
 from alanet.web.routes import Routes
-from alanet.web.safety import HEADER_BYTES, App, Gate
+from alanet.web.safety import HEADER_BYTES, App, RequestFilter
 from alanet.web.view import View
-from alanet.web.worker import Worker
+from alanet.web.worker import WebWorker
 
 __all__ = ["application", "serve"]
 
@@ -21,7 +21,7 @@ PRIVATE = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1", "HF_HUB_D
 CONNECTIONS = 200
 
 
-def application(jobs: Jobs, worker: Worker) -> App:
+def application(jobs: Jobs, worker: WebWorker) -> App:
     """The page and its files, behind the gate."""
     os.environ.update(PRIVATE)  # before Gradio is imported
     import gradio as gr
@@ -50,7 +50,7 @@ def application(jobs: Jobs, worker: Worker) -> App:
         theme=theme(),
         css=asset("page.css"),
     )
-    return Gate(app, jobs.options)
+    return RequestFilter(app, jobs.options)
 
 
 def serve(options: ServerOptions, network: NetworkOptions, ready: Callable[[str], None]) -> None:
@@ -61,7 +61,7 @@ def serve(options: ServerOptions, network: NetworkOptions, ready: Callable[[str]
     import uvicorn
 
     with Jobs(options.folder or default_folder(), options) as jobs, _listen(options) as listening:
-        worker = Worker(jobs, network)
+        worker = WebWorker(jobs, network)
         config = uvicorn.Config(
             application(jobs, worker),
             log_level="warning",

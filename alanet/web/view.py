@@ -26,9 +26,9 @@ from alanet.restoration.restorer import Restorer
 from alanet.video.input.probe import probe
 from alanet.web import markup
 from alanet.web.controls import options_of
-from alanet.web.jobs import Job, Jobs
+from alanet.web.jobs import Jobs, WebJob
 from alanet.web.timeline import drawing, look
-from alanet.web.worker import Networks, Worker, message_of
+from alanet.web.worker import Networks, WebWorker, message_of
 
 __all__ = ["Moments", "View"]
 
@@ -47,18 +47,18 @@ class Moments:
 class View:
     """Reads jobs for the page. Methods raise nothing for what a visitor gives; a refusal is a line of HTML."""
 
-    def __init__(self, jobs: Jobs, worker: Worker) -> None:
+    def __init__(self, jobs: Jobs, worker: WebWorker) -> None:
         self.jobs, self.worker = jobs, worker
         self._networks = Networks()
         self._timelines: OrderedDict[str, str] = OrderedDict()
         self._looking = threading.Lock()
 
-    def facts(self, job: Job) -> str:
+    def facts(self, job: WebJob) -> str:
         """What the video is, with its timeline where that is known."""
         path = self.jobs.path(job, job.input)
         return markup.facts(job.name, probe(path), path.stat().st_size, self._timelines.get(job.id, ""))
 
-    def look(self, job: Job) -> str:
+    def look(self, job: WebJob) -> str:
         """The same, once the frames have been looked at."""
         if job.id not in self._timelines:
             with self._looking:
@@ -67,7 +67,7 @@ class View:
                     self._timelines.popitem(last=False)
         return self.facts(job)
 
-    def moments(self, job: Job, values: Mapping[str, Any]) -> Moments:
+    def moments(self, job: WebJob, values: Mapping[str, Any]) -> Moments:
         """What the slider offers with these options; with wrong ones, the input's frames."""
         info = self._info(job)
         try:
@@ -78,20 +78,20 @@ class View:
         length = info.duration or Fraction(info.frame_count or 1) / info.rate
         return Moments(max(float(length - 1 / frames), 0.0), float(1 / frames))
 
-    def pending(self, job: Job) -> str:
+    def pending(self, job: WebJob) -> str:
         """The place of the comparison."""
         return markup.pending(self._info(job))
 
-    def compare(self, job: Job, values: Mapping[str, Any], at: float) -> str:
+    def compare(self, job: WebJob, values: Mapping[str, Any], at: float) -> str:
         """Before and after at a time, in seconds from the first frame; the pictures are files of the job."""
         return self._guarded(job, values, partial(self._compare, job, at))
 
-    def estimate(self, job: Job, values: Mapping[str, Any]) -> tuple[str, bool]:
+    def estimate(self, job: WebJob, values: Mapping[str, Any]) -> tuple[str, bool]:
         """How long a restoration takes, and the rate of its result; or why these options cannot be used, and True."""
         text = self._guarded(job, values, partial(self._estimate, job))
         return text, not text.startswith(ESTIMATE)
 
-    def status(self, job: Job) -> str:
+    def status(self, job: WebJob) -> str:
         """The progress, the place in the queue, or what went wrong."""
         if job.state == "running":
             step = self.worker.step
@@ -105,14 +105,14 @@ class View:
             return markup.CANCELLED
         return markup.failure(job.message) if job.state == "failed" else ""
 
-    def result(self, job: Job) -> str:
+    def result(self, job: WebJob) -> str:
         """The result beside the input; "" where there is none."""
         if job.state != "done":
             return ""
         _, options = options_of(job.values, self.worker.network, self.worker.models)
         return markup.result(job, float(options.start or 0), options.schedule.slow)
 
-    def _guarded(self, job: Job, values: Mapping[str, Any], make: Callable[[Restorer, RestoreOptions], str]) -> str:
+    def _guarded(self, job: WebJob, values: Mapping[str, Any], make: Callable[[Restorer, RestoreOptions], str]) -> str:
         """What `make` says with these options, or why they cannot be used, which is said at once."""
         try:
             network, options = options_of(values, self.worker.network, self.worker.models)
@@ -121,7 +121,7 @@ class View:
         except AlanetError as error:
             return markup.failure(message_of(error, self.jobs, job))
 
-    def _compare(self, job: Job, at: float, restorer: Restorer, options: RestoreOptions) -> str:
+    def _compare(self, job: WebJob, at: float, restorer: Restorer, options: RestoreOptions) -> str:
         info = self._info(job)
         step = 1 / (output_rate(options.schedule, info.rate) * options.schedule.slow)
         moment = info.start + round(Fraction(at) / step) * step
@@ -130,12 +130,12 @@ class View:
             self._save(job, name, picture)
         return markup.compared(job, info, found)
 
-    def _estimate(self, job: Job, restorer: Restorer, options: RestoreOptions) -> str:
+    def _estimate(self, job: WebJob, restorer: Restorer, options: RestoreOptions) -> str:
         return markup.estimated(restorer.plan(self.jobs.path(job, job.input), None, replace(options, restart=True)))
 
-    def _save(self, job: Job, name: str, picture: Picture) -> None:
+    def _save(self, job: WebJob, name: str, picture: Picture) -> None:
         with atomic_write(self.jobs.path(job, f"{name}.png")) as file:
             Image.fromarray(picture).save(file, format="png", compress_level=1)
 
-    def _info(self, job: Job) -> VideoInfo:
+    def _info(self, job: WebJob) -> VideoInfo:
         return probe(self.jobs.path(job, job.input))

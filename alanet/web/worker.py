@@ -24,10 +24,10 @@ from alanet.text import binary, size
 from alanet.video.output.destination import work_folder
 from alanet.video.output.disk import picture_bytes
 from alanet.web.controls import options_of, readable
-from alanet.web.jobs import Job, Jobs, usage
+from alanet.web.jobs import Jobs, WebJob, usage
 from alanet.web.watch import viewing_copy
 
-__all__ = ["Networks", "Stopped", "Worker", "message_of"]
+__all__ = ["Networks", "Stopped", "WebWorker", "message_of"]
 
 log = logging.getLogger("alanet.web")
 ATTEMPTS = 3
@@ -61,7 +61,7 @@ class Step:
     finishing: bool = False
 
 
-class Worker:
+class WebWorker:
     """Restores what is queued until `stop`."""
 
     def __init__(self, jobs: Jobs, network: NetworkOptions) -> None:
@@ -94,7 +94,7 @@ class Worker:
         """Look at the queue."""
         self._wake.set()
 
-    def cancel(self, job: Job) -> None:
+    def cancel(self, job: WebJob) -> None:
         """Take a job out of the queue, or stop it; its finished segments are kept."""
         with self._lock:
             now = self.jobs.get(job.id)
@@ -115,7 +115,7 @@ class Worker:
             else:
                 self._wake.wait(SWEEP_EVERY)
 
-    def _next(self) -> Job | None:
+    def _next(self) -> WebJob | None:
         """The first waiting job, now running."""
         with self._lock:
             self._cancel.clear()
@@ -124,7 +124,7 @@ class Worker:
                 return None
             return self.jobs.change(waiting[0].id, state="running", attempts=waiting[0].attempts + 1)
 
-    def _run(self, job: Job) -> None:
+    def _run(self, job: WebJob) -> None:
         self.step = Step(job.id)
         try:
             with naming_flags():
@@ -141,7 +141,7 @@ class Worker:
         finally:
             self.step = None
 
-    def _restore(self, job: Job) -> None:
+    def _restore(self, job: WebJob) -> None:
         network, options = options_of(job.values, self.network, self.models)
         restorer = self._networks.get(network)
         source = self.jobs.path(job, job.input)
@@ -159,7 +159,7 @@ class Worker:
         rows = [[word, readable(text)] for word, text in closing_rows(report) if word != "result"]
         self.jobs.change(job.id, state="done", result=report.output.name, rows=rows, used=time.time())
 
-    def _watch(self, job: Job, plan: RestorePlan, now: RestoreProgress) -> None:
+    def _watch(self, job: WebJob, plan: RestorePlan, now: RestoreProgress) -> None:
         """Called after each input frame."""
         self.step = Step(job.id, now)
         if self._cancel.is_set() or self._stop.is_set():
@@ -182,7 +182,7 @@ class Worker:
             )
 
 
-def message_of(error: AlanetError, jobs: Jobs, job: Job) -> str:
+def message_of(error: AlanetError, jobs: Jobs, job: WebJob) -> str:
     """An error for a visitor: the visitor's file name instead of paths of the server, controls instead of flags."""
     text = str(error)
     for path in (work_folder(jobs.path(job, "result")), jobs.path(job, job.input), jobs.path(job)):

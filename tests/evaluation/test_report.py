@@ -14,7 +14,7 @@ from PIL import Image
 from alanet.errors import DataError, OptionError, OutputError
 from alanet.evaluation.baselines import Method, blend, copy
 from alanet.evaluation.evaluate import evaluate
-from alanet.evaluation.figures import Box, busiest_box, crops, error_map, restore_all, save_png, strips
+from alanet.evaluation.figures import CropBox, busiest_box, crops, error_map, restore_all, save_png, strips
 from alanet.evaluation.footage import Footage
 from alanet.evaluation.protocols import parse_protocols, trials
 from alanet.evaluation.report import ablation, as_csv, as_markdown, table2, table3, write_report
@@ -211,7 +211,7 @@ def test_an_error_map_is_black_where_equal_and_climbs_to_white():
 
 
 def test_crops_hold_the_pictures_the_maps_and_a_bar():
-    made, box = restored(), Box(8, 6, 40, 24)
+    made, box = restored(), CropBox(8, 6, 40, 24)
     picture = crops(made, HALF, box, zoom=2, top=32)
     columns = [picture[:, i * 84 : i * 84 + 80] for i in range(4)]  # 40 px twice as large and a gap of 4
     place = made.trial.times.index(HALF)
@@ -259,6 +259,6 @@ def test_figures_are_saved_whole_and_wrong_wishes_are_refused(tmp_path):
     with pytest.raises(OutputError, match="cannot be made"):
         save_png(path / "below.png", made.trial.truth[0])
     with pytest.raises(OptionError, match="40x40 at 30,20 does not lie in a picture of 64x48"):
-        crops(made, HALF, Box(30, 20, 40, 40))
+        crops(made, HALF, CropBox(30, 20, 40, 40))
     with pytest.raises(DataError, match=r"time 1/4 was not restored; choose one from 0 to 4 in steps of 1/2"):
         strips(made, [Fraction(1, 4)])

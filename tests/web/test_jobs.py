@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from alanet.errors import InputError, OutputError, ResourceError
-from alanet.web.jobs import MOST, Job, Jobs, display_name
+from alanet.web.jobs import MOST, Jobs, WebJob, display_name
 from alanet.web.options import ServerOptions
 
 OPTIONS = ServerOptions(disk=1 << 20)
 
 
-def add(jobs: Jobs, owner: str = "me", name: str = "a.mp4") -> Job:
+def add(jobs: Jobs, owner: str = "me", name: str = "a.mp4") -> WebJob:
     with jobs.adding(owner, name, 5, ".mp4") as (path, job):
         path.write_bytes(b"video")
     return job
@@ -121,4 +121,4 @@ def test_limits_are_one_line(tmp_path: Path) -> None:
 def test_the_record_has_no_cookie(jobs: Jobs) -> None:
     record = json.loads((jobs.folder / add(jobs).id / "job.json").read_text())
     assert record["owner"] == "me"
-    assert set(record) == set(Job.__dataclass_fields__)
+    assert set(record) == set(WebJob.__dataclass_fields__)

@@ -8,9 +8,9 @@ import pytest
 
 from alanet.restoration.options import NetworkOptions
 from alanet.video.input.probe import probe
-from alanet.web.jobs import Job, Jobs
+from alanet.web.jobs import Jobs, WebJob
 from alanet.web.options import ServerOptions
-from alanet.web.worker import ATTEMPTS, Worker
+from alanet.web.worker import ATTEMPTS, WebWorker
 from tests.support.media import make_video
 
 NETWORK = NetworkOptions(model="alanet-fast", device="cpu", precision="fp32", threads=1)
@@ -23,7 +23,7 @@ def jobs(tmp_path: Path) -> Iterator[Jobs]:
         yield made
 
 
-def add(jobs: Jobs, seconds: int = 1) -> Job:
+def add(jobs: Jobs, seconds: int = 1) -> WebJob:
     with jobs.adding("me", "holiday.mp4", 1000, ".mp4") as (path, job):
         make_video(path, frames=4 * seconds, rate=4, size=(64, 48))
     return job
@@ -38,7 +38,7 @@ def until(done: Callable[[], bool], seconds: float = 90) -> None:
 
 def test_a_video_is_restored_and_can_be_watched(jobs: Jobs) -> None:
     job = jobs.enqueue(add(jobs), VALUES)
-    worker = Worker(jobs, NETWORK)
+    worker = WebWorker(jobs, NETWORK)
     worker.start()
     until(lambda: jobs.get(job.id).state in ("done", "failed"))
     worker.stop()
@@ -51,7 +51,7 @@ def test_a_video_is_restored_and_can_be_watched(jobs: Jobs) -> None:
 def test_a_cancelled_job_resumes_after_its_finished_segments(jobs: Jobs) -> None:
     job = jobs.enqueue(add(jobs, seconds=40), VALUES)
     waiting = jobs.enqueue(add(jobs), VALUES)
-    worker = Worker(jobs, NETWORK)
+    worker = WebWorker(jobs, NETWORK)
     worker.start()
     until(lambda: list(jobs.path(job).glob(".*/00001.mp4")) != [])
     assert jobs.get(waiting.id).state == "waiting"
@@ -68,7 +68,7 @@ def test_a_cancelled_job_resumes_after_its_finished_segments(jobs: Jobs) -> None
 
 def test_a_waiting_job_leaves_the_queue_when_cancelled(jobs: Jobs) -> None:
     job = jobs.enqueue(add(jobs), VALUES)
-    Worker(jobs, NETWORK).cancel(job)
+    WebWorker(jobs, NETWORK).cancel(job)
     assert jobs.queue() == []
     assert jobs.get(job.id).state == "cancelled"
 
@@ -77,7 +77,7 @@ def test_a_waiting_job_leaves_the_queue_when_cancelled(jobs: Jobs) -> None:
 def test_a_job_that_ends_the_server_is_tried_a_few_times(jobs: Jobs, attempts: int, state: str) -> None:
     job = jobs.enqueue(add(jobs), VALUES)
     jobs.change(job.id, state="running", attempts=attempts)
-    worker = Worker(jobs, NETWORK)
+    worker = WebWorker(jobs, NETWORK)
     worker._stop.set()  # the thread ends at once: only what it finds is looked at
     worker.start()
     assert jobs.get(job.id).state == state
@@ -85,7 +85,7 @@ def test_a_job_that_ends_the_server_is_tried_a_few_times(jobs: Jobs, attempts: i
 
 def test_a_failure_names_no_path_of_the_server(jobs: Jobs) -> None:
     job = jobs.enqueue(add(jobs), {"rate": "x2", "crf": 99})
-    worker = Worker(jobs, NETWORK)
+    worker = WebWorker(jobs, NETWORK)
     worker.start()
     until(lambda: jobs.get(job.id).state == "failed")
     worker.stop()
@@ -97,7 +97,7 @@ def test_a_failure_names_no_path_of_the_server(jobs: Jobs) -> None:
 def test_a_result_beyond_the_disk_limit_is_refused(tmp_path: Path) -> None:
     with Jobs(tmp_path / "jobs", ServerOptions(disk=20_000)) as jobs:
         job = jobs.enqueue(add(jobs, seconds=4), {"codec": "ffv1"})
-        worker = Worker(jobs, NETWORK)
+        worker = WebWorker(jobs, NETWORK)
         worker.start()
         until(lambda: jobs.get(job.id).state in ("done", "failed"))
         worker.stop()

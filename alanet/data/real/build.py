@@ -21,7 +21,7 @@ import av
 from alanet.data.real.manifest import Manifest, Skipped, Video, read_manifest, write_manifest
 from alanet.data.real.overview import draw_overview
 from alanet.data.real.plan import BuildOptions, BuildPlan, check_room, nothing_usable, plan_build, skip, stored_size
-from alanet.data.real.read import Footage, digest, fingerprint, read_frames
+from alanet.data.real.read import HighRateVideo, digest, fingerprint, read_frames
 from alanet.data.real.runs import RunOptions, store_runs
 from alanet.errors import DataError, InputError
 from alanet.files import is_unfinished
@@ -76,7 +76,8 @@ def run_build(
     notes: Notes,
     *,
     on_progress: Callable[[BuildProgress], None] | None = None,
-    each: Callable[[Callable[[Footage], Stored], Sequence[Footage]], Iterable[tuple[Footage, Stored]]] | None = None,
+    each: Callable[[Callable[[HighRateVideo], Stored], Sequence[HighRateVideo]], Iterable[tuple[HighRateVideo, Stored]]]
+    | None = None,
 ) -> BuildReport:
     """Do what was planned. each: maps a function over videos (`ray_session.each`), on machines that see the folders."""
     began = time.monotonic()
@@ -95,7 +96,7 @@ def run_build(
             seconds = time.monotonic() - began
             on_progress(BuildProgress(name, len(videos), len(plan.footage), before + frames, total, seconds))
 
-    def one_by_one() -> Iterator[tuple[Footage, Stored]]:
+    def one_by_one() -> Iterator[tuple[HighRateVideo, Stored]]:
         for one in todo:
             yield one, _stored(plan, one, partial(report, one.source.name))
 
@@ -134,7 +135,7 @@ def _write(plan: BuildPlan, videos: dict[str, Video], skipped: list[Skipped]) ->
         write_manifest(plan.out, Manifest(plan.layout, plan.options.pixels(), split, entries, listed))
 
 
-def _stored(plan: BuildPlan, one: Footage, on_frame: Callable[[int], None] = lambda frames: None) -> Stored:
+def _stored(plan: BuildPlan, one: HighRateVideo, on_frame: Callable[[int], None] = lambda frames: None) -> Stored:
     """One video into runs, or why it gives none; and the warnings."""
     notes = Notes()
     try:
@@ -143,7 +144,7 @@ def _stored(plan: BuildPlan, one: Footage, on_frame: Callable[[int], None] = lam
         return skip(one.source, error), notes.warnings
 
 
-def _store(one: Footage, plan: BuildPlan, notes: Notes, on_frame: Callable[[int], None]) -> Video:
+def _store(one: HighRateVideo, plan: BuildPlan, notes: Notes, on_frame: Callable[[int], None]) -> Video:
     """One video into runs. Raises InputError if it gives none."""
     options, source = plan.options, one.source
     weight, modified = fingerprint(source)

@@ -23,7 +23,7 @@ from pathlib import Path, PurePosixPath
 
 from alanet.errors import DataError, OptionError
 
-__all__ = ["ADOBE240_TEST", "SPLITS", "Source", "SplitOptions", "find_sources", "read_list", "split_sources"]
+__all__ = ["ADOBE240_TEST", "SPLITS", "SplitOptions", "VideoSource", "find_sources", "read_list", "split_sources"]
 
 # Official test list of the 240 fps videos of Su et al., "Deep video deblurring for hand-held cameras" (2017).
 ADOBE240_TEST = (
@@ -54,7 +54,7 @@ PICTURES = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class VideoSource:
     """A video file or a folder of pictures, not yet looked into."""
 
     name: str  # path inside the data folder
@@ -82,7 +82,7 @@ class SplitOptions:
             raise OptionError(f"a list for {', '.join(sorted(unknown))}; allowed: val and test, all others train")
 
 
-def find_sources(folder: Path, *, leave_out: Path | None = None) -> tuple[str, list[Source]]:
+def find_sources(folder: Path, *, leave_out: Path | None = None) -> tuple[str, list[VideoSource]]:
     """The layout ("adobe240", "gopro" or "plain") and all videos below a folder, sorted by name; `leave_out` is not
     entered. Raises DataError where there is no such folder or no video in it."""
     if not folder.is_dir():
@@ -103,7 +103,7 @@ def find_sources(folder: Path, *, leave_out: Path | None = None) -> tuple[str, l
     return "gopro" if gopro else "plain", [replace(source, split=_split_of_folder(source.name)) for source in sources]
 
 
-def _walk(folder: Path, leave_out: Path | None) -> Iterator[Source]:
+def _walk(folder: Path, leave_out: Path | None) -> Iterator[VideoSource]:
     hidden = None if leave_out is None else os.path.realpath(leave_out)
     seen: set[str] = set()  # links may lead in circles
     for where, folders, files in os.walk(folder, followlinks=True):
@@ -119,12 +119,12 @@ def _walk(folder: Path, leave_out: Path | None) -> Iterator[Source]:
         shown = [here / name for name in files if not name.startswith(".")]
         for path in shown:
             if path.suffix.lower() in VIDEOS:
-                yield Source(path.relative_to(folder).as_posix(), path)
+                yield VideoSource(path.relative_to(folder).as_posix(), path)
         pictures = sorted((path for path in shown if path.suffix.lower() in PICTURES), key=_picture_order)
         if len(pictures) > 1:
             name = folder.resolve().name if here == folder else here.relative_to(folder).as_posix()
             rate = Fraction(240) if GOPRO_CLIP.fullmatch(here.name) else None
-            yield Source(name, here, tuple(pictures), rate)
+            yield VideoSource(name, here, tuple(pictures), rate)
 
 
 def _picture_order(path: Path) -> tuple[list[tuple[int, str]], str]:
@@ -144,7 +144,7 @@ def _split_of_folder(name: str) -> str | None:
     return next((SPLIT_FOLDERS[part] for part in parts if part in SPLIT_FOLDERS), None)
 
 
-def split_sources(sources: Sequence[Source], options: SplitOptions = SplitOptions()) -> dict[str, str]:
+def split_sources(sources: Sequence[VideoSource], options: SplitOptions = SplitOptions()) -> dict[str, str]:
     """The split of every video by name. Lists decide if given, else the layout, else shares drawn by the seed.
 
     A share is drawn only for a split that the layout does not have, and only from videos that it says nothing of or
@@ -179,7 +179,7 @@ def _draw(seed: int, name: str) -> str:
     return hashlib.sha256(f"{seed}:{name}".encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _by_lists(sources: Sequence[Source], lists: Mapping[str, Sequence[str]]) -> dict[str, str]:
+def _by_lists(sources: Sequence[VideoSource], lists: Mapping[str, Sequence[str]]) -> dict[str, str]:
     split = {source.name: "train" for source in sources}
     for kind, names in lists.items():
         for listed in names:

@@ -13,9 +13,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from alanet.data.real.find import ADOBE240_TEST, Source, SplitOptions, find_sources, split_sources
+from alanet.data.real.find import ADOBE240_TEST, SplitOptions, VideoSource, find_sources, split_sources
 from alanet.data.real.manifest import Skipped, Video, has_manifest, read_manifest
-from alanet.data.real.read import LOWEST_RATE, Footage, digest, fingerprint, look_into
+from alanet.data.real.read import LOWEST_RATE, HighRateVideo, digest, fingerprint, look_into
 from alanet.data.real.runs import run_is_whole
 from alanet.errors import DataError, InputError, OptionError, OutputError
 from alanet.notes import Notes
@@ -62,7 +62,7 @@ class BuildPlan:
     out: Path
     options: BuildOptions
     layout: str
-    footage: tuple[Footage, ...]  # that can be used
+    footage: tuple[HighRateVideo, ...]  # that can be used
     split: dict[str, str]
     done: dict[str, Video]  # verified; not done again
     skipped: tuple[Skipped, ...]
@@ -90,10 +90,10 @@ def plan_build(folder: Path, out: Path, options: BuildOptions, notes: Notes) -> 
     return BuildPlan(out, options, layout, tuple(footage), split, done, tuple(skipped), int(needed * ROOM))
 
 
-def _look_at(sources: list[Source], options: BuildOptions) -> tuple[list[Footage], list[Skipped]]:
-    footage: list[Footage] = []
+def _look_at(sources: list[VideoSource], options: BuildOptions) -> tuple[list[HighRateVideo], list[Skipped]]:
+    footage: list[HighRateVideo] = []
     skipped: list[Skipped] = []
-    weights: dict[int, list[Source]] = {}  # sources of one size in bytes may be one video twice
+    weights: dict[int, list[VideoSource]] = {}  # sources of one size in bytes may be one video twice
     for source in sources:
         try:
             one = look_into(source, options.assume_rate)
@@ -114,7 +114,7 @@ def _look_at(sources: list[Source], options: BuildOptions) -> tuple[list[Footage
     return footage, skipped
 
 
-def skip(source: Source, error: Exception) -> Skipped:
+def skip(source: VideoSource, error: Exception) -> Skipped:
     """The reason without what the name says already; a manifest names no place of this machine."""
     reason = " ".join(str(error).split()).replace(str(source.path.absolute()), source.name)
     return Skipped(source.name, reason.removeprefix(f"{source.name}: "))
@@ -128,7 +128,7 @@ def nothing_usable(folder: Path, skipped: list[Skipped] | tuple[Skipped, ...]) -
     )
 
 
-def stored_size(one: Footage, options: BuildOptions) -> tuple[int, int]:
+def stored_size(one: HighRateVideo, options: BuildOptions) -> tuple[int, int]:
     """Width, height; portrait video has them exchanged."""
     width, height = one.size
     if not options.keep_aspect:
@@ -138,12 +138,12 @@ def stored_size(one: Footage, options: BuildOptions) -> tuple[int, int]:
     return (max(options.size), shorter) if width >= height else (shorter, max(options.size))
 
 
-def _area(one: Footage, options: BuildOptions) -> int:
+def _area(one: HighRateVideo, options: BuildOptions) -> int:
     width, height = stored_size(one, options)
     return width * height
 
 
-def _note_size(one: Footage, options: BuildOptions, notes: Notes) -> None:
+def _note_size(one: HighRateVideo, options: BuildOptions, notes: Notes) -> None:
     width, height = stored_size(one, options)
     stretch = (width / one.size[0]) / (height / one.size[1])
     if not 0.9 < stretch < 1.1:
@@ -164,7 +164,7 @@ def check_room(folder: Path, needed: int, hint: str) -> None:
         )
 
 
-def _verified(out: Path, options: BuildOptions, footage: list[Footage]) -> dict[str, Video]:
+def _verified(out: Path, options: BuildOptions, footage: list[HighRateVideo]) -> dict[str, Video]:
     """The videos in `out` that are whole and whose sources have not changed. Raises if it holds anything else."""
     if not has_manifest(out):
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -183,6 +183,6 @@ def _verified(out: Path, options: BuildOptions, footage: list[Footage]) -> dict[
     return {video.name: video for video in there.videos if _is_done(out, video, known[video.name])}
 
 
-def _is_done(out: Path, video: Video, one: Footage) -> bool:
+def _is_done(out: Path, video: Video, one: HighRateVideo) -> bool:
     same = fingerprint(one.source) == (video.bytes, video.modified) or digest(one.source) == video.sha256
     return same and video.rate == str(one.rate) and all(run_is_whole(out, run) for run in video.runs)

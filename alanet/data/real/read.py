@@ -18,23 +18,23 @@ from statistics import median
 import numpy as np
 from PIL import Image
 
-from alanet.data.real.find import Source
+from alanet.data.real.find import VideoSource
 from alanet.errors import DataError
 from alanet.frames.frame import Frame, VideoInfo
 from alanet.notes import Notes
 from alanet.video.input.decode import decode
 from alanet.video.input.probe import probe
 
-__all__ = ["LOWEST_RATE", "Footage", "digest", "fingerprint", "look_into", "picture_places", "read_frames"]
+__all__ = ["LOWEST_RATE", "HighRateVideo", "digest", "fingerprint", "look_into", "picture_places", "read_frames"]
 
 LOWEST_RATE = Fraction(119)  # frames a second; "120 fps" is often 119.88
 
 
 @dataclass(frozen=True, slots=True)
-class Footage:
+class HighRateVideo:
     """What is known of a source before its frames are read."""
 
-    source: Source
+    source: VideoSource
     size: tuple[int, int]  # width, height as shown, after rotation
     rotation: int  # degrees counter-clockwise from stored to shown
     stated_rate: Fraction | None
@@ -46,7 +46,7 @@ class Footage:
     unreadable: list[str] = field(default_factory=list)  # pictures passed over so far
 
 
-def look_into(source: Source, assume_rate: Fraction | None = None) -> Footage:
+def look_into(source: VideoSource, assume_rate: Fraction | None = None) -> HighRateVideo:
     """Raises MediaError for what cannot be opened, DataError for a rate that is too low or unknown.
 
     assume_rate: what a source below 120 fps, or of unknown rate, is taken for: its motion from one frame to the next
@@ -60,10 +60,10 @@ def look_into(source: Source, assume_rate: Fraction | None = None) -> Footage:
         raise DataError(f"{source.name}: is shown turned by {info.rotation} degrees; give upright video")
     count = info.frame_count or (round(info.duration * info.rate) if info.duration is not None else 0)
     rate = _taken_rate(source, info.rate, assume_rate)
-    return Footage(source, size, info.rotation % 360, info.rate, rate, 1 / info.rate, count, info)
+    return HighRateVideo(source, size, info.rotation % 360, info.rate, rate, 1 / info.rate, count, info)
 
 
-def _taken_rate(source: Source, stated: Fraction | None, assumed: Fraction | None) -> Fraction:
+def _taken_rate(source: VideoSource, stated: Fraction | None, assumed: Fraction | None) -> Fraction:
     if stated is not None and stated >= LOWEST_RATE:
         return stated
     if assumed is not None:
@@ -75,7 +75,7 @@ def _taken_rate(source: Source, stated: Fraction | None, assumed: Fraction | Non
     )
 
 
-def _look_into_folder(source: Source, assume_rate: Fraction | None) -> Footage:
+def _look_into_folder(source: VideoSource, assume_rate: Fraction | None) -> HighRateVideo:
     """The size is that of the first picture that can be read."""
     rate = _taken_rate(source, source.rate, assume_rate)
     for path in source.pictures:
@@ -85,7 +85,7 @@ def _look_into_folder(source: Source, assume_rate: Fraction | None) -> Footage:
         except (OSError, ValueError, Image.DecompressionBombError):
             continue
         places = picture_places([path.name for path in source.pictures])
-        return Footage(source, size, 0, source.rate, rate, Fraction(1), len(places), None, places)
+        return HighRateVideo(source, size, 0, source.rate, rate, Fraction(1), len(places), None, places)
     raise DataError(f"{source.name}: none of its {len(source.pictures)} pictures can be read; repair or remove it")
 
 
@@ -105,7 +105,7 @@ def picture_places(names: Sequence[str]) -> tuple[int, ...]:
     return tuple((number - numbers[0]) // usual for number in numbers)
 
 
-def read_frames(footage: Footage, notes: Notes) -> Iterator[Frame]:
+def read_frames(footage: HighRateVideo, notes: Notes) -> Iterator[Frame]:
     """All frames that can be read, in order, as stored (not yet turned). Frames that the decoder had to make up are
     left out. Raises MediaError where the file cannot be read any more."""
     if footage.info is None:
@@ -116,7 +116,7 @@ def read_frames(footage: Footage, notes: Notes) -> Iterator[Frame]:
             yield frame
 
 
-def _pictures(footage: Footage) -> Iterator[Frame]:
+def _pictures(footage: HighRateVideo) -> Iterator[Frame]:
     for place, path in zip(footage.places, footage.source.pictures, strict=True):
         try:
             with Image.open(path) as image:
@@ -129,13 +129,13 @@ def _pictures(footage: Footage) -> Iterator[Frame]:
             yield Frame(pixels, Fraction(place), Fraction(1))
 
 
-def fingerprint(source: Source) -> tuple[int, int]:
+def fingerprint(source: VideoSource) -> tuple[int, int]:
     """(bytes, time of the last change in nanoseconds) of a file, or of all pictures of a folder."""
     stats = [path.stat() for path in source.pictures or (source.path,)]
     return sum(stat.st_size for stat in stats), max(stat.st_mtime_ns for stat in stats)
 
 
-def digest(source: Source) -> str:
+def digest(source: VideoSource) -> str:
     """SHA-256 of a file, or of the names and contents of a folder's pictures."""
     if not source.pictures:
         return _digest(source.path)

@@ -32,7 +32,7 @@ from alanet.data.synthetic.scenes import Floats, Layer, Mask, Scene
 from alanet.errors import DataError
 from alanet.frames.exposure import Exposure
 
-__all__ = ["CELL", "Motion", "Stills", "find_stills", "render", "scene_motion"]
+__all__ = ["CELL", "SceneMotion", "Stills", "find_stills", "render", "scene_motion"]
 
 CELL = 4  # pixels
 FINER = 2  # texture pixels an output pixel
@@ -251,14 +251,14 @@ def _alpha(mask: Mask, extent: tuple[float, float, float, float], size: list[int
 
 
 @dataclass(frozen=True, slots=True)
-class Motion:
+class SceneMotion:
     """See the head of this file; float32, axis of length 2 behind the first two: (x, y) in pixels."""
 
     flow: npt.NDArray[np.float32]  # t-1 2 2 h/CELL w/CELL: pair, forward and backward, x and y
     sweep: npt.NDArray[np.float32]  # t 2 h/CELL w/CELL
 
 
-def scene_motion(scene: Scene, exposure: Exposure) -> Motion:
+def scene_motion(scene: Scene, exposure: Exposure) -> SceneMotion:
     """The motion between the input frames of a scene whose first sub-frame is the first of the first exposure."""
     options = scene.options
     t = exposure.available(options.frames)
@@ -275,7 +275,7 @@ def scene_motion(scene: Scene, exposure: Exposure) -> Motion:
             flow[i - 1, 1] = last
         if i + 1 < t:
             flow[i, 0] = following
-    return Motion(flow, sweep)
+    return SceneMotion(flow, sweep)
 
 
 def _moved(scene: Scene, now: int, then: list[int]) -> Floats:
