@@ -39,7 +39,7 @@ TABLES: tuple[tuple[str, type[Any], str], ...] = (
 
 def pages() -> dict[Path, str]:
     """Every generated page."""
-    found = {HERE / "cli" / f"{verb}.md": command_page(verb) for verb in verbs()}
+    found = {HERE / "cli" / f"{page}.md": command_page(*page.split("-", 1)) for page in command_pages()}
     found[HERE / "cli" / "index.md"] = command_index()
     found[HERE / "configuration.md"] = configuration_page()
     return found
@@ -50,12 +50,21 @@ def verbs() -> list[str]:
     return [name for name in app if not name.startswith("-")]
 
 
-def command_page(verb: str) -> str:
+def command_pages() -> list[str]:
+    """The names of the commands' pages: a page a command, and one more for each below `evaluate`, which has many."""
+    below = [f"evaluate-{name}" for name in app["evaluate"] if not name.startswith("-")]
+    return [page for verb in verbs() for page in (verb, *(below if verb == "evaluate" else ()))]
+
+
+def command_page(verb: str, below: str = "") -> str:
     """The help of a command and of the commands below it."""
-    text = app[verb].generate_docs(output_format="markdown", recursive=True, heading_level=1)
-    text = re.sub(r"^```console\n(?!alanet)", "```console\nalanet ", text, flags=re.M)
-    text = re.sub(rf"^(#+) {verb}\b", rf"\1 alanet {verb}", text, flags=re.M)
-    text = re.sub(rf"\(#{verb}-", f"(#alanet-{verb}-", text)
+    command = app[verb][below] if below else app[verb]
+    text = command.generate_docs(output_format="markdown", recursive=verb != "evaluate", heading_level=1)
+    name = f"{verb} {below}".strip()
+    text = re.sub(rf"^```console\n(?:alanet )?(?:{verb} )?", f"```console\nalanet {verb} ", text, flags=re.M)
+    text = re.sub(rf"^(#+) (?:{verb} )?{below or verb}\b", rf"\1 alanet {name}", text, flags=re.M)
+    text = re.sub(rf"\(#{verb}-", "(evaluate-" if verb == "evaluate" else f"(#alanet-{verb}-", text)
+    text = re.sub(r"\((evaluate-\w+)\)", r"(\1.md)", text)
     text = re.sub(r"## Table of Contents\n.*?(?=\n\*\*|\n## )", "", text, flags=re.S)
     return NOTE + text.strip() + "\n"
 
@@ -66,7 +75,7 @@ def command_index() -> str:
     for verb in verbs():
         help_text = inspect.cleandoc(str(app[verb].help)).splitlines()[0]
         lines.append(f"- [alanet {verb}]({verb}.md): {help_text}")
-    lines += ["", "```{toctree}", ":hidden:", "", *verbs(), "```"]
+    lines += ["", "```{toctree}", ":hidden:", "", *command_pages(), "```"]
     return NOTE + "\n".join(lines) + "\n"
 
 
