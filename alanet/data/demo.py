@@ -4,8 +4,9 @@
     poor      frame i: the mean of 11 frames around frame 5 + 8 i, or that frame itself, at rate r / 8
     truth     frames 5, 9, 13, 17 ...            at rate r / 4: what a perfect restorer would make of the poor video
 
-All three keep one time line: what is shown at a time in one is shown then in the others. No exposure spans a cut: there
-the poor video keeps the sharp frame. A JSON beside them says which frames were blurred.
+All three have one time line, which begins with the first poor frame: what is shown at a time in one is shown then in the
+others. No exposure spans a cut: there the poor video keeps the sharp frame. A JSON beside them says which frames were
+blurred.
 """
 
 from __future__ import annotations
@@ -215,7 +216,7 @@ def _moments(frames: Iterable[Frame], plan: BlurPlan) -> Iterator[_Moment]:
         truth = []
         while waiting and waiting[0][0] <= centre:
             truth.append(waiting.popleft()[1])
-        row = {"time": str(time), "sharp_frame": centre, "blurred": blurred}
+        row = {"time": str(time - first), "sharp_frame": centre, "blurred": blurred}
         if drawn and spans:
             row["at_cut"] = True
         yield _Moment(poor, truth, row)
