@@ -4,9 +4,9 @@
     poor      frame i: the mean of 11 frames around frame 5 + 8 i, or that frame itself, at rate r / 8
     truth     frames 5, 9, 13, 17 ...            at rate r / 4: what a perfect restorer would make of the poor video
 
-All three have one time line, which begins with the first poor frame: what is shown at a time in one is shown then in the
-others. No exposure spans a cut: there the poor video keeps the sharp frame. A JSON beside them says which frames were
-blurred.
+All three have one time line, which begins with the first poor frame: what is shown at a time in one is shown then in
+the others. No exposure spans a cut: there the poor video keeps the sharp frame. A JSON beside them says which frames
+were blurred.
 """
 
 from __future__ import annotations
