@@ -29,7 +29,7 @@ import numpy.typing as npt
 import torch
 
 from alanet.errors import OptionError, OutputError, ResourceError
-from alanet.files import make_folder, write_errors, write_json
+from alanet.files import make_folder, move_into_place, write_errors, write_json
 from alanet.model.graphs import Graph, Size, graphs_of, multiple_of, traced
 from alanet.model.network import Network
 
@@ -93,7 +93,7 @@ def export_model(
         if format == "onnx":
             shutil.copy(str(resources.files("alanet.export") / "loop.py"), made / "restore_clip.py")
         for path in sorted(made.iterdir()):
-            path.rename(folder / path.name)
+            move_into_place(path, folder / path.name)
     return Written(folder, difference, sum(path.stat().st_size for path in folder.iterdir()))
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from alanet.errors import AlanetError, InputError, OptionError, OutputError, ResourceError
-from alanet.files import AtomicFile, write_whole
+from alanet.files import AtomicFile, move_into_place, write_whole
 from alanet.restoration.batch import VIDEOS
 
 __all__ = ["Store", "find_videos", "is_url", "key_of"]
@@ -98,7 +98,7 @@ class Store:
         try:
             with self._errors(name):
                 self._fs.get_file(self._at(name), str(part))
-            os.replace(part, target)
+            move_into_place(part, target)
         finally:
             part.unlink(missing_ok=True)
 
