@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import resource
 import threading
 from dataclasses import replace
@@ -21,6 +22,7 @@ import pytest
 import torch
 from PIL import Image
 
+from alanet.engine.memory import resident_memory
 from alanet.errors import AlanetError, InputError, MediaError, OptionError, OutputError, ResourceError, TimeError
 from alanet.frames.tiles import plan_tiles
 from alanet.frames.timing import Factor, TargetRate
@@ -508,4 +510,7 @@ def test_too_little_memory_says_how_much_would_do(untouched, restorer):
     source = make_video(untouched / "w.mkv", frames=2, size=(2048, 32), codec="ffv1", pix_fmt="bgr0")
     small = Restorer(restorer.model, device="cpu", precision="fp32", memory=1 << 20)
     error = refused(small, ResourceError, "needs at least", untouched, source)
-    assert "use memory 5" in str(error)
+    told = re.search(r"needs at least (\d+) MiB even in tiles; use memory (\d+)M or more", str(error))
+    assert told is not None
+    assert told[1] == told[2]
+    assert int(told[1]) << 20 > resident_memory()  # of this process, beside what the tiles need
