@@ -39,6 +39,7 @@ __all__ = [
     "sweep",
     "sweep_folders",
     "sync_folder",
+    "unfinished_name",
     "write_error",
     "write_errors",
     "write_json",
@@ -107,6 +108,14 @@ def sweep(folder: Path, target: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def unfinished_name(path: Path) -> Path:
+    """Where this process writes what becomes `path`: a hidden name in the same folder."""
+    name = f".{path.name}.{os.getpid()}{UNFINISHED}"
+    if len(os.fsencode(name)) > LONGEST_NAME:
+        name = f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:32]}.{os.getpid()}{UNFINISHED}"
+    return path.with_name(name)
+
+
 class AtomicFile:
     """A file that appears under its name, complete and on the disk, with `commit`; `discard` leaves what was there.
 
@@ -114,11 +123,7 @@ class AtomicFile:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        name = f".{path.name}.{os.getpid()}{UNFINISHED}"
-        if len(os.fsencode(name)) > LONGEST_NAME:
-            name = f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:32]}.{os.getpid()}{UNFINISHED}"
-        self._hidden = path.with_name(name)
+        self.path, self._hidden = path, unfinished_name(path)
         with write_errors(path):
             self.file: BinaryIO = open(self._hidden, "wb")  # noqa: SIM115  (closed by `commit` or `discard`)
 

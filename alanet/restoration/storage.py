@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from alanet.errors import AlanetError, InputError, OptionError, OutputError, ResourceError
-from alanet.files import AtomicFile, move_into_place, write_whole
+from alanet.files import AtomicFile, move_into_place, unfinished_name, write_whole
 from alanet.restoration.batch import VIDEOS
 
 __all__ = ["Store", "find_videos", "is_url", "key_of"]
@@ -94,7 +94,7 @@ class Store:
 
     def download(self, name: str, target: Path) -> None:
         """A file to this machine; it appears there whole."""
-        part = target.with_name(f".{target.name}.{os.getpid()}.part")
+        part = unfinished_name(target)
         try:
             with self._errors(name):
                 self._fs.get_file(self._at(name), str(part))

@@ -54,7 +54,7 @@ KILLS = [  # where, by what, finished segments that must be there then
     ("encode 3", "SIGINT", 1),
     ("encode 3", "SIGTERM", 1),
     ("packet 20", "SIGKILL", 3),
-    ("rename 3", "SIGKILL", 3),
+    ("rename 1", "SIGKILL", 3),
     ("tidy 1", "SIGKILL", 3),
 ]
 

@@ -28,7 +28,7 @@ PLACES = {  # name: the module and the call, before which something happens
     "join": ("alanet.restoration.writer", "mux"),
     "packet": ("alanet.video.output.packets", "_to_ticks"),
     "place": ("alanet.restoration.writer", "joining"),
-    "rename": ("alanet.files", "os.replace"),
+    "rename": ("alanet.restoration.writer", "move_into_place"),
     "tidy": ("alanet.restoration.writer", "VideoWriter._clean"),
 }
 

@@ -96,6 +96,7 @@ class Bucket:
 @contextmanager
 def s3_server() -> Iterator[str]:
     """An S3 server; its address and credentials are in the environment meanwhile."""
+    import s3fs
     from moto.server import ThreadedMotoServer
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
@@ -111,8 +112,10 @@ def s3_server() -> Iterator[str]:
         for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
             patch.delenv(name, raising=False)
         patch.setitem(os.environ, "NO_PROXY", "127.0.0.1,localhost")
+        s3fs.S3FileSystem.clear_instance_cache()  # an instance keeps the address of the server it was made for
         try:
             yield f"http://{host}:{port}"
         finally:
+            s3fs.S3FileSystem.clear_instance_cache()
             server.stop()
             gc.collect()
