@@ -1,7 +1,7 @@
-"""A page of results, such as docs/results.md: people write its headings and remarks, commands write its sections.
+"""A page of results, such as docs/results/table3.md: people write its headings and remarks, commands write its sections.
 
     <!-- table3 -->
-    ... what `alanet evaluate table3 ... --into docs/results.md#table3` measured, and that command
+    ... what `alanet evaluate table3 ... --into docs/results/table3.md#table3` measured, and that command
     <!-- end of table3 -->
 
 Running a command again replaces its section and touches nothing else.
@@ -19,10 +19,10 @@ __all__ = ["parse_section", "put_section"]
 
 
 def parse_section(text: str) -> tuple[Path, str]:
-    """ "docs/results.md#table3" -> the page and the section's name. Raises OptionError for anything else."""
+    """ "docs/results/table3.md#table3" -> the page and the section's name. Raises OptionError for anything else."""
     page, _, name = text.rpartition("#")
     if not page.endswith(".md") or re.fullmatch(r"[a-z0-9][a-z0-9-]*", name) is None:
-        raise OptionError(f"--into {text}: give PAGE.md#SECTION, such as docs/results.md#table3")
+        raise OptionError(f"--into {text}: give PAGE.md#SECTION, such as docs/results/table3.md#table3")
     return Path(page), name
 
 
