@@ -100,7 +100,7 @@ class Jobs:
     def find(self, owner: str | None, id: str | None) -> WebJob | None:
         """A job of this visitor; None for any other, whether it exists or not."""
         with self._lock:
-            job = self._jobs.get(id or "")
+            job = self._jobs.get(id) if isinstance(id, str) else None  # a visitor may send anything
             return job if job is not None and job.owner == owner else None
 
     def of(self, owner: str | None) -> list[WebJob]:

@@ -24,7 +24,9 @@ __all__ = ["asset", "build_page", "theme"]
 EVERY = 1.0  # seconds between two looks at the progress
 ACTIVE = ("waiting", "running")
 CONFIRM = '(id, sure) => [id, confirm("Delete this video and its result?")]'
-QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+# Values come as they are sent and are checked where they are used: Gradio's check prints a traceback for a wrong one.
+RAW: dict[str, Any] = {"api_visibility": "private", "preprocess": False}
+QUIET: dict[str, Any] = {"show_progress": "hidden", **RAW}
 
 
 def build_page(view: View) -> gr.Blocks:
@@ -133,7 +135,7 @@ class _Page:
         looks = [self.compare, self.estimate, self.moment]
         given = [self.current, self.moment, *fields]
         # The progress of Gradio covers the pictures only: over the estimate it would catch clicks on the button below.
-        shown: dict[str, Any] = {"show_progress_on": self.compare, "api_visibility": "private"}
+        shown: dict[str, Any] = {"show_progress_on": self.compare, **RAW}
         opened = [
             self.blocks.load(self.open_latest, None, whole, **QUIET),
             self.upload.uploaded(self.open_latest, None, whole, **QUIET),
@@ -147,10 +149,10 @@ class _Page:
                 self.show_moment, given, looks, **shown
             )
         self.moment.input(self.show_compared, given, [self.compare], trigger_mode="always_last", **shown)
-        for field in fields:
-            typed = isinstance(field, gr.Textbox | gr.Number)  # looked at once typed, not at every key
-            for changed in [field.blur, field.submit] if typed else [field.input]:
-                changed(self.show_moment, given, looks, trigger_mode="always_last", **shown)
+        typed = [field for field in fields if isinstance(field, gr.Textbox | gr.Number)]  # read once, not at every key
+        changes = [field.input for field in fields if field not in typed]
+        changes += [change for field in typed for change in (field.blur, field.submit)]
+        gr.on(changes, self.show_moment, given, looks, trigger_mode="always_last", **shown)
         self.restore.click(self.start, [self.current, *fields], [*moving, self.estimate], **QUIET)
         self.cancel.click(self.stop, [self.current], moving, **QUIET)
         self.timer.tick(self.follow, [self.current, self.shown], moving, **QUIET)

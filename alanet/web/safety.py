@@ -4,13 +4,15 @@
 2. Name and password, where the server has them; compared in constant time.
 3. A request that changes something comes from this page (Origin), and its body is small, uploads excepted.
 4. The path is on a list. Gradio's own routes for files, uploads, proxies, editing and monitoring are not on it.
-5. Who has no cookie gets one with the page: a random number, unreadable for scripts.
+5. The values of an event are plain: Gradio would fetch a file that a value names.
+6. Who has no cookie gets one with the page: a random number, unreadable for scripts.
 """
 
 from __future__ import annotations
 
 import base64
 import hmac
+import json
 import re
 import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -31,6 +33,7 @@ COOKIE = "alanet_visitor"
 TOKEN = re.compile(r"[0-9a-f]{64}")
 HEADER_BYTES = 16 << 10  # of one request, all headers together
 BODY_BYTES = 64 << 10  # of one request but an upload
+EVENT = "/gradio_api/queue/join"  # a call of a function of the page
 MONTH = 30 * 24 * 3600
 ID = "[0-9a-f]{32}"
 ALLOWED = {  # by method; whole paths
@@ -70,6 +73,12 @@ class RequestFilter:
             headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
             if (refused := self._refused(scope, headers)) is not None:
                 await _answer(send, *refused)
+            elif scope["path"] == EVENT:
+                body = await _body(receive)
+                if _plain_event(body):
+                    await self._pass(scope, headers, _again(body, receive), send)
+                else:
+                    await _answer(send, 400, "the values of an event are texts, numbers, true, false or null")
             else:
                 await self._pass(scope, headers, receive, send)
 
@@ -100,6 +109,8 @@ class RequestFilter:
             return 403, "this request comes from another page"
         if visitor_of(headers.get(b"cookie", "")) is None:
             return 403, "open the page first; it needs a cookie"
+        if b"transfer-encoding" in headers:
+            return 411, "the size of the request is not stated"
         if scope["path"] != "/alanet/upload":
             length = headers.get(b"content-length", "")
             if not (length.isascii() and length.isdigit()) or int(length) > BODY_BYTES:
@@ -139,6 +150,35 @@ def visitor_of(cookies: str) -> str | None:
 
 def _plain(host: str) -> bool:
     return bool(re.fullmatch(r"[\w.-]+(?::\d+)?|\[[0-9a-fA-F:.]+\](?::\d+)?", host))
+
+
+async def _body(receive: Receive) -> bytes:
+    """The whole body of a request; its size has been checked."""
+    parts = []
+    while True:
+        message = await receive()
+        parts.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """A body that has been read, once more; then what follows it."""
+    given: list[MutableMapping[str, Any]] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def next_message() -> MutableMapping[str, Any]:
+        return given.pop() if given else await receive()
+
+    return next_message
+
+
+def _plain_event(body: bytes) -> bool:
+    try:
+        event = json.loads(body)
+    except (ValueError, RecursionError):
+        return False
+    values = event.get("data") if isinstance(event, dict) else None
+    return isinstance(values, list) and not any(isinstance(value, list | dict) for value in values)
 
 
 async def _answer(send: Send, status: int, line: str) -> None:

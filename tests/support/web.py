@@ -8,11 +8,13 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import IO
 
 from tests.support.paths import ROOT
 
@@ -37,6 +39,7 @@ class Site:
     process: subprocess.Popen[str]
     folder: Path
     port: int
+    said: list[str]  # the lines of its standard error
 
     @property
     def address(self) -> str:
@@ -72,7 +75,7 @@ class Site:
 
     def end(self, how: signal.Signals) -> None:
         self.process.send_signal(how)
-        self.process.communicate(timeout=40)
+        self.process.wait(timeout=40)
 
 
 @contextmanager
@@ -82,17 +85,27 @@ def serving(folder: Path, *arguments: str, port: int = 0) -> Iterator[Site]:
     command += ["--precision", "fp32", "--threads", "1", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, cwd=ROOT)
-    assert process.stderr is not None
-    said = []
+    said: list[str] = []
+    started = threading.Event()
+    reader = threading.Thread(target=_read, args=(process.stderr, said, started), daemon=True)
+    reader.start()  # all of it: a full pipe would block the server
     try:
-        for line in process.stderr:
-            said.append(line)
-            if found := re.search(r"http://[\d.]+:(\d+)/", line):
-                yield Site(process, folder, int(found[1]))
-                return
-        raise AssertionError(f"the server did not start: {''.join(said)}")
+        started.wait(300)
+        found = re.search(r"http://[\d.]+:(\d+)/", "".join(said))
+        assert found, f"the server did not start: {''.join(said)}"
+        yield Site(process, folder, int(found[1]), said)
     finally:
         if process.poll() is None:
             process.kill()
         process.wait(timeout=30)
-        process.stderr.close()
+        reader.join(timeout=30)
+
+
+def _read(stream: IO[str], said: list[str], started: threading.Event) -> None:
+    """Keep the lines of a stream to its end. started: set at the address, or at the end."""
+    with stream:
+        for line in stream:
+            said.append(line)
+            if "http://" in line:
+                started.set()
+    started.set()

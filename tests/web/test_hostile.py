@@ -18,6 +18,8 @@ pytestmark = pytest.mark.skipif(find_spec("gradio") is None, reason="Gradio is n
 PLAYLIST = b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n"
 CONCAT = b"ffconcat version 1.0\nfile '/etc/passwd'\n"
 MPD = b"<?xml version='1.0'?><MPD><Period><BaseURL>file:///etc/passwd</BaseURL></Period></MPD>"
+SVG = b"<svg xmlns='http://www.w3.org/2000/svg'><image href='file:///etc/passwd' width='9' height='9'/></svg>"
+FILE = {"meta": {"_type": "gradio.FileData"}}
 BOUNDARY = b"--b\r\nContent-Disposition: form-data; name=files; filename=../../x.mp4\r\n\r\nx\r\n--b--\r\n"
 
 
@@ -77,6 +79,7 @@ def raw(request: str) -> Callable[[Site, str, Path], Answer]:
 
 HOST = "Host: 127.0.0.1\r\nConnection: close\r\n"
 UPLOAD = f"POST /alanet/upload?name=a.mp4 HTTP/1.1\r\n{HOST}Cookie: COOKIE\r\n"
+SMUGGLED = f"GET /alanet/JOB/watch-input HTTP/1.1\r\n{HOST}Cookie: COOKIE\r\n\r\n"
 HOSTILE: dict[str, tuple[set[int], Callable[[Site, str, Path], Answer]]] = {
     "Gradio's file route, absolute path": ({404}, get("/gradio_api/file=/etc/passwd")),
     "Gradio's file route, a job's file": (
@@ -123,6 +126,36 @@ HOSTILE: dict[str, tuple[set[int], Callable[[Site, str, Path], Answer]]] = {
     "an upload without a cookie": ({403}, lambda s, o, f: s.ask("POST", "/alanet/upload?name=a.mp4", b"x")),
     "an upload from another page": ({403}, post("/alanet/upload?name=a.mp4", b"x", Origin="http://evil.example")),
     "huge headers": ({431}, get("/", X="x" * 60_000)),
+    "an event with a file of the server": ({400}, lambda s, o, f: join(s, data=[FILE | {"path": "/etc/passwd"}])),
+    "an event with a file of another server": (
+        {400},
+        lambda s, o, f: join(s, data=[FILE | {"path": "http://evil.example/x", "url": "http://evil.example/x"}]),
+    ),
+    "an event without values": ({400}, lambda s, o, f: join(s, data=None)),
+    "an event that is no JSON": ({400}, post("/gradio_api/queue/join", b"[" * 60_000)),
+    "an event without a cookie": ({403}, lambda s, o, f: s.ask("POST", "/gradio_api/queue/join", b"{}")),
+    "Gradio's direct calls": ({404}, post("/gradio_api/call/start", b'{"data": []}')),
+    "Gradio's stored files of a component": ({404}, post("/gradio_api/component_server", b"{}")),
+    "a picture with a link (SVG)": ({415}, lambda s, o, f: upload(s, SVG, "a.mp4")),
+    "a list of protocols as a video": ({415}, lambda s, o, f: upload(s, b"concat:/etc/passwd|/etc/hosts")),
+    "a video of too many pixels": ({415}, lambda s, o, f: upload(s, (b"YUV4MPEG2 W99999 H99999 F25:1\nFRAME\n"))),
+    "control characters in an uploaded name": (
+        {415},
+        lambda s, o, f: upload(s, b"no video", "a%0d%0aX-Evil:%201%00.mp4"),
+    ),
+    "two sizes of one body (request smuggling)": (
+        {400, 411},
+        raw(f"{UPLOAD}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{SMUGGLED}"),
+    ),
+    "a negative size": ({400, 411}, raw(f"{UPLOAD}Content-Length: -1\r\n\r\n")),
+    "another protocol (WebSocket)": (
+        {404},
+        raw("GET /queue/join HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"),
+    ),
+    "a cookie that is no number": (
+        {404},
+        lambda s, o, f: s.ask("GET", f"/alanet/{o}/result", Cookie="alanet_visitor=../x"),
+    ),
     "a huge event": ({413}, lambda s, o, f: join(s, data=["x" * 100_000])),
     "another host name (DNS rebinding)": ({403}, get("/", Host="evil.example")),
     "an unknown method": ({405}, lambda s, o, f: s.ask("DELETE", f"/alanet/{o}/result", Cookie=s.visitor())),
@@ -143,23 +176,30 @@ def test_it_is_refused_and_leaves_nothing(site: Site, victim: tuple[str, str], t
     assert site.process.poll() is None
 
 
-@pytest.mark.skip(reason="the event stream of some functions does not end with the current Gradio")
+def event(site: Site, number: int, data: list[object], session: str, cookie: str) -> str:
+    """What the queue answers to a call of a function of the page."""
+    call = {"data": data, "fn_index": number, "session_hash": session}
+    headers = {"Cookie": cookie, "Content_Type": "application/json"}
+    site.ask("POST", "/gradio_api/queue/join", json.dumps(call).encode(), **headers)
+    return site.ask("GET", f"/gradio_api/queue/data?session_hash={session}", Cookie=cookie).text
+
+
 def test_another_visitors_job_cannot_be_reached_through_an_event(site: Site, victim: tuple[str, str]) -> None:
-    """Every event that takes a job's number, with the number of another visitor's job, over the real queue."""
-    config = json.loads(site.ask("GET", "/config", Cookie=site.visitor()).body)
-    before = site.files()
-    for function in config["dependencies"]:
+    """Every function of the page, called by a stranger in the owner's session, whose state holds the job's number."""
+    owner, job = victim
+    functions = json.loads(site.ask("GET", "/config", Cookie=owner).body)["dependencies"]
+    before, stranger, printed = site.files(), site.visitor(), len(site.said)
+    for function in functions:
         if not function["backend_fn"]:
             continue
-        session, cookie = f"hostile{function['id']:04d}", site.visitor()
-        sent = {"data": [victim[1]] * len(function["inputs"]), "fn_index": function["id"], "session_hash": session}
-        headers = {"Cookie": cookie, "Content_Type": "application/json"}
-        site.ask("POST", "/gradio_api/queue/join", json.dumps(sent).encode(), **headers)
-        reply = site.ask("GET", f"/gradio_api/queue/data?session_hash={session}", Cookie=cookie).text
-        assert "process_completed" in reply, (function["api_name"], reply[:300])
-        assert "secret.mp4" not in reply
-        assert str(site.folder) not in reply
+        assert "secret.mp4" in event(site, 0, [], "owners0000", owner)
+        reply = event(site, function["id"], [job] * len(function["inputs"]), "owners0000", stranger)
+        assert '"process_completed"' in reply, (function["api_name"], reply[:300])
+        assert '"success":true' in reply.replace(" ", ""), (function["api_name"], reply[:300])
+        for secret in ("secret.mp4", str(site.folder), job):
+            assert secret not in reply, (function["api_name"], secret)
     assert site.files() == before
+    assert site.said[printed:] == []
 
 
 def test_the_owner_reaches_the_job(site: Site, victim: tuple[str, str]) -> None:
