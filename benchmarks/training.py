@@ -13,7 +13,8 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from alanet.data.clips import ClipOptions, SceneClips
+from alanet.data.clips import SceneClips
+from alanet.data.cutting import ClipOptions
 from alanet.data.synthetic.bank import render_bank
 from alanet.data.synthetic.render import Stills, find_stills
 from alanet.data.synthetic.scenes import SceneOptions

@@ -17,7 +17,7 @@ from typing import Any
 
 from alanet.cli import app
 from alanet.data.augment import Degradation, ExposureMix
-from alanet.data.clips import ClipOptions
+from alanet.data.cutting import ClipOptions
 from alanet.data.synthetic.scenes import SceneOptions
 from alanet.training.config import Stage, TrainConfig
 from alanet.training.objectives import ObjectiveOptions

@@ -1,5 +1,4 @@
-"""`alanet data`: real high-rate videos into a training set, and their motion; a poor video with its truth to show;
-scenes from stills."""
+"""`alanet data`: high-rate videos into a training set, and their motion; scenes from stills; `cli/blur.py` has blur."""
 
 from __future__ import annotations
 
@@ -13,11 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Group, Parameter
 
-from alanet.cli.options import EncodeOptions, Verbosity, flag
+from alanet.cli.blur import blur
+from alanet.cli.options import Verbosity, flag
 from alanet.cli.progress import progress, resumable
 from alanet.cli.screen import Screen
 from alanet.restoration.values import parse_ratio, parse_size
-from alanet.signals import deferred_signals
 from alanet.text import count, duration, rate, size
 
 if TYPE_CHECKING:
@@ -29,7 +28,6 @@ __all__ = ["data"]
 
 STORED = Group("What is stored", sort_key=1)
 SPLIT = Group("Split", sort_key=2)
-BLUR = Group("Blur", sort_key=1)
 SCENES = Group("Scenes", sort_key=1)
 MANY = 12  # skipped videos shown; the manifest has all
 
@@ -39,6 +37,7 @@ data = App(
     sort_key=10,
     result_action="return_value",
 )
+data.command(blur)
 
 Folder = Annotated[Path, Parameter(name="FOLDER", help="High-rate videos, or folders of their frames, however deep.")]
 Out = Annotated[Path, Parameter(name=["--output", "-o"], help="The folder to make, or to go on with.")]
@@ -197,70 +196,6 @@ def _as_json(report: BuildReport) -> dict[str, object]:
     }
 
 
-@Parameter(name="*", group=BLUR)
-@dataclass(frozen=True)
-class Blurring:
-    """How the poor video comes about."""
-
-    exposure: Annotated[int, Parameter(metavar="N", help="Sharp frames a blurry one is the mean of; odd.")] = 11
-    period: Annotated[int, Parameter(metavar="N", help="Sharp frames from one poor frame to the next; even.")] = 8
-    probability: Annotated[float, Parameter(metavar="P", help="Chance of a poor frame to be blurry.")] = 0.5
-    seed: Annotated[int, Parameter(metavar="N", help="Of the draw.")] = 0
-    linear: Annotated[bool, flag(["--linear"], "Average light, as a camera does, instead of pixel values.")] = False
-    truth: Annotated[int, Parameter(metavar="N", help="Frames of truth for every poor frame.")] = 2
-    assume_rate: Annotated[
-        str | None, Parameter(metavar="RATE", help="What a source below 120 fps is taken for; by default 240.")
-    ] = None
-
-
-@data.command
-def blur(
-    video: Annotated[Path, Parameter(name="VIDEO", help="A sharp video of 120 fps or more, or a folder of frames.")],
-    /,
-    *,
-    output: Annotated[
-        Path | None, Parameter(name=["--output", "-o"], help="The poor video; by default NAME_poor beside the source.")
-    ] = None,
-    blurring: Blurring = Blurring(),
-    encoding: EncodeOptions = EncodeOptions(),
-    verbosity: Verbosity = Verbosity(),
-) -> int:
-    """Make a poor low-rate video out of a sharp high-rate one, with its truth and a list of its blurry frames."""
-    from alanet.data.demo import BlurOptions, plan_blur, run_blur
-    from alanet.frames.exposure import Exposure
-    from alanet.notes import Notes
-
-    assumed = None if blurring.assume_rate is None else parse_ratio(blurring.assume_rate)
-    options = BlurOptions(
-        Exposure(blurring.exposure, blurring.period), blurring.probability, blurring.seed, blurring.linear,
-        blurring.truth, assumed,
-    )  # fmt: skip
-    notes, screen = Notes(), Screen(quiet=verbosity.quiet)
-    plan = plan_blur(video, output, options, encoding, notes)
-    screen.heading(f"{video} → {plan.poor.path}")
-    screen.rows([("rate", f"{rate(plan.rate)} → {rate(plan.poor.rate)}, truth {rate(plan.truth.rate)}")])
-    with deferred_signals() as safe_place, progress(screen, "blurring") as show:
-
-        def on_progress(done: int) -> None:
-            show(done, plan.info.frame_count, "")
-            safe_place()
-
-        report = run_blur(plan, notes, on_progress=on_progress)
-    rows = [("done", f"{count(report.frames, 'poor frame')}, {report.blurred} of them blurry; "
-                     f"{count(report.truth_frames, 'frame')} of truth")]  # fmt: skip
-    rows += [("kept", line) for line in notes.kept]
-    rows += [("left out", line) for line in notes.left_out]
-    rows += [("warning", line) for line in notes.warnings]
-    rows += [("truth", str(report.truth)), ("list", str(report.list)), ("result", str(report.poor))]
-    screen.rows(rows)
-    if verbosity.json:
-        print(json.dumps({
-            "poor": str(report.poor), "truth": str(report.truth), "list": str(report.list), "frames": report.frames,
-            "blurred": report.blurred, "truth_frames": report.truth_frames, "warnings": notes.warnings,
-        }))  # fmt: skip
-    return 0
-
-
 @data.command
 def motion(
     folder: Annotated[Path, Parameter(name="SET", help="A set that alanet data build made.")],
@@ -318,7 +253,8 @@ def scenes(
     verbosity: Verbosity = Verbosity(),
 ) -> int:
     """Render moving scenes from photographs into a bank for training. The same command resumes, or adds scenes."""
-    from alanet.data.clips import BankClips, ClipOptions
+    from alanet.data.clips import BankClips
+    from alanet.data.cutting import ClipOptions
     from alanet.data.real.plan import check_room
     from alanet.data.sheet import contact_sheet
     from alanet.data.synthetic.bank import render_bank

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from alanet.cli.measure import Material, Measuring, Methods, Videos, measured, print_text
+from alanet.cli.measure import Material, Measuring, Videos, measured, print_text
+from alanet.cli.methods import Methods
 from alanet.cli.options import Verbosity, flag
 from alanet.cli.pages import Into, put_into
 from alanet.cli.screen import Screen

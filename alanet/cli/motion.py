@@ -6,7 +6,8 @@ import json
 import sys
 from dataclasses import asdict
 
-from alanet.cli.measure import Material, Measuring, Methods, Videos, print_text
+from alanet.cli.measure import Material, Measuring, Videos, print_text
+from alanet.cli.methods import Methods
 from alanet.cli.options import Verbosity
 from alanet.cli.pages import Into, put_into
 from alanet.cli.progress import progress

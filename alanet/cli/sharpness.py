@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Group, Parameter
 
-from alanet.cli.measure import Material, Videos, print_text, weights_in
+from alanet.cli.measure import Material, Videos, print_text
+from alanet.cli.methods import weights_in
 from alanet.cli.options import Verbosity, flag
 from alanet.cli.pages import Into, put_into
 from alanet.cli.progress import progress

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from alanet.cli.evaluation_options import EvaluationOptions, Overwrite
-from alanet.cli.measure import Material, Measuring, Methods, Videos, parse_time
+from alanet.cli.measure import Material, Measuring, Videos, parse_time
+from alanet.cli.methods import Methods
 from alanet.cli.options import Verbosity
 from alanet.cli.screen import Screen
 from alanet.errors import DataError, OptionError
@@ -160,7 +161,7 @@ def _written(pages: Sequence[tuple[str, str]], results: list[Result], options: E
 
 
 def _page(table: str, result: Result) -> str:
-    from alanet.evaluation.report import foot
+    from alanet.evaluation.provenance import foot
 
     return f"{table}\n\n{foot(result)}\n"
 

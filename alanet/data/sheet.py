@@ -11,7 +11,8 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from alanet.data.clips import BankClips, Batch, ClipOptions
+from alanet.data.clips import BankClips
+from alanet.data.cutting import Batch, ClipOptions
 from alanet.data.synthetic.bank import Bank
 from alanet.files import atomic_write
 

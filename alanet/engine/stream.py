@@ -21,6 +21,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from alanet.engine.counts import Counts
 from alanet.frames.cuts import same_pixels
 from alanet.frames.frame import Frame, Pixels
 from alanet.frames.gaps import Gaps
@@ -28,7 +29,7 @@ from alanet.frames.timing import Moment, Schedule, Tail, merge_holds, moments
 from alanet.frames.windows import Reach, reach, window_of
 from alanet.model.network import Window
 
-__all__ = ["Counts", "Estimate", "Kept", "Restoring", "Since", "stream"]
+__all__ = ["Estimate", "Kept", "Restoring", "Since", "stream"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,28 +76,6 @@ class Since:
 
     origin: Fraction  # time of the video's first frame, seconds
     index: int  # of the part's first frame in the video
-
-
-@dataclass(slots=True)
-class Counts:
-    """What has gone through a stream so far."""
-
-    frames_in: int = 0
-    frames_out: int = 0
-    cuts: int = 0
-    gaps: int = 0  # intervals too long to interpolate across, where no cut is
-    longest_gap: tuple[Fraction, Fraction] = (Fraction(0), Fraction(0))  # seconds, and when
-    duplicates: int = 0
-    passed: int = 0  # of frames_out: the network came to nothing, and the input is shown
-    first_passed: Fraction | None = None  # time of the first of these
-    judged: int = 0  # input frames whose exposure was estimated
-    sharp: int = 0  # of these, judged sharp
-    exposures: float = 0.0  # their sum, periods
-    untouched: int = 0  # of frames_out, holds included: input frames as they came, judged sharp or by strength 0
-
-    def pass_through(self, time: Fraction) -> None:
-        self.passed += 1
-        self.first_passed = time if self.first_passed is None else self.first_passed
 
 
 @dataclass(frozen=True, slots=True)

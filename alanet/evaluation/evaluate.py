@@ -17,9 +17,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from alanet.engine.counts import Counts
 from alanet.engine.fallback import FallbackRunner
 from alanet.engine.runner import Runner, pick_device
-from alanet.engine.stream import Counts, stream
+from alanet.engine.stream import stream
 from alanet.errors import DataError, InputError, TimeError
 from alanet.evaluation.baselines import Method
 from alanet.evaluation.detail import errors_by_extent, estimated_motion, sharpness, stability

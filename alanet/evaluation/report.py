@@ -8,7 +8,6 @@ Published numbers are rows in italics that say so; they were measured by others 
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -16,14 +15,14 @@ from pathlib import Path
 
 from alanet.errors import OutputError
 from alanet.evaluation.detail import BINS
+from alanet.evaluation.provenance import MANY, foot
 from alanet.evaluation.published import QUOTED, QUOTED_ABLATION, Quoted
-from alanet.evaluation.result import Kind, Mean, Result, Subject, mean_of, to_json
+from alanet.evaluation.result import Kind, Mean, Result, mean_of, to_json
 from alanet.files import make_folder, write_text
 
-__all__ = ["ablation", "as_csv", "as_markdown", "as_table", "foot", "report_paths", "table2", "table3", "write_report"]
+__all__ = ["ablation", "as_csv", "as_markdown", "as_table", "report_paths", "table2", "table3", "write_report"]
 
 NONE = "–"
-MANY = 12  # videos that are listed one by one in Markdown; CSV and JSON list all
 KINDS: tuple[Kind, Kind] = ("deblurred", "interpolated")
 IDLE: tuple[tuple[str, Kind], ...] = (("copy", "deblurred"), ("blend", "interpolated"))  # doing nothing
 
@@ -250,41 +249,6 @@ def _by_time(result: Result, methods: Sequence[str]) -> list[str]:
         rows.append([name, *(NONE if v is None else f"{v:.2f}" for v in (*values, spread))])
     table = as_table(["method", *(f"t = {phase}" for phase in phases), "spread"], rows)
     return [f"PSNR in dB by time; the spread is the best less the worst time in between.\n\n{table}"]
-
-
-def foot(result: Result, *more: Result) -> str:
-    """What was measured, on what, of what: a list in Markdown to stand under a table.
-
-    more: results of other protocols, on the same.
-    """
-    lines = [
-        *(f"Protocol: {one.description}." for one in (result, *more)),
-        "Numbers: PSNR in dB and SSIM (11x11 Gaussian, sigma 1.5, per channel) on 8-bit RGB; "
-        "frames restored exactly are counted and left out of the means.",
-        *_data(result.subjects),
-    ]
-    lines += [f"Weights: {name}, SHA-256 {digest}." for name, digest in result.methods if digest]
-    lines += [f"Left out: {name}: {reason}" for name, reason in result.refused]
-    lines.append("Made with " + ", ".join(f"{package} {version}" for package, version in result.versions) + ".")
-    return "\n".join(f"- {line}" for line in lines)
-
-
-def _data(subjects: Sequence[Subject]) -> list[str]:
-    if len(subjects) > MANY:
-        digest = hashlib.sha256("".join(subject.pixels for subject in subjects).encode()).hexdigest()
-        kinds = sorted({f"{s.frames} sharp frames of {s.width}x{s.height}{_rate(s)}" for s in subjects})
-        ends = f"{subjects[0].name} ... {subjects[-1].name}"
-        return [f"Data: {len(subjects)} videos, {ends}: {'; '.join(kinds)}; SHA-256 of their pixels' hashes: {digest}."]
-    lines = []
-    for subject in subjects:
-        file = f", file {subject.file}" if subject.file else ""
-        size = f"{subject.frames} sharp frames of {subject.width}x{subject.height}{_rate(subject)}"
-        lines.append(f"Data: {subject.name}, {size}; SHA-256: pixels {subject.pixels}{file}.")
-    return lines
-
-
-def _rate(subject: Subject) -> str:
-    return f", {subject.rate} fps" if subject.rate else ""
 
 
 def _cell(mean: Mean) -> str:

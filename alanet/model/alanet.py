@@ -27,7 +27,7 @@ from alanet.frames.tiles import Box
 from alanet.model.attention import ChannelAttention, attend, describe
 from alanet.model.cost import count_macs, small_frame
 from alanet.model.layers import act, conv
-from alanet.model.network import Cost, FrameEstimate, Memory, Tiling, Window, check_clip
+from alanet.model.network import Cost, FrameEstimate, Memory, Tiling, Window, check_clip, split_features
 
 __all__ = ["ALANet", "ALANetConfig", "Encoder", "Features", "Generator"]
 
@@ -185,7 +185,7 @@ class ALANet(nn.Module):
         """
         check_clip(clip, times, self.stride)
         used = self._used(times, clip.shape[1])  # no window holds the others
-        features = self.encode(rearrange(clip[:, used], "b t c h w -> (b t) c h w"))
+        features = self.encode(rearrange(clip[:, used], "b t c h w -> (t b) c h w"))
         window = Window(dict(zip(used, split_features(features, len(used)), strict=True)))
         return torch.stack([self.generate(window, time) for time in times], dim=1)  # b n c h w
 
@@ -300,14 +300,3 @@ def _sum_over(features: Features, rows: slice, columns: slice) -> Tensor:
 def _with_descriptor(features: Features, descriptor: Tensor) -> Features:
     """A tile's features with the descriptor of its whole frame."""
     return replace(features, descriptor=descriptor)
-
-
-def split_features(features: Features, t: int) -> list[Features]:
-    """Features of `(b t)` frames -> t times those of `b`."""
-
-    def frames(x: Tensor) -> tuple[Tensor, ...]:
-        return rearrange(x, "(b t) ... -> b t ...", t=t).unbind(1)
-
-    skips = zip(*(frames(skip) for skip in features.skips), strict=True)
-    parts = zip(frames(features.frame), skips, frames(features.latent), frames(features.descriptor), strict=True)
-    return [Features(*part) for part in parts]

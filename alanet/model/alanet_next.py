@@ -35,7 +35,7 @@ from alanet.model.blur_features import REACH, limited
 from alanet.model.cost import count_macs, small_frame
 from alanet.model.decoder import Decoder, Guide, Side
 from alanet.model.layers import CELL, act, blocks, compute_type, conv, enlarged
-from alanet.model.network import Cost, FrameEstimate, Memory, Tiling, Window, check_clip
+from alanet.model.network import Cost, FrameEstimate, Memory, Tiling, Window, check_clip, split_features
 from alanet.model.rife import CoarseFlow
 from alanet.model.shutter_head import ExposureHead, ShutterEstimate, exposure_of
 
@@ -133,7 +133,7 @@ class ALANetNext(nn.Module):
         """
         check_clip(clip, times, self.stride)
         t = clip.shape[1]
-        frames = _split(self.encode(rearrange(clip, "b t c h w -> (t b) c h w")), t)
+        frames = split_features(self.encode(rearrange(clip, "b t c h w -> (t b) c h w")), t)
         pairs = {i: self.relate(frames[i], frames[i + 1]) for i in range(t - 1)}
         window = Window(dict(enumerate(frames)), pairs)
         return torch.stack([self.generate(window, time) for time in times], dim=1)  # b n c h w
@@ -292,15 +292,3 @@ def _halved(frame: Tensor) -> Tensor:
     half = F.interpolate(frame, scale_factor=0.5, mode="bilinear", antialias=True, align_corners=False)
     height, width = half.shape[-2:]
     return F.pad(half, (0, -width % 32, 0, -height % 32), mode="replicate")
-
-
-def _split(x: Encoded, t: int) -> list[Encoded]:
-    """Features of `(t b)` frames -> t times those of `b`."""
-
-    def frames(values: Tensor) -> tuple[Tensor, ...]:
-        return values.chunk(t)
-
-    own = zip(*(frames(v) for v in x.own), strict=True)
-    side = zip(*(frames(v) for v in x.side), strict=True)
-    rest = (frames(x.frame), frames(x.half), frames(x.luma))
-    return [Encoded(*one) for one in zip(*rest, own, side, frames(x.descriptor), strict=True)]

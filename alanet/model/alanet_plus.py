@@ -45,7 +45,7 @@ from alanet.model.flow import KEYS as MATCHED
 from alanet.model.flow import Motion, MotionEstimator, acceleration, moving, towards
 from alanet.model.layers import CELL, act, blocks, conv, exact, part, resized, warp, zeroed
 from alanet.model.motion_deblur import REACH, AlongSmear, shortened
-from alanet.model.network import Cost, FrameEstimate, Memory, Tiling, Window, check_clip
+from alanet.model.network import Cost, FrameEstimate, Memory, Tiling, Window, check_clip, split_features
 
 __all__ = ["FAST", "PLUS", "ALANetPlus", "ALANetPlusConfig", "PlusFeatures"]
 
@@ -244,8 +244,8 @@ class ALANetPlus(nn.Module):
     def encoded(self, clip: Tensor, seen: Sequence[int] | None = None) -> dict[int, PlusFeatures]:
         """Features of the frames `seen` of a clip (`b t c h w`), by index, made as one batch; None: of all."""
         seen = range(clip.shape[1]) if seen is None else seen
-        features = self.encode(rearrange(clip[:, list(seen)], "b t c h w -> (b t) c h w"))
-        return dict(zip(seen, _split(features, len(seen)), strict=True))
+        features = self.encode(rearrange(clip[:, list(seen)], "b t c h w -> (t b) c h w"))
+        return dict(zip(seen, split_features(features, len(seen)), strict=True))
 
     def encode(self, frame: Tensor) -> PlusFeatures:
         """E of eq. 2: `b 3 h w` -> what the window needs of it."""
@@ -698,14 +698,3 @@ def _shared(seen: Sequence[Candidate], aligned: Sequence[Tensor]) -> Tensor:
 
 def _onward(flow: Tensor | None, following: Tensor) -> Tensor:
     return following if flow is None else flow + warp(following, flow, CELL)
-
-
-def _split(features: PlusFeatures, t: int) -> list[PlusFeatures]:
-    """Features of `(b t)` frames -> t times those of `b`."""
-
-    def frames(x: Tensor) -> tuple[Tensor, ...]:
-        return rearrange(x, "(b t) ... -> b t ...", t=t).unbind(1)
-
-    scales = zip(*(frames(x) for x in features.scales), strict=True)
-    return [PlusFeatures(*part) for part in zip(frames(features.frame), scales, frames(features.descriptor),
-            frames(features.exposure), frames(features.sharp), strict=True)]  # fmt: skip

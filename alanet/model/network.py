@@ -11,7 +11,7 @@ an integer time is a deblurred frame, any other an interpolated one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from numbers import Real
 from typing import Any, NamedTuple, Protocol
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from alanet.errors import OptionError, TimeError
 from alanet.frames.tiles import Box
 
-__all__ = ["Cost", "FrameEstimate", "Memory", "Network", "Tiling", "Window", "check_clip"]
+__all__ = ["Cost", "FrameEstimate", "Memory", "Network", "Tiling", "Window", "check_clip", "split_features"]
 
 
 def check_clip(clip: Tensor, times: Sequence[float], stride: int) -> None:
@@ -184,3 +184,13 @@ class Network(Protocol):
     def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]: ...
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]: ...
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any: ...
+
+
+def split_features(features: Any, parts: int) -> list[Any]:
+    """Features of `(t b)` frames, a dataclass of tensors and tuples of tensors -> `parts` = t times those of `b`."""
+
+    def split(value: Any) -> Any:
+        return value.chunk(parts) if isinstance(value, Tensor) else list(zip(*map(split, value), strict=True))
+
+    each = (split(getattr(features, one.name)) for one in fields(features))
+    return [type(features)(*values) for values in zip(*each, strict=True)]

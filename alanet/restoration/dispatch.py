@@ -15,13 +15,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from alanet.errors import AlanetError, IncompleteError, InputError, OutputError, ResourceError
 from alanet.restoration.batch import Item, Outcome
 from alanet.restoration.crew import Crew, Progress, WorkerLostError, WorkerRetiredError
+from alanet.restoration.film import OpenFilm
 from alanet.restoration.work import Failure, Made, Part, Prepared
 from alanet.signals import KINDS, noted_signals
 
@@ -31,27 +32,6 @@ TRIES = 3  # of a segment, or of another task whose worker ends
 STARTS = 3  # of workers that end in a row, before any task is done, that end the run
 A_MOMENT = 0.5  # seconds between two looks at workers and signals
 ERRORS: dict[int, type[AlanetError]] = {2: InputError, 3: IncompleteError, 4: OutputError, 5: ResourceError}
-
-
-@dataclass
-class _Film:
-    """A video that is open."""
-
-    item: Item
-    began: float
-    prepared: Prepared | None = None
-    free: deque[Part] = field(default_factory=deque)
-    busy: int = 0  # tasks in hand
-    made: Made = field(default_factory=lambda: Made(0, 0))
-    finished: int = 0  # segments, an earlier run's included
-    tries: dict[int, list[str]] = field(default_factory=dict)  # by segment; -1: prepare or join
-    lost: dict[int, str] = field(default_factory=dict)  # segments given up
-    failure: Failure | None = None
-
-    @property
-    def share(self) -> float:
-        """How much of it is done, 0 to 1."""
-        return 0.0 if self.prepared is None else self.finished / max(1, self.prepared.segments)
 
 
 class Dispatch:
@@ -69,8 +49,8 @@ class Dispatch:
     ) -> None:
         self._crew, self._over, self._opened, self._on_progress, self._say = crew, over, opened, on_progress, say
         self._waiting, self._total = deque(items), len(items)
-        self._open: list[_Film] = []
-        self._hand: dict[Future[Any], tuple[int, str, _Film | None, Part | None]] = {}
+        self._open: list[OpenFilm] = []
+        self._hand: dict[Future[Any], tuple[int, str, OpenFilm | None, Part | None]] = {}
         self._started: set[int] = set()
         self._busy: set[int] = set()
         self._deaths = 0  # in a row
@@ -127,7 +107,7 @@ class Dispatch:
         free = sum(len(film.free) for film in self._open)
         preparing = sum(film.prepared is None and film.busy for film in self._open)
         if self._waiting and len(self._open) <= workers and (not free or (free < workers and not preparing)):
-            film = _Film(self._waiting.popleft(), time.monotonic())
+            film = OpenFilm(self._waiting.popleft(), time.monotonic())
             self._open.append(film)
             self._give(number, "prepare", film, None, film.item)
             return True
@@ -141,7 +121,7 @@ class Dispatch:
                 return True
         return False
 
-    def _give(self, number: int, task: str, film: _Film | None, part: Part | None = None, *given: Any) -> None:
+    def _give(self, number: int, task: str, film: OpenFilm | None, part: Part | None = None, *given: Any) -> None:
         self._busy.add(number)
         if film is not None:
             film.busy += 1
@@ -195,7 +175,7 @@ class Dispatch:
                 "segment to segment"
             )
 
-    def _worker_lost(self, number: int, film: _Film | None, part: Part | None, how: str) -> None:
+    def _worker_lost(self, number: int, film: OpenFilm | None, part: Part | None, how: str) -> None:
         """Its task goes to another worker."""
         self._crew.drop(number)
         self._started.discard(number)
@@ -213,7 +193,7 @@ class Dispatch:
                 film.failure = Failure(f"{film.item.source}: its worker ended {TRIES} times ({how})", 5, "video")
         self._settle(film)
 
-    def _take(self, film: _Film, part: Part | None, result: Any) -> None:
+    def _take(self, film: OpenFilm, part: Part | None, result: Any) -> None:
         """What a task of a video came to."""
         match result:
             case Failure(concerns="run"):
@@ -229,7 +209,7 @@ class Dispatch:
             case Outcome():
                 self._end(film, result)
 
-    def _prepared(self, film: _Film, prepared: Prepared) -> None:
+    def _prepared(self, film: OpenFilm, prepared: Prepared) -> None:
         try:
             self._crew.opened(prepared)
         except AlanetError as error:
@@ -242,7 +222,7 @@ class Dispatch:
         self._frames_total += prepared.expected - prepared.there
         self._opened(prepared)
 
-    def _made(self, film: _Film, made: Made) -> None:
+    def _made(self, film: OpenFilm, made: Made) -> None:
         so_far = film.made
         times = [time for time in (so_far.first_passed, made.first_passed) if time is not None]
         warnings = so_far.warnings + [line for line in made.warnings if line not in so_far.warnings]
@@ -252,7 +232,7 @@ class Dispatch:
         self._segments += 1
         self._frames += made.frames
 
-    def _retry(self, film: _Film, part: Part, reason: str) -> None:
+    def _retry(self, film: OpenFilm, part: Part, reason: str) -> None:
         """A segment failed: once more, by another worker if there is one, up to TRIES times."""
         tries = film.tries.setdefault(part.number, [])
         tries.append(reason)
@@ -262,7 +242,7 @@ class Dispatch:
             until = "its end" if part.end is None else f"{float(part.end):.1f} s"
             film.lost[part.number] = f"from {float(part.start):.1f} s to {until}: {reason}"
 
-    def _settle(self, film: _Film) -> None:
+    def _settle(self, film: OpenFilm) -> None:
         """End a video of which nothing is left to do."""
         if film.failure is not None:
             film.free.clear()
@@ -279,10 +259,10 @@ class Dispatch:
             )
             self._end(film, self._failed(film, reason, IncompleteError.exit_code))
 
-    def _failed(self, film: _Film, reason: str, code: int) -> Outcome:
+    def _failed(self, film: OpenFilm, reason: str, code: int) -> Outcome:
         return Outcome(film.item.name, "failed", seconds=time.monotonic() - film.began, reason=reason, code=code)
 
-    def _end(self, film: _Film, outcome: Outcome) -> None:
+    def _end(self, film: OpenFilm, outcome: Outcome) -> None:
         self._open.remove(film)
         self._files += 1
         if outcome.state != "failed":
@@ -290,7 +270,7 @@ class Dispatch:
         self._close(film)
         self._over(outcome)
 
-    def _close(self, film: _Film) -> None:
+    def _close(self, film: OpenFilm) -> None:
         if film.prepared is not None:
             self._crew.closed(film.prepared, kept=film.finished > 0)
         if film.item.folder is not None:

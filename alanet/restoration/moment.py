@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from alanet.engine.stream import Counts
+from alanet.engine.counts import Counts
 from alanet.engine.tiled import plan_tiles_for
 from alanet.errors import OptionError
 from alanet.frames.cuts import find_cuts

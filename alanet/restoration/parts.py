@@ -21,9 +21,10 @@ from pathlib import Path
 
 import numpy as np
 
+from alanet.engine.counts import Counts
 from alanet.engine.memory import READ_AHEAD, exhaustion_told
 from alanet.engine.prefetch import read_ahead
-from alanet.engine.stream import Counts, Since, stream
+from alanet.engine.stream import Since, stream
 from alanet.errors import InputError, OptionError, OutputError
 from alanet.frames.frame import Frame
 from alanet.frames.windows import reach

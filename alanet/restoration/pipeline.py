@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 
+from alanet.engine.counts import Counts
 from alanet.engine.fallback import FallbackRunner
 from alanet.engine.memory import DECODER_THREADS, READ_AHEAD
 from alanet.engine.prefetch import read_ahead
-from alanet.engine.stream import Counts, stream
+from alanet.engine.stream import stream
 from alanet.frames.cuts import find_cuts
 from alanet.frames.frame import Frame, VideoInfo
 from alanet.frames.repeats import Repeats, skip_repeats

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Protocol
 
-from alanet.engine.stream import Counts
+from alanet.engine.counts import Counts
 from alanet.errors import OutputError
 from alanet.frames.frame import Frame
 from alanet.notes import Notes

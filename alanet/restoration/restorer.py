@@ -14,9 +14,10 @@ from typing import Any, Protocol
 
 import torch
 
+from alanet.engine.counts import Counts
 from alanet.engine.precision import choose_precision
 from alanet.engine.runner import Runner, pick_device
-from alanet.engine.stream import Counts, Kept
+from alanet.engine.stream import Kept
 from alanet.engine.threads import configure_threads
 from alanet.engine.tiled import TileMode, plan_tiles_for
 from alanet.errors import CancelledError, OptionError, TimeError

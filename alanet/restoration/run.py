@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from alanet.engine.counts import Counts
 from alanet.engine.memory import exhaustion_told
-from alanet.engine.stream import Counts
 from alanet.errors import OptionError
 from alanet.restoration.loaded import LoadedNetwork
 from alanet.restoration.pipeline import restored_frames

@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from alanet.engine.stream import Counts
+from alanet.engine.counts import Counts
 from alanet.errors import OutputError
 from alanet.files import write_json
 from alanet.restoration.workdir import COUNTS

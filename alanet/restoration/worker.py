@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from alanet.engine.stream import Counts
+from alanet.engine.counts import Counts
 from alanet.errors import AlanetError, OptionError
 from alanet.files import make_folder
 from alanet.restoration.batch import Item, Outcome, read_record, write_record

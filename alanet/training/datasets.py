@@ -14,15 +14,8 @@ from pathlib import Path
 
 import torch
 
-from alanet.data.clips import (
-    BankClips,
-    Batch,
-    ClipOptions,
-    MixedClips,
-    SceneClips,
-    rendered_batches,
-    validation_batches,
-)
+from alanet.data.clips import BankClips, MixedClips, SceneClips, rendered_batches, validation_batches
+from alanet.data.cutting import Batch, ClipOptions
 from alanet.data.real.dataset import VideoClips, held_out_batches
 from alanet.data.real.manifest import has_manifest, read_manifest
 from alanet.data.real.teacher_flow import Midway

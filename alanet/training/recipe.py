@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from alanet.data.clips import ClipOptions
+from alanet.data.cutting import ClipOptions
 from alanet.data.real.dataset import paper_clips
 from alanet.errors import OptionError
 from alanet.model.alanet_plus import FAST, PLUS

@@ -16,7 +16,7 @@ import pytest
 
 from alanet.cli import run
 from alanet.data.augment import Degradation, ExposureMix
-from alanet.data.clips import ClipOptions
+from alanet.data.cutting import ClipOptions
 from alanet.data.real.build import build_set
 from alanet.data.real.dataset import paper_clips
 from alanet.data.real.find import SplitOptions

@@ -28,7 +28,8 @@ from alanet.data.augment import (
     turn_motion,
     turn_pictures,
 )
-from alanet.data.clips import BankClips, Batch, ClipOptions, SceneClips, draw_times, motion_range, validation_batches
+from alanet.data.clips import BankClips, SceneClips, validation_batches
+from alanet.data.cutting import Batch, ClipOptions, draw_times, motion_range
 from alanet.data.sheet import contact_sheet
 from alanet.data.synthetic.bank import Bank, render_bank
 from alanet.data.synthetic.render import Stills, find_stills, is_held_out

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from alanet.engine.counts import Counts
 from alanet.engine.fallback import FallbackRunner
 from alanet.engine.memory import exhaustion_told
 from alanet.engine.runner import Runner
-from alanet.engine.stream import Counts, stream
+from alanet.engine.stream import stream
 from alanet.engine.tiled import smaller_tiles
 from alanet.errors import ResourceError
 from alanet.evaluation.evaluate import of_model

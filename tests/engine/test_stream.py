@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from alanet.engine.counts import Counts
 from alanet.engine.fallback import FallbackRunner
 from alanet.engine.runner import Runner
-from alanet.engine.stream import Counts, Estimate, stream
+from alanet.engine.stream import Estimate, stream
 from alanet.frames.frame import Frame
 from alanet.frames.timing import Factor, TargetRate
 from alanet.model.alanet import ALANet, ALANetConfig

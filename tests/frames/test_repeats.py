@@ -7,7 +7,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from alanet.engine.stream import Counts, stream
+from alanet.engine.counts import Counts
+from alanet.engine.stream import stream
 from alanet.frames.frame import Frame
 from alanet.frames.repeats import Repeats, same_thumbnail, skip_repeats
 from alanet.frames.timing import Factor, Schedule, TargetRate

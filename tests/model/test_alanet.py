@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from alanet.errors import OptionError, TimeError
-from alanet.model.alanet import ALANet, ALANetConfig, split_features
+from alanet.model.alanet import ALANet, ALANetConfig
 from alanet.model.cost import count_parameters
-from alanet.model.network import Window
+from alanet.model.network import Window, split_features
 
 TINY = ALANetConfig(width=0.125)
 

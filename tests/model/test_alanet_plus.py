@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from alanet.engine.counts import Counts
 from alanet.engine.fallback import FallbackRunner
 from alanet.engine.runner import Runner
-from alanet.engine.stream import Counts, stream
+from alanet.engine.stream import stream
 from alanet.errors import OptionError, TimeError
 from alanet.frames.timing import Factor, TargetRate
 from alanet.model.alanet_plus import FAST, PLUS, ALANetPlus, ALANetPlusConfig, Candidate

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from alanet.engine.stream import Counts
+from alanet.engine.counts import Counts
 from alanet.restoration.tally import Tally, TallyKeeper
 
 

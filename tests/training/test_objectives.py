@@ -11,7 +11,8 @@ import torch
 
 from alanet.data.augment import ExposureMix
 from alanet.data.blur_extent import blur_extent
-from alanet.data.clips import ClipOptions, SceneClips
+from alanet.data.clips import SceneClips
+from alanet.data.cutting import ClipOptions
 from alanet.data.synthetic.render import Stills
 from alanet.data.synthetic.scenes import SceneOptions
 from alanet.model.alanet_plus import ALANetPlus, ALANetPlusConfig

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from alanet.data.augment import Degradation, ExposureMix, turn_motion
-from alanet.data.clips import Batch, ClipOptions, cells, collate, cut_clip, draw_times, exposed_batch, place, rng_of
+from alanet.data.clips import exposed_batch
+from alanet.data.cutting import Batch, ClipOptions, cells, collate, cut_clip, draw_times, place, rng_of
 from alanet.data.real.manifest import Run
 from alanet.data.real.teacher_flow import Midway
 from alanet.data.real.video_set import VideoSet

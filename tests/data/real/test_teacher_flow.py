@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from alanet.data.augment import Degradation, ExposureMix
-from alanet.data.clips import ClipOptions, MixedClips
+from alanet.data.clips import MixedClips
+from alanet.data.cutting import ClipOptions
 from alanet.data.real.build import BuildOptions, build_set
 from alanet.data.real.dataset import VideoClips
 from alanet.data.real.find import SplitOptions
