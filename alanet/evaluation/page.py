@@ -1,4 +1,4 @@
-"""A page of results, such as docs/results/table3.md: people write its headings and remarks, commands write its sections.
+"""A page of results, such as docs/results/table3.md: its sections are written by commands, the rest by people.
 
     <!-- table3 -->
     ... what `alanet evaluate table3 ... --into docs/results/table3.md#table3` measured, and that command
