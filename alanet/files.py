@@ -20,7 +20,7 @@ from alanet.errors import OutputError
 
 try:
     import fcntl
-except ImportError:  # Windows: two runs with one output are not told apart there
+except ImportError:  # Windows: two runs with one output are not detected there
     fcntl = None  # type: ignore[assignment]
 
 __all__ = [

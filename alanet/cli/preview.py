@@ -43,6 +43,7 @@ __all__ = ["Sheet", "pairs_of", "preview"]
 ANIMATED = ".webp"  # what web pages and forums play by themselves
 WIDEST = 640  # px of each half of an animation
 QUALITY = 70  # of 100
+LONGEST_LABEL = "before   input frame at 00000.000 s"  # so that labels of one video have one size
 AROUND = 4  # input frames read on either side of the moment: more than any window needs
 
 
@@ -162,12 +163,7 @@ def _picture(
         )
     before, after = pair
     left, right = shown_pixels(before, info), shown_pixels(after, info)
-    what = "deblurred" if after.time == before.time else "interpolated"
-    labels = [
-        f"before   input frame at {float(before.time):.3f} s",
-        f"after   {what} at {float(after.time):.3f} s",
-        f"difference x{sheet.gain:g}",
-    ]
+    what, labels = _kind(before, after), [*_labels(before, after), f"difference x{sheet.gain:g}"]
     picture = side_by_side([left, right, difference(left, right, sheet.gain)], labels)
     _save(target, [Image.fromarray(picture)], format="png")
     return [("moment", f"{what} at {float(after.time):.3f} s, beside the input frame at {float(before.time):.3f} s")]
@@ -222,7 +218,20 @@ def _joined(pairs: Iterator[tuple[Frame, Frame]], info: VideoInfo) -> Iterator[F
 
     for before, after in pairs:
         pictures = [shown_pixels(frame, info) for frame in (before, after)]
-        yield Frame(side_by_side(pictures, ["before", "after"], even=True), after.time, after.duration)
+        sheet = side_by_side(pictures, _labels(before, after), longest=LONGEST_LABEL, even=True)
+        yield Frame(sheet, after.time, after.duration)
+
+
+def _kind(before: Frame, after: Frame) -> str:
+    return "deblurred" if after.time == before.time else "interpolated"
+
+
+def _labels(before: Frame, after: Frame) -> list[str]:
+    """What stands above the two: the kind of each frame and its time."""
+    return [
+        f"before   input frame at {float(before.time):.3f} s",
+        f"after   {_kind(before, after)} at {float(after.time):.3f} s",
+    ]
 
 
 def _nothing(at: Fraction) -> NoReturn:

@@ -1,7 +1,7 @@
 """Plots of evaluations, training runs and videos, as PNG files. Needs matplotlib (extra `plots`).
 
 White ground, few lines, units on every axis, direct labels where a legend would hide data; methods keep their colour
-and line style in all plots, so that they are told apart in print without colour.
+and line style in all plots, so that lines differ in print without colour.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Every channel of the smaller network has its place in the larger one and sees there what it saw before: its weights
 from new channels are 0. New channels begin as in any new network, new blocks and parts change nothing at first. So the
 larger network restores what the smaller one does, to rounding, and training goes on from there with more room. (Chen et
-al., Net2Net, 2016, widen by copies of channels, which have to be told apart again; here they are new.)
+al., Net2Net, 2016, widen by copies of channels, which training has to make different again; here they are new.)
 """
 
 from __future__ import annotations

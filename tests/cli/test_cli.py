@@ -353,6 +353,9 @@ def test_a_preview_video_is_both_side_by_side(clip, weights, tmp_path):
     picture = next(s for s in ffprobe(target)["streams"] if s["codec_type"] == "video")
     assert (picture["width"], picture["height"]) == (2 * 96 + 4, 64 + 16)
     assert times(target) == [Fraction(n, 50) for n in range(16)]
+    with av.open(str(target)) as made:
+        strips = [frame.to_ndarray(format="gray")[:16, 100:].astype(int) for frame in made.decode(video=0)]
+    assert abs(strips[0] - strips[1]).max() > 40  # deblurred at 0.000 s, interpolated at 0.020 s
 
 
 def test_a_preview_can_be_an_animation_with_the_same_times(clip, weights, tmp_path):

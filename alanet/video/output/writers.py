@@ -262,7 +262,7 @@ def read_back(memory: io.BytesIO, container: Container) -> Any:
 
 
 def alike(found: str | None, codec: str | None) -> bool:
-    """Whether two names are of one codec; from few packets the layers of MPEG audio are not told apart."""
+    """Whether two names are of one codec; few packets do not show which layer of MPEG audio they are."""
     return found == codec or {found, codec} <= MPEG_AUDIO
 
 
