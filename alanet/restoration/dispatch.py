@@ -101,7 +101,7 @@ class Dispatch:
         for film in self._open:
             if film.prepared is not None and not film.free and not film.busy:
                 made = replace(film.made, warnings=list(dict.fromkeys(film.made.warnings)))
-                seconds = time.monotonic() - film.began
+                seconds = time.monotonic() - film.began + film.prepared.seconds / max(1, len(self._started))
                 self._give(number, "join", film, None, film.item, film.prepared, made, seconds)
                 return True
         free = sum(len(film.free) for film in self._open)
@@ -217,6 +217,7 @@ class Dispatch:
             return
         film.prepared, film.free = prepared, deque(prepared.parts)
         film.finished = prepared.segments - len(prepared.parts)
+        film.made = prepared.made or film.made
         self._segments += film.finished
         self._segments_total += prepared.segments
         self._frames_total += prepared.expected - prepared.there

@@ -10,6 +10,7 @@ part is decoded from the video's beginning.
 
 from __future__ import annotations
 
+import time
 import zlib
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
@@ -109,12 +110,13 @@ def make_part(
 
     Raises InputError where its frames are not those of the index any more, OutputError where it cannot be written.
     """
+    began = time.perf_counter()
     try:
-        return _make(network, plan, part, folder, on_frame, from_key_frame=True)
-    except _OtherFramesError:
-        pass
-    try:
-        return _make(network, plan, part, folder, on_frame, from_key_frame=False)
+        try:
+            segment, made = _make(network, plan, part, folder, on_frame, from_key_frame=True)
+        except _OtherFramesError:
+            segment, made = _make(network, plan, part, folder, on_frame, from_key_frame=False)
+        return replace(segment, seconds=time.perf_counter() - began, passed=made.passed), made
     except _OtherFramesError as error:
         raise InputError(
             f"{plan.info.path}: decoded twice, it gives different frames ({error}); restore it without --workers and "

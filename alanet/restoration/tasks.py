@@ -108,6 +108,8 @@ class Tasks:
             there=there,
             segments=len(parts),
             frames_in=counts.frames_in,
+            seconds=sum(segment.seconds for segment in kept),
+            made=_made_before(kept),
         )
 
     def segment(self, plan: bytes, part: Part) -> Made:
@@ -143,6 +145,12 @@ class Tasks:
         shutil.rmtree(folder, ignore_errors=True)
         notes = {key: getattr(plan.notes, key) for key in ("kept", "left_out", "warnings")}
         return Outcome(item.name, "done", str(path), *frames, seconds, notes=notes)
+
+
+def _made_before(kept: Sequence[Segment]) -> Made:
+    """What is counted of finished segments beside their frames."""
+    passed = [segment for segment in kept if segment.passed]
+    return Made(0, 0, sum(segment.passed for segment in passed), min((each.start for each in passed), default=None))
 
 
 def join_segments(plan: RestorePlan, folder: Path, segments: Sequence[Segment], result: Path) -> None:

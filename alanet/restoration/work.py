@@ -66,6 +66,8 @@ class Prepared:
     there: int  # of these, finished by an earlier run
     segments: int  # in all
     frames_in: int
+    seconds: float = 0.0  # of work on the segments of earlier runs
+    made: Made | None = None  # the sum of these segments; their frames are in `there`
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ from alanet.restoration.restorer import Restorer
 from alanet.restoration.tasks import Tasks
 from alanet.restoration.work import Failure, Made, Prepared, Setup
 from alanet.video.output.destination import work_folder
-from alanet.video.output.segments import SegmentWriter, finished_in
+from alanet.video.output.segments import SegmentWriter, finished_in, rewrite
 from tests.restoration.test_resume import LOSSLESS, make_network, shown, sound
 from tests.support.media import Track, make_video
 from tests.support.paths import ROOT
@@ -216,6 +216,19 @@ def test_changed_options_are_refused_and_a_run_alone_resumes_what_workers_made(v
         restorer.plan(video, out, replace(LOSSLESS, tail="drop"), shared=True)
     assert restorer.restore(video, out, LOSSLESS).earlier_out == 16
     assert shown(out) == whole
+
+
+def test_after_a_resume_seconds_and_warnings_are_of_the_whole_run(video, tasks, tmp_path):
+    out = tmp_path / "out.mkv"
+    prepared = tasks.run("prepare", Item("in.mp4", str(video), output=str(out)))
+    tasks.run("segment", prepared.plan, prepared.parts[1])
+    (segment,) = finished_in(work_folder(out)).values()
+    assert segment.seconds > 0
+    rewrite(work_folder(out), [replace(segment, seconds=1000.0, passed=3)])
+    outcome = restored(Here(tasks), video, out)
+    assert (outcome.frames_in, outcome.frames_out) == (24, 48)
+    assert 1000 < outcome.seconds < 1100
+    assert [line for line in outcome.notes["warnings"] if line.startswith("3 restored frames (the first at 4.000 s)")]
 
 
 def test_a_result_that_another_run_writes_is_refused(setup, video, tasks, tmp_path):

@@ -27,6 +27,7 @@ from av.video.reformatter import VideoReformatter
 
 from alanet.files import sync_folder, write_text
 from alanet.frames.frame import Frame
+from alanet.video.output.captions import Captions
 from alanet.video.output.format import OutputPlan
 from alanet.video.output.planes import planes
 from alanet.video.tags import set_color
@@ -61,6 +62,8 @@ class Segment:
     delay: int  # frames that coding order runs ahead of showing order
     size: int  # bytes of the file
     sha256: str  # of the file
+    seconds: float = 0.0  # of work, where a worker made it
+    passed: int = 0  # of its frames: the network came to nothing there
 
 
 KEYS = tuple(each.name for each in fields(Segment))
@@ -80,10 +83,13 @@ class SegmentWriter:
         self._container = av.open(f"file:{self._path}", "w", format=plan.codec.segment)
         self._stream = _video_stream(self._container, plan)
         self._reformatter = VideoReformatter()
+        self._captions = Captions()
 
     def add(self, frame: Frame) -> None:
         """Encode a frame; its time must be later than the one before."""
         picture = planes(frame, self._plan, self._reformatter)
+        if self._plan.captions:
+            picture = self._captions.on(picture, frame)
         ticks = round((frame.time - self.start) / self._plan.tick)
         if self._shown:  # repaired times need not be whole ticks, so two may meet
             ticks = max(ticks, self._shown[-1] + 1)
