@@ -105,12 +105,19 @@ def _is_good(path: Path) -> bool:
 
 def refuse_not_finite(tensors: Mapping[str, Tensor]) -> None:
     """Raise AlanetError if a tensor holds infinity or NaN: such weights are never written."""
+    if name := _not_finite(tensors):
+        raise AlanetError(
+            f"{name} holds values that are not finite, so nothing was saved; "
+            "resume from the last checkpoint with a lower learning rate"
+        )
+
+
+def _not_finite(tensors: Mapping[str, Tensor]) -> str:
+    """The name of a tensor that holds infinity or NaN; "" where none does."""
     for name, value in tensors.items():
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-            raise AlanetError(
-                f"{name} holds values that are not finite, so nothing was saved; "
-                "resume from the last checkpoint with a lower learning rate"
-            )
+            return name
+    return ""
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -134,7 +141,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
         check_about(about)
         if path.name.startswith("step-") and path.name != _name(about["step"]):
             raise ValueError(f"it is of step {about['step']}")
-        refuse_not_finite(tensors)
+        if name := _not_finite(tensors):
+            raise ValueError(f"{name} holds values that are not finite")
     except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise _unusable(path, error) from error
     except (AlanetError, safetensors.SafetensorError) as error:
