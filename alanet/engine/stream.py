@@ -244,7 +244,8 @@ class _Ring:
         for moment in wanted:
             self.counts.frames_out += 1
             self.counts.untouched += 1
-            yield Frame(frame.pixels, moment.time, moment.duration, frame.source)
+            captions = frame.source if not moment.phase else None
+            yield Frame(frame.pixels, moment.time, moment.duration, frame.source, captions)
 
     def restored(self, i: int, phase: Fraction, wanted: Iterable[Moment], made: Pixels | None) -> Iterator[Frame]:
         """The restored frame at i + phase at these moments; where it is None, the nearer input."""
@@ -254,11 +255,13 @@ class _Ring:
             made = _with_alpha(made if phase else _mixed(made, a.pixels, self.strength), a, b, phase)
         for moment in wanted:
             self.counts.frames_out += 1
+            captions = a.source if not moment.phase else None
             if made is not None:
-                yield Frame(made, moment.time, moment.duration)
+                yield Frame(made, moment.time, moment.duration, captions=captions)
                 continue
             self.counts.pass_through(moment.time)
-            yield replace(b if phase > Fraction(1, 2) else a, time=moment.time, duration=moment.duration)
+            near = b if phase > Fraction(1, 2) else a
+            yield Frame(near.pixels, moment.time, moment.duration, near.source, captions)
 
 
 def _last_time(frame: Frame) -> Fraction:

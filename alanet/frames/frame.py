@@ -49,6 +49,7 @@ class Frame:
     time: Fraction  # seconds
     duration: Fraction  # seconds it is shown
     source: Any | None = None
+    captions: Any | None = None  # the decoded frame whose closed captions belong to this one
     repeats: tuple[Fraction, ...] = ()  # times of the frames after it that repeat it and are skipped
 
 

@@ -1,8 +1,9 @@
 """Times of decoded frames made fit to work with: strictly rising, none missing, each frame with its duration.
 
-Times are exact seconds, as the file has them. Only what cannot be right is touched: a frame without a time, or with one
-that does not come after the frame before it, is put evenly between its neighbours; where the clock of the file itself
-jumps back (two recordings joined), or ahead by more than anybody records, the later part follows on the earlier.
+Times are exact seconds, as the file has them. Only what cannot be right is touched. A frame without a time, or with one
+that does not come after the frame before it, is put between its neighbours by the lengths of the frames: all the same,
+but for soft telecine, where every second one lasts half a period more. Where the clock of the file itself jumps back
+(two recordings joined), or ahead by more than anybody records, the later part follows on the earlier.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import accumulate
 from typing import TypeVar
 
 __all__ = ["FAR", "JUMP", "LEAP", "Repairs", "durations", "rising"]
@@ -41,15 +43,24 @@ class Repairs:
 
 
 def rising(
-    stamped: Iterable[tuple[T, Fraction | None]], period: Fraction, start: Fraction, repairs: Repairs
+    stamped: Iterable[tuple[T, Fraction | None]],
+    period: Fraction,
+    start: Fraction,
+    repairs: Repairs,
+    length: Callable[[T], Fraction] | None = None,
 ) -> Iterator[tuple[T, Fraction]]:
     """(frame, time or None) in the order shown -> (frame, time), times strictly rising; good times are kept exactly.
 
-    period: seconds between frames where nothing else is known; start: the first frame's time if it has none.
+    period: seconds between frames where nothing else is known; start: the first frame's time if it has none. length:
+    seconds that a frame is shown, for those without a time; by default the period.
     """
     last: Fraction | None = None
-    shift = Fraction(0)
+    shift, shown = Fraction(0), period  # shown: how long the last frame is
     waiting: list[T] = []
+
+    def lengths(*more: T) -> list[Fraction]:
+        return [shown, *(period if length is None else length(item) for item in (*waiting, *more))]
+
     for item, stated in _without_strays(stamped, repairs):
         time = None if stated is None else stated + shift
         if time is not None and last is None and abs(time) >= FAR:
@@ -60,17 +71,20 @@ def rising(
             time = last + (len(waiting) + 1) * period
             repairs.jumps += 1
         if time is not None and (last is None or time > last):
-            before = last if last is not None else time - (len(waiting) + 1) * period
-            yield from _between(waiting, before, (time - before) / (len(waiting) + 1), repairs)
-            waiting, last = [], time
+            steps = lengths(item)
+            before = last if last is not None else time - sum(steps[:-1], Fraction(0))
+            scale = (time - before) / sum(steps[:-1], Fraction(0))
+            yield from _between(waiting, before, [scale * step for step in steps], repairs)
+            waiting, last, shown = [], time, steps[-1]
             yield item, time
             continue
         waiting.append(item)
         if len(waiting) == PATIENCE:
+            steps = lengths()
             before = last if last is not None else start - period
-            yield from _between(waiting, before, period, repairs)
-            waiting, last = [], before + PATIENCE * period
-    yield from _between(waiting, last if last is not None else start - period, period, repairs)
+            yield from _between(waiting, before, steps, repairs)
+            waiting, last, shown = [], before + sum(steps[:-1], Fraction(0)), steps[-1]
+    yield from _between(waiting, last if last is not None else start - period, lengths(), repairs)
 
 
 def _without_strays(
@@ -96,10 +110,10 @@ def _without_strays(
         yield held[0], held[1]
 
 
-def _between(items: list[T], before: Fraction, step: Fraction, repairs: Repairs) -> Iterator[tuple[T, Fraction]]:
+def _between(items: list[T], before: Fraction, steps: list[Fraction], repairs: Repairs) -> Iterator[tuple[T, Fraction]]:
+    """Each item one step after the one before it; `before` is the time of the frame before all."""
     repairs.spaced += len(items)
-    for i, item in enumerate(items, start=1):
-        yield item, before + i * step
+    yield from zip(items, accumulate(steps[1:], initial=before + steps[0]), strict=False)
 
 
 def durations(

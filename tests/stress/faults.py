@@ -1,12 +1,13 @@
 """Files of kinds that went wrong, what becomes of each, and whether that is right: `python -m tests.stress.faults`.
 
 Each row makes its file (`faults_inputs.py`), sends it through the package, and says what came out. A row that is not
-right raises AssertionError. The training rows are tests of `tests/training`.
+right raises AssertionError. The rows of training are in `faults_training.py`.
 """
 
 from __future__ import annotations
 
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -16,17 +17,28 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import av
+
 from alanet.notes import Notes
-from alanet.restoration.options import RestoreOptions
+from alanet.restoration.options import EncodeOptions, RestoreOptions
 from alanet.video.input.decode import decode
 from alanet.video.input.probe import probe
 from tests.stress import faults_inputs as made
+from tests.stress.faults_training import TRAINING
+from tests.stress.program_stream import without_times
 from tests.support.doubling import planned, restored
 from tests.support.witness import ffprobe, packets, times
 
 __all__ = ["ROWS", "main"]
 
 Row = Callable[[Path], str]
+LOOK = """
+import resource, sys
+from alanet.cli import run
+code = run(["restore", sys.argv[1]])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+sys.exit(code)
+"""
 
 
 @cache
@@ -144,10 +156,49 @@ def numbers(folder: Path) -> str:
     return "warning: numbers 5 to 7 are missing"
 
 
-def captions(folder: Path) -> str:
-    _, notes = planned(made.captions(folder))
-    assert any(line.startswith("closed captions:") for line in notes.left_out), notes.left_out
-    return "named, with the command that extracts them"
+def no_times(folder: Path) -> str:
+    source = without_times(folder)
+    frames = list(decode(probe(source)))
+    steps = {b.time - a.time for a, b in pairwise(frames[::2])}
+    end = frames[-1].time + frames[-1].duration
+    assert (len(frames), steps, end) == (48, {Fraction(5, 2) * Fraction(1001, 30000)}, 48 * Fraction(1001, 24000))
+    for ending in (".mkv", ".mpg.mp4"):
+        out, _ = restored(source, folder / f"out{ending}")
+        heard = packets(out)
+        assert [data for _, data in heard] == [data for _, data in packets(source)]
+        assert abs(heard[0][0] - times(out)[0]) < Fraction(1, 500), "sound and picture begin together"
+    return f"{len(frames)} frames in {float(end):.3f} s by their repeated fields, with the sound"
+
+
+def too_large(folder: Path) -> str:
+    source = made.large(folder)
+    run = subprocess.run([sys.executable, "-c", LOOK, str(source)], capture_output=True, text=True, check=False)
+    said, peak = run.stderr.strip(), int(run.stdout)
+    assert said.startswith(f"alanet: {source}: a picture of 16000x16000 is beyond the limit"), said
+    assert "\n" not in said
+    assert run.returncode == 2
+    assert peak < 1 << 20, f"{peak} KiB of memory"
+    return f"refused in one line, {peak >> 10} MiB of memory at most"
+
+
+def captions(codec: str, folder: Path) -> str:
+    source = made.captions(folder)
+    given = said(source)
+    assert len(set(given)) == 9  # seven of the caption, one that ends it, one without text
+    for strength in (0.0, 1.0):  # input frames left as they are, and restored ones
+        encode = EncodeOptions(codec=codec, overwrite=True, preset="veryfast")
+        report = identity().restore(source, folder / "out.mkv", RestoreOptions(strength=strength, encode=encode))
+        assert any(line.startswith("closed captions:") for line in report.notes.kept)
+        assert said(report.output) == [pair for each in given for pair in (each, None)], strength
+    return f"{len(given)} pairs of bytes, each on its own restored frame ({codec})"
+
+
+def said(path: Path) -> list[bytes | None]:
+    """Captions of each frame shown."""
+    with av.open(str(path)) as container:
+        kept: list[list[Any]] = [list(frame.side_data) for frame in container.decode(video=0)]  # type: ignore[arg-type]
+    frames = [{data.type.name: bytes(data) for data in each} for each in kept]
+    return [frame.get("A53_CC") for frame in frames]
 
 
 ROWS: dict[str, Row] = {
@@ -168,7 +219,11 @@ ROWS: dict[str, Row] = {
     "on_twos.mp4": on_twos,
     "screen_vfr.mp4 to PNG": pictures,
     "numbers_with_gap": numbers,
-    "captions.h264": captions,
+    "no_times.vob": no_times,
+    "16000x16000.mkv": too_large,
+    "captions.h264": partial(captions, "x264"),
+    "captions.h264 to x265": partial(captions, "x265"),
+    **TRAINING,
 }
 
 

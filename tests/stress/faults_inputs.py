@@ -11,8 +11,8 @@ from PIL import Image, ImageDraw
 
 from tests.support.media import Track, ffmpeg, make_video
 
-__all__ = ["alpha", "captions", "clock", "joined", "numbers", "old_sound", "on_twos", "phone", "screen", "scroll"]
-__all__ += ["telecine", "telemetry", "test_picture", "thumbnail_first"]
+__all__ = ["alpha", "captions", "clock", "joined", "large", "numbers", "old_sound", "on_twos", "phone", "screen"]
+__all__ += ["scroll", "telecine", "telemetry", "test_picture", "thumbnail_first"]
 
 TONE = ("-f", "lavfi", "-i", "sine=f=440:d=1.6")
 H264 = ("-c:v", "libx264", "-bf", "0", "-pix_fmt", "yuv420p")
@@ -128,6 +128,14 @@ def on_twos(folder: Path) -> Path:
     return _written(folder / "on_twos.mp4", discs(), [Fraction(k, 24) for k in range(24)], rate=24)
 
 
+def large(folder: Path) -> Path:
+    """A true video of 16000x16000, two frames."""
+    path = folder / "large.mkv"
+    color = ("-f", "lavfi", "-i", "color=gray:s=16000x16000:r=5", "-frames:v", "2")
+    ffmpeg(*color, "-c:v", "mjpeg", "-pix_fmt", "yuvj420p", str(path))
+    return path
+
+
 def numbers(folder: Path) -> Path:
     (folder / "numbers").mkdir()
     shapes = discs()
@@ -136,11 +144,18 @@ def numbers(folder: Path) -> Path:
     return folder / "numbers"
 
 
+CAPTION = ("9420", "94ae", "9470", "c845", "4c4c", "4f80", "942f")  # CEA-608: load, erase, row 15, "HELLO", show
+
+
 def captions(folder: Path) -> Path:
-    """H.264 with CEA-608 captions in its first picture: an SEI message of ITU-T T.35, written by hand."""
-    plain = make_video(folder / "plain.h264", frames=4, gop=4).read_bytes()
-    said = b"\xb5\x00\x31GA94\x03" + bytes([0x40 | 1, 0xFF]) + b"\xfc\x94\x20" + b"\xff"
-    message = b"\x00\x00\x00\x01\x06" + bytes([4, len(said)]) + said + b"\x80"
-    at = plain.index(b"\x00\x00\x01\x65")
-    (folder / "captions.h264").write_bytes(plain[:at] + message + plain[at:])
+    """H.264 with CEA-608 captions: a pair of bytes in each picture, as an SEI message (ITU-T T.35) by hand."""
+    plain = make_video(folder / "plain.h264", frames=24, rate=30, gop=12, options={"threads": "1"}).read_bytes()
+    pairs = iter([*CAPTION, *["8080"] * 8, "942c", *["8080"] * 8])
+    parts = plain.split(b"\0\0\1")
+    for i, part in enumerate(parts):
+        if part and part[0] & 31 in (1, 5):  # a slice, one a picture
+            cc = bytes([0x40 | 1, 0xFF, 0xFC]) + bytes.fromhex(next(pairs)) + b"\xff"
+            said = b"\xb5\x00\x31GA94\x03" + cc
+            parts[i] = bytes([6, 4, len(said)]) + said + b"\x80\0\0\1" + part
+    (folder / "captions.h264").write_bytes(b"\0\0\1".join(parts))
     return folder / "captions.h264"

@@ -117,3 +117,14 @@ def test_a_last_duration_that_cannot_be_is_a_period() -> None:
     for own in (F(0), F(-1), F(10**9)):
         timed = list(durations([(0, F(0)), (1, F(1))], lambda _, own=own: own, PERIOD, Repairs()))
         assert [duration for _, _, duration in timed] == [F(1), PERIOD]
+
+
+def test_frames_without_times_are_spaced_by_their_lengths() -> None:
+    lengths = [F(3, 2), F(1), F(3, 2), F(1)]
+    times: list[Fraction | None] = [F(10), None, None, None, F(20), None]
+    items = [(lengths[i % 4], time) for i, time in enumerate(times)]
+    spaced = [time for _, time in rising(items, F(1), F(0), Repairs(), lambda item: item)]
+    assert spaced == [10, 13, 15, 18, 20, F(43, 2)]
+    unknown = [(each, None) for each in lengths * 4]
+    spaced = [time for _, time in rising(unknown, F(1), F(5), Repairs(), lambda item: item)]
+    assert spaced == [5 + F(5, 2) * (i // 2) + F(3, 2) * (i % 2) for i in range(16)]

@@ -33,7 +33,8 @@ def note_damage(info: VideoInfo, damage: Damage, notes: Notes) -> None:
     if damage.reading:
         notes.warn(f"{name}: damaged, could not be read to its end ({damage.reading}); what came before is used")
     if repairs.spaced and repairs.spaced == repairs.frames:
-        notes.warn(f"{name}: states no times; its frames are put at {info.rate} a second")
+        rate = f"{float(info.rate):.3f} a second"
+        notes.warn(f"{name}: states no times; its frames follow each other at {rate}, longer where they repeat a field")
     elif repairs.spaced:
         notes.warn(f"{name}: {_count(repairs.spaced, 'frame')} without a usable time, put between the neighbours")
     if repairs.jumps:

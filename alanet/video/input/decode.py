@@ -180,7 +180,7 @@ def _frames(work: _Work, decoded: Iterator[Any], damage: Damage) -> Iterator[Fra
         )
     stamped = ((frame, None if frame.pts is None else frame.pts * (frame.time_base or base)) for frame in decoded)
     timed = durations(
-        rising(stamped, period, info.start, damage.repairs),
+        rising(stamped, period, info.start, damage.repairs, lambda frame: _shown(frame, base, period)),
         of_last=lambda frame: frame.duration * (frame.time_base or base) or period,
         period=period,
         repairs=damage.repairs,
@@ -189,6 +189,13 @@ def _frames(work: _Work, decoded: Iterator[Any], damage: Damage) -> Iterator[Fra
     for picture, time, duration in _within(timed, *work.range):
         yield _frame(work, picture, time - info.start, duration, color, reformatter)
     note_damage(info, damage, work.notes)
+
+
+def _shown(frame: Any, base: Fraction, period: Fraction) -> Fraction:
+    """Seconds that a frame without a time is shown: a period, or, where a field is repeated (soft telecine), 3/2."""
+    repeated = period * 3 / 2
+    stated = frame.duration * (frame.time_base or base)
+    return repeated if abs(stated - repeated) < period / 10 else period
 
 
 def _within(

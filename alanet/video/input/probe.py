@@ -94,7 +94,7 @@ def _probe_video(container: Any, path: Path, limits: Limits, wanted: int | None)
         height=first.height,
         rate=next(filter(None, map(_believable, rates))),
         time_base=stream.time_base,
-        start=_start(Fraction(first.pts or 0) * stream.time_base),
+        start=_start(_first_time(first, stream, container)),
         duration=_duration(container, stream),
         frame_count=stream.frames or None,
         pixel_format=first.format.name,
@@ -138,6 +138,13 @@ def _steady(average: Fraction | None, base: Fraction | None) -> bool:
     if not average or not base:
         return False
     return any(abs(base / n / average - 1) < Fraction(1, 20) for n in (1, 2))
+
+
+def _first_time(first: Any, stream: Any, container: Any) -> Fraction:
+    """Of the first frame; without a time it is shown where the file's clock begins."""
+    if first.pts is None:
+        return Fraction(container.start_time or 0, av.time_base)
+    return Fraction(first.pts * stream.time_base)
 
 
 def _start(time: Fraction) -> Fraction:

@@ -24,6 +24,7 @@ from alanet.frames.frame import Color, VideoInfo
 from alanet.frames.timing import Factor, Schedule, output_rate
 from alanet.notes import Notes
 from alanet.video.open import open_media
+from alanet.video.output.captions import CAPTIONED, CAPTIONING
 from alanet.video.output.codecs import (
     CODECS,
     Y4M,
@@ -64,6 +65,7 @@ class OutputPlan:
     encoder_options: dict[str, str]
     slow: int = 1  # times as long as the input
     source_is_media: bool = False  # the input is a file with streams and tags, not pictures or a pipe
+    captions: bool = False  # closed captions of input frames are written
     carried: tuple[Carried, ...] = ()  # the other streams of the input that come along
 
 
@@ -178,6 +180,10 @@ def _described(
     if options.compatible and hdr:
         notes.warn("colour: HDR is written in 8 bits as asked, and looks banded; without --compatible it does not")
     tags, color = _colors(info, written)
+    captions = _captions(info, codec, schedule, notes)
+    own = encoder_options(
+        codec, crf=options.crf, preset=options.preset, threads=options.threads, hdr=_hdr(info, codec, notes)
+    )
     return OutputPlan(
         info=info,
         path=path,
@@ -192,9 +198,8 @@ def _described(
         slow=schedule.slow,
         tags=tags,
         color=color,
-        encoder_options=encoder_options(
-            codec, crf=options.crf, preset=options.preset, threads=options.threads, hdr=_hdr(info, codec, notes)
-        ),
+        captions=captions,
+        encoder_options=own | ({"a53cc": "1"} if captions and codec.name == "x265" else {}),
     )
 
 
@@ -221,14 +226,26 @@ def _colors(info: VideoInfo, written: str) -> tuple[Color, Color]:
     return replace(info.color, matrix=matrix, range="tv"), replace(color, matrix=matrix, range="tv")
 
 
+def _captions(info: VideoInfo, codec: Codec, schedule: Schedule, notes: Notes) -> bool:
+    """Whether closed captions are written; a note where the video begins with some."""
+    whole = isinstance(schedule, Factor) and not info.film
+    carried = codec.name in CAPTIONING and info.codec in CAPTIONED and whole
+    if "A53_CC" not in info.side_data.get("other", ()):
+        return carried
+    if carried:
+        notes.keep("closed captions: on the restored input frames")
+        return True
+    why = f"{codec.name} has no place for them; --codec x264 keeps them" if whole else "input frames are left out"
+    extract = f"ffmpeg -f lavfi -i 'movie={info.path.name}[out+subcc]' -map 0:s captions.srt"
+    notes.leave_out(f"closed captions: {why}; this writes them to a file: {extract}")
+    return False
+
+
 def _hdr(info: VideoInfo, codec: Codec, notes: Notes) -> str:
     """The HDR data in x265's words; a note where the encoder has no place for them."""
     screen, light = info.side_data.get("mastering_display"), info.side_data.get("content_light")
     for other in info.side_data.get("other", ()):
-        if other == "A53_CC":
-            extract = f"ffmpeg -f lavfi -i 'movie={info.path.name}[out+subcc]' -map 0:s captions.srt"
-            notes.leave_out(f"closed captions: on restored frames they are lost; this writes them to a file: {extract}")
-        else:
+        if other != "A53_CC":
             notes.leave_out(f"side data: {other.lower().replace('_', ' ')} is not carried over")
     if screen is None and light is None:
         return ""

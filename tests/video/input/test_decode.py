@@ -231,7 +231,9 @@ def test_a_stream_without_times_is_put_at_its_rate(tmp_path: Path) -> None:
     frames, _, warnings = frames_of(path)
     assert [frame.time for frame in frames] == [F(i, 30) for i in range(20)]
     assert [number_of(frame.pixels) for frame in frames] == list(range(20))
-    assert warnings == ["a.h264: states no times; its frames are put at 30 a second"]
+    assert warnings == [
+        "a.h264: states no times; its frames follow each other at 30.000 a second, longer where they repeat a field"
+    ]
 
 
 def test_two_recordings_joined_follow_each_other(tmp_path: Path) -> None:
