@@ -22,13 +22,12 @@ import numpy.typing as npt
 from alanet.engine.counts import Counts
 from alanet.engine.tiled import plan_tiles_for
 from alanet.errors import OptionError
-from alanet.frames.cuts import find_cuts
 from alanet.frames.frame import Frame, Picture, Pixels, VideoInfo, shown_pixels
 from alanet.frames.gaps import Gaps
+from alanet.frames.repeats import LONGEST, Repeats
 from alanet.frames.timing import HIGHEST_FACTOR, Factor, Moment, Schedule, moments
 from alanet.notes import Notes
-from alanet.restoration.pipeline import decoded, period_of, streamed
-from alanet.video.input.scores import scored
+from alanet.restoration.pipeline import decoded, period_of, shots, streamed
 
 if TYPE_CHECKING:
     from alanet.restoration.options import RestoreOptions
@@ -45,13 +44,13 @@ class Comparison:
 
     before: Picture
     after: Picture
-    time: Fraction  # seconds on the input's own time line
+    time: Fraction  # seconds from the first frame
     interpolated: bool  # False: a deblurred frame
     unchanged: bool  # the input frame is passed through
 
 
 def compare_at(restorer: Restorer, info: VideoInfo, at: Fraction, options: RestoreOptions) -> Comparison:
-    """Before and after at a time of the input, in seconds.
+    """Before and after at a time of the input, in seconds from its first frame.
 
     Raises:
         OptionError: no frame is shown at that time.
@@ -59,18 +58,22 @@ def compare_at(restorer: Restorer, info: VideoInfo, at: Fraction, options: Resto
     """
     schedule = options.schedule
     restorer.network.check_times(schedule, info.rate)
-    margin, grid = AROUND / info.rate, grid_of(schedule, info.rate)
-    start = at - margin if at - margin > info.start else None
+    around = AROUND
+    if options.duplicates == "skip":
+        restorer.network.check_repeats()
+        around *= LONGEST + 1
+    margin, grid = around / info.rate, grid_of(schedule, info.rate)
+    start = at - margin if at > margin else None
     part = replace(options, start=start, end=at + margin, rate=grid, slow=1)
     frames = list(decoded(info, part, Notes()))
-    wanted = _counted(at, schedule, info)
+    wanted = _counted(at, schedule)
     i = max((i for i, frame in enumerate(frames) if frame.time <= wanted), default=None)
     if i is None or frames[i].time + frames[i].duration <= wanted:
         raise OptionError(f"no frame is shown at {float(at):.3f} s; the video lasts from {_span(info)}")
     moment = _moment(frames, i, wanted, grid, exact=isinstance(schedule, Factor))
     after, before = _restored(restorer, info, frames, part, moment.time), frames[i]
-    interpolated = bool(moment.phase) and not _held(frames, i, info, part)
-    source = blend(before, frames[i + 1], moment.phase) if interpolated else before.pixels
+    interpolated = _interpolated(frames, moment.time, info, part)
+    source = blend(before, frames[i + 1], moment.phase) if interpolated and moment.phase else before.pixels
     left, right = (shown_pixels(Frame(pixels, wanted, moment.duration), info) for pixels in (source, after.pixels))
     time = moment.time if interpolated else before.time
     return Comparison(left, right, time, interpolated, np.array_equal(left, right))
@@ -97,12 +100,12 @@ def blend(first: Frame, second: Frame, phase: Fraction) -> Pixels:
     return rounded.astype(np.uint8) if first.pixels.dtype == np.uint8 else rounded.astype(np.uint16)
 
 
-def _counted(at: Fraction, schedule: Schedule, info: VideoInfo) -> Fraction:
+def _counted(at: Fraction, schedule: Schedule) -> Fraction:
     """The time of the result's frame that is shown at `at`, for a target rate, which counts from the first frame."""
     if isinstance(schedule, Factor):
         return at
     sampled = schedule.rate * schedule.slow
-    return max(info.start, info.start + (at - info.start) * sampled // 1 / sampled)
+    return max(Fraction(0), at * sampled // 1 / sampled)
 
 
 def _moment(frames: list[Frame], i: int, wanted: Fraction, grid: Factor, *, exact: bool) -> Moment:
@@ -114,14 +117,17 @@ def _moment(frames: list[Frame], i: int, wanted: Fraction, grid: Factor, *, exac
     return inside[min(grid.n - 1, int(steps) if exact else round(steps))]
 
 
-def _held(frames: list[Frame], i: int, info: VideoInfo, options: RestoreOptions) -> bool:
-    """Whether frame i is repeated until the next one: at the end, before a cut and across a gap."""
-    if i + 1 == len(frames):
-        return True
-    starts = [starts for _, _, starts in find_cuts(scored(frames))] if options.cuts == "auto" else [False] * len(frames)
-    gaps = Gaps(period_of(info))
-    apart = [gaps.between(a.time, b.time) for a, b in pairwise(frames)]
-    return starts[i + 1] or apart[i]
+def _interpolated(frames: list[Frame], time: Fraction, info: VideoInfo, options: RestoreOptions) -> bool:
+    """Whether the frame at a time is made of two: not at a frame's own time, the end, before a cut or across a gap.
+
+    With skipped repeats a frame and its repeats are one.
+    """
+    gaps, shown = Gaps(period_of(info)), list(shots(frames, options, Repeats()))
+    for (frame, _), (following, starts) in pairwise(shown):
+        gap = gaps.between(frame.repeats[-1] if frame.repeats else frame.time, following.time)
+        if time < following.time:
+            return frame.time < time and not starts and not gap
+    return False
 
 
 def _restored(restorer: Restorer, info: VideoInfo, frames: list[Frame], part: RestoreOptions, time: Fraction) -> Frame:
@@ -148,5 +154,5 @@ class _Only:
 
 
 def _span(info: VideoInfo) -> str:
-    end = "its end" if info.duration is None else f"{float(info.start + info.duration):.3f} s"
-    return f"{float(info.start):.3f} s to {end}"
+    end = "its end" if info.duration is None else f"{float(info.duration):.3f} s"
+    return f"0 s to {end}"

@@ -25,7 +25,7 @@ from alanet.restoration.progress import Pass
 from alanet.video.input.decode import decode
 from alanet.video.input.scores import scored
 
-__all__ = ["decoded", "period_of", "restored_frames", "streamed"]
+__all__ = ["decoded", "period_of", "restored_frames", "shots", "streamed"]
 
 
 def restored_frames(network: LoadedNetwork, plan: RestorePlan, run: Pass) -> Iterator[Frame]:
@@ -53,7 +53,7 @@ def streamed(
 ) -> Iterator[Frame]:
     """Input frames to restored frames. period: `period_of` the input."""
     repeats = Repeats()
-    ahead = read_ahead(_shots(frames, options, repeats), depth=READ_AHEAD)
+    ahead = read_ahead(shots(frames, options, repeats), depth=READ_AHEAD)
     shown: Iterator[tuple[Frame, bool]] = ahead if run is None else run.watched(ahead)
     skip = _nothing if run is None else run.skips
     try:
@@ -89,7 +89,7 @@ def streamed(
         ahead.close()
 
 
-def _shots(frames: Iterable[Frame], options: RestoreOptions, repeats: Repeats) -> Iterator[tuple[Frame, bool]]:
+def shots(frames: Iterable[Frame], options: RestoreOptions, repeats: Repeats) -> Iterator[tuple[Frame, bool]]:
     """Each frame and whether it starts a shot; repeated drawings are counted, and skipped where that is wanted."""
     seen: Iterator[tuple[Frame, bool, bool]]
     if options.cuts == "auto":

@@ -20,7 +20,7 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -31,7 +31,7 @@ from alanet.files import lock_folder, make_folder, write_json
 from alanet.text import binary
 from alanet.web.options import ServerOptions
 
-__all__ = ["Jobs", "State", "WebJob", "display_name", "owner_of", "usage"]
+__all__ = ["RECORD", "Jobs", "State", "WebJob", "display_name", "empty_folder", "owner_of", "usage"]
 
 State = Literal["ready", "waiting", "running", "done", "cancelled", "failed"]
 RECORD = "job.json"
@@ -182,9 +182,7 @@ class Jobs:
 
     def clear(self, job: WebJob) -> None:
         """Remove the result and the finished segments."""
-        for path in self.path(job).iterdir():
-            if path.name not in (RECORD, job.input):
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        empty_folder(self.path(job), keep=(RECORD, job.input))
 
     def use(self, job: WebJob) -> None:
         """The retention counts from now; written to disk at most once a minute."""
@@ -204,6 +202,13 @@ class Jobs:
             for job in list(self._jobs.values()):
                 if job.used < oldest and job.state not in ("waiting", "running"):
                     self.delete(job)
+
+
+def empty_folder(folder: Path, keep: Collection[str]) -> None:
+    """Remove what is in a folder, except the names to keep."""
+    for path in folder.iterdir():
+        if path.name not in keep:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def display_name(name: str) -> str:

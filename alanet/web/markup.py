@@ -16,11 +16,11 @@ from alanet.text import binary, count, duration, rate, size
 
 if TYPE_CHECKING:
     from alanet.frames.frame import VideoInfo
-    from alanet.restoration.moment import Comparison
     from alanet.restoration.plan import RestorePlan
     from alanet.restoration.progress import RestoreProgress
     from alanet.web.jobs import WebJob
     from alanet.web.options import ServerOptions
+    from alanet.web.tasks import Compared
 
 __all__ = [
     "CANCELLED",
@@ -29,6 +29,7 @@ __all__ = [
     "estimated",
     "facts",
     "failure",
+    "finishing",
     "footer",
     "pending",
     "queue_line",
@@ -84,7 +85,7 @@ def pending(info: VideoInfo) -> str:
     )
 
 
-def compared(job: WebJob, info: VideoInfo, found: Comparison) -> str:
+def compared(job: WebJob, info: VideoInfo, found: Compared) -> str:
     """Before and after with a divider."""
     at = f"{float(found.time):.3f} s"
     if found.interpolated:
@@ -94,7 +95,7 @@ def compared(job: WebJob, info: VideoInfo, found: Comparison) -> str:
     if found.unchanged:
         text = f"Input frame at {at}, already sharp and left unchanged"
     link = f"/alanet/{job.id}"
-    version = f"?{float(job.used):.0f}{hash((found.time, found.after.tobytes())) & 0xFFFFFFFF:x}"
+    version = f"?{found.digest:x}"
     pictures = "".join(
         f'<img class="{place}" src="{link}/{place}{version}" alt="{what} frame">'
         for place, what in (("after", right), ("before", left))
@@ -115,10 +116,13 @@ def estimated(plan: RestorePlan) -> str:
     )
 
 
-def running(progress: RestoreProgress | None, *, finishing: bool) -> str:
+def finishing() -> str:
+    """The frames are restored; what is left is to make copies that browsers play."""
+    return _bar(1.0, "Preparing the result")
+
+
+def running(progress: RestoreProgress | None) -> str:
     """How far the restoration is."""
-    if finishing:
-        return _bar(1.0, "Preparing the result")
     if progress is None:
         return _bar(None, "Starting")
     total = progress.frames_in_total

@@ -18,7 +18,6 @@ from urllib.parse import quote
 
 from alanet.errors import AlanetError, InputError
 from alanet.text import binary, clock
-from alanet.video.input.probe import Limits, probe
 from alanet.web.jobs import Jobs, WebJob, display_name, owner_of
 from alanet.web.safety import COOKIE
 from alanet.web.worker import message_of
@@ -26,6 +25,8 @@ from alanet.web.worker import message_of
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
+
+    from alanet.frames.frame import VideoInfo
 
 __all__ = ["Routes", "sample_path"]
 
@@ -49,7 +50,6 @@ VIDEOS = (
 )
 ENDINGS = {f".{ending}" for ending in (*VIDEOS, "gif", "apng", "webp")}
 TYPES = {".mp4": "video/mp4", ".m4v": "video/mp4", ".mov": "video/quicktime", ".webm": "video/webm"}
-PIXELS = 2**26  # of one picture: 8192 x 8192
 STALLED = 60.0  # seconds without a byte of an upload
 UPLOADS = 4  # at a time
 
@@ -57,8 +57,8 @@ UPLOADS = 4  # at a time
 class Routes:
     """The requests that are answered here."""
 
-    def __init__(self, jobs: Jobs) -> None:
-        self.jobs = jobs
+    def __init__(self, jobs: Jobs, probe: Callable[[Path], VideoInfo]) -> None:
+        self.jobs, self._probe = jobs, probe
         self._uploads = 0
 
     def table(self) -> list[tuple[str, Callable[[Request], Any], list[str]]]:
@@ -107,7 +107,7 @@ class Routes:
     def _examine(self, path: Path, job: WebJob) -> None:
         """Raises InputError for what is not a video within the limits; its message has no path of the server."""
         try:
-            info = probe(path, limits=Limits(pixels=PIXELS))
+            info = self._probe(path)
         except AlanetError as error:
             raise InputError(message_of(error, self.jobs, job)) from None
         limit = self.jobs.options.max_length

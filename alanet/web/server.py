@@ -21,7 +21,7 @@ PRIVATE = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1", "HF_HUB_D
 CONNECTIONS = 200
 
 
-def application(jobs: Jobs, worker: WebWorker) -> App:
+def application(view: View) -> App:
     """The page and its files, behind the gate."""
     os.environ.update(PRIVATE)  # before Gradio is imported
     import gradio as gr
@@ -30,9 +30,9 @@ def application(jobs: Jobs, worker: WebWorker) -> App:
     from alanet.web.page import asset, build_page, theme
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    for path, function, methods in Routes(jobs).table():
+    for path, function, methods in Routes(view.jobs, view.examine).table():
         app.add_route(path, function, methods)
-    page = build_page(View(jobs, worker))
+    page = build_page(view)
     app = gr.mount_gradio_app(
         app,
         page,
@@ -50,7 +50,7 @@ def application(jobs: Jobs, worker: WebWorker) -> App:
         theme=theme(),
         css=asset("page.css"),
     )
-    return RequestFilter(app, jobs.options)
+    return RequestFilter(app, view.jobs.options)
 
 
 def serve(options: ServerOptions, network: NetworkOptions, ready: Callable[[str], None]) -> None:
@@ -62,8 +62,10 @@ def serve(options: ServerOptions, network: NetworkOptions, ready: Callable[[str]
 
     with Jobs(options.folder or default_folder(), options) as jobs, _listen(options) as listening:
         worker = WebWorker(jobs, network)
+        view = View(jobs, worker)
+        view.start()
         config = uvicorn.Config(
-            application(jobs, worker),
+            application(view),
             log_level="warning",
             access_log=False,
             ws="none",
@@ -81,6 +83,7 @@ def serve(options: ServerOptions, network: NetworkOptions, ready: Callable[[str]
             uvicorn.Server(config).run(sockets=[listening])
         finally:
             worker.stop()
+            view.close()
 
 
 def _listen(options: ServerOptions) -> socket.socket:

@@ -8,31 +8,28 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
-from typing import Any
-
-from PIL import Image
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from alanet.errors import AlanetError
-from alanet.files import atomic_write
-from alanet.frames.frame import Picture, VideoInfo
 from alanet.frames.timing import output_rate
-from alanet.restoration.moment import compare_at
-from alanet.restoration.naming import naming_flags
-from alanet.restoration.options import RestoreOptions
-from alanet.restoration.restorer import Restorer
-from alanet.video.input.probe import probe
-from alanet.web import markup
+from alanet.web import markup, tasks
+from alanet.web.child import Child
 from alanet.web.controls import options_of
 from alanet.web.jobs import Jobs, WebJob
-from alanet.web.timeline import drawing, look
-from alanet.web.worker import Networks, WebWorker, message_of
+from alanet.web.tasks import Work
+from alanet.web.worker import WebWorker, message_of
+
+if TYPE_CHECKING:
+    from alanet.frames.frame import VideoInfo
 
 __all__ = ["Moments", "View"]
 
-REMEMBERED = 50  # timelines
+REMEMBERED = 50  # videos
+EXAMINING, LOOKING, COMPARING = 60.0, 120.0, 600.0  # seconds that a child process may take
 ESTIMATE = '<p class="estimate">'
 
 
@@ -49,22 +46,41 @@ class View:
 
     def __init__(self, jobs: Jobs, worker: WebWorker) -> None:
         self.jobs, self.worker = jobs, worker
-        self._networks = Networks()
+        self._examining, self._looking, self._comparing = Child(), Child(), Child()
+        self._infos: OrderedDict[Path, VideoInfo] = OrderedDict()
         self._timelines: OrderedDict[str, str] = OrderedDict()
-        self._looking = threading.Lock()
+
+    def start(self) -> None:
+        """Load the network in the background: the first picture comes sooner."""
+        loading = partial(self._comparing.call, tasks.load, self.worker.network)
+        threading.Thread(target=loading, name="alanet-web-load", daemon=True).start()
+
+    def close(self) -> None:
+        """End the child processes."""
+        for child in (self._examining, self._looking, self._comparing):
+            child.close()
+
+    def examine(self, path: Path) -> VideoInfo:
+        """What a video is. Raises MediaError where it is none, or crashes the decoder."""
+        if (info := self._infos.get(path)) is None:
+            info = self._infos[path] = self._examining.call(tasks.examine, path, seconds=EXAMINING)
+            _shorten(self._infos)
+        return info
 
     def facts(self, job: WebJob) -> str:
         """What the video is, with its timeline where that is known."""
-        path = self.jobs.path(job, job.input)
-        return markup.facts(job.name, probe(path), path.stat().st_size, self._timelines.get(job.id, ""))
+        bytes_ = self.jobs.path(job, job.input).stat().st_size
+        return markup.facts(job.name, self._info(job), bytes_, self._timelines.get(job.id, ""))
 
     def look(self, job: WebJob) -> str:
         """The same, once the frames have been looked at."""
         if job.id not in self._timelines:
-            with self._looking:
-                self._timelines[job.id] = drawing(look(self._info(job)))
-                while len(self._timelines) > REMEMBERED:
-                    self._timelines.popitem(last=False)
+            try:
+                found = self._looking.call(tasks.timeline, self._info(job), seconds=LOOKING)
+            except AlanetError as error:
+                found = markup.failure(message_of(error, self.jobs, job))
+            self._timelines[job.id] = found
+            _shorten(self._timelines)
         return self.facts(job)
 
     def moments(self, job: WebJob, values: Mapping[str, Any]) -> Moments:
@@ -88,17 +104,14 @@ class View:
 
     def estimate(self, job: WebJob, values: Mapping[str, Any]) -> tuple[str, bool]:
         """How long a restoration takes, and the rate of its result; or why these options cannot be used, and True."""
-        text = self._guarded(job, values, partial(self._estimate, job))
+        text = self._guarded(job, values, self._estimate)
         return text, not text.startswith(ESTIMATE)
 
     def status(self, job: WebJob) -> str:
         """The progress, the place in the queue, or what went wrong."""
         if job.state == "running":
             step = self.worker.step
-            own = step is not None and step.job == job.id
-            return markup.running(
-                step.progress if own and step else None, finishing=bool(own and step and step.finishing)
-            )
+            return step.progress if step is not None and step.job == job.id else markup.running(None)
         if job.state == "waiting":
             return markup.queue_line(sum(other.number < job.number for other in self.jobs.queue()))
         if job.state == "cancelled":
@@ -112,30 +125,26 @@ class View:
         _, options = options_of(job.values, self.worker.network, self.worker.models)
         return markup.result(job, float(options.start or 0), options.schedule.slow)
 
-    def _guarded(self, job: WebJob, values: Mapping[str, Any], make: Callable[[Restorer, RestoreOptions], str]) -> str:
+    def _guarded(self, job: WebJob, values: Mapping[str, Any], make: Callable[[Work], str]) -> str:
         """What `make` says with these options, or why they cannot be used, which is said at once."""
         try:
             network, options = options_of(values, self.worker.network, self.worker.models)
-            with naming_flags(), self._networks.lock:
-                return make(self._networks.get(network), options)
+            return make(Work(self.jobs.path(job, job.input), network, options))
         except AlanetError as error:
             return markup.failure(message_of(error, self.jobs, job))
 
-    def _compare(self, job: WebJob, at: float, restorer: Restorer, options: RestoreOptions) -> str:
-        info = self._info(job)
-        step = 1 / (output_rate(options.schedule, info.rate) * options.schedule.slow)
-        moment = info.start + round(Fraction(at) / step) * step
-        found = compare_at(restorer, info, moment, replace(options, start=None, end=None))
-        for name, picture in (("before", found.before), ("after", found.after)):
-            self._save(job, name, picture)
-        return markup.compared(job, info, found)
+    def _compare(self, job: WebJob, at: float, work: Work) -> str:
+        found = self._comparing.call(tasks.compare, work, at, seconds=COMPARING)
+        return markup.compared(job, self._info(job), found)
 
-    def _estimate(self, job: WebJob, restorer: Restorer, options: RestoreOptions) -> str:
-        return markup.estimated(restorer.plan(self.jobs.path(job, job.input), None, replace(options, restart=True)))
-
-    def _save(self, job: WebJob, name: str, picture: Picture) -> None:
-        with atomic_write(self.jobs.path(job, f"{name}.png")) as file:
-            Image.fromarray(picture).save(file, format="png", compress_level=1)
+    def _estimate(self, work: Work) -> str:
+        text: str = self._comparing.call(tasks.estimate, work, seconds=EXAMINING)
+        return text
 
     def _info(self, job: WebJob) -> VideoInfo:
-        return probe(self.jobs.path(job, job.input))
+        return self.examine(self.jobs.path(job, job.input))
+
+
+def _shorten(remembered: OrderedDict[Any, Any]) -> None:
+    while len(remembered) > REMEMBERED:
+        remembered.popitem(last=False)

@@ -1,4 +1,4 @@
-"""The thread that restores the queued videos, one at a time, and the networks that it and the page use.
+"""The thread that restores the queued videos, one at a time, in a child process.
 
 A job that was running when the server ended is put back into the queue, and resumes after its finished segments. A job
 that ended the server ATTEMPTS times is not tried again.
@@ -9,47 +9,23 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-from alanet.errors import AlanetError, InputError, OptionError, ResourceError
+from alanet.errors import AlanetError
 from alanet.model.weights import available_models
-from alanet.restoration.naming import naming_flags
 from alanet.restoration.options import NetworkOptions
-from alanet.restoration.plan import RestorePlan
-from alanet.restoration.progress import RestoreProgress
-from alanet.restoration.restorer import Restorer
-from alanet.restoration.summary import closing_rows
-from alanet.text import binary, size
-from alanet.video.output.destination import work_folder
-from alanet.video.output.disk import picture_bytes
+from alanet.web import markup
+from alanet.web.child import Child, CrashedError, Stopped
 from alanet.web.controls import options_of, readable
-from alanet.web.jobs import Jobs, WebJob, usage
-from alanet.web.watch import viewing_copy
+from alanet.web.jobs import Jobs, WebJob
+from alanet.web.tasks import Work, restore
 
-__all__ = ["Networks", "Stopped", "WebWorker", "message_of"]
+__all__ = ["WebWorker", "message_of"]
 
 log = logging.getLogger("alanet.web")
 ATTEMPTS = 3
-DISK_EVERY = 5.0  # seconds between two looks at the disk
 SWEEP_EVERY = 60.0  # seconds between two looks for jobs to delete
-
-
-class Stopped(BaseException):
-    """The job was cancelled, or the server is stopping."""
-
-
-class Networks:
-    """Loaded networks by their options. One instance serves one thread at a time."""
-
-    def __init__(self) -> None:
-        self._loaded: dict[NetworkOptions, Restorer] = {}
-        self.lock = threading.Lock()
-
-    def get(self, options: NetworkOptions) -> Restorer:
-        if options not in self._loaded:
-            self._loaded[options] = Restorer(**asdict(options))
-        return self._loaded[options]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +33,7 @@ class Step:
     """What the running job is doing."""
 
     job: str
-    progress: RestoreProgress | None = None
-    finishing: bool = False
+    progress: str  # HTML
 
 
 class WebWorker:
@@ -68,11 +43,10 @@ class WebWorker:
         self.jobs, self.network = jobs, network
         self.models = {name: card.purpose for name, card in available_models().items()}
         self.step: Step | None = None
-        self._networks = Networks()
+        self._child = Child()
         self._wake, self._cancel, self._stop = threading.Event(), threading.Event(), threading.Event()
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._work, name="alanet-web-worker", daemon=True)
-        self._looked = 0.0
 
     def start(self) -> None:
         """Put back what an earlier server was restoring, and begin."""
@@ -89,6 +63,7 @@ class WebWorker:
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join(patience)
+        self._child.close()
 
     def wake(self) -> None:
         """Look at the queue."""
@@ -125,15 +100,17 @@ class WebWorker:
             return self.jobs.change(waiting[0].id, state="running", attempts=waiting[0].attempts + 1)
 
     def _run(self, job: WebJob) -> None:
-        self.step = Step(job.id)
+        self.step = Step(job.id, markup.running(None))
         try:
-            with naming_flags():
-                self._restore(job)
+            self._restore(job)
         except Stopped:
             state = "waiting" if self._stop.is_set() and not self._cancel.is_set() else "cancelled"
             self.jobs.change(job.id, state=state, attempts=0, used=time.time())
         except AlanetError as error:
-            self.jobs.change(job.id, state="failed", message=message_of(error, self.jobs, job), used=time.time())
+            if isinstance(error, CrashedError) and self._stop.wait(1.0):  # it ended with the server
+                self.jobs.change(job.id, state="waiting", attempts=0, used=time.time())
+            else:
+                self.jobs.change(job.id, state="failed", message=message_of(error, self.jobs, job), used=time.time())
         except Exception:
             log.exception("job %s failed", job.id)
             message = "internal error; the log of the server has the details"
@@ -143,47 +120,22 @@ class WebWorker:
 
     def _restore(self, job: WebJob) -> None:
         network, options = options_of(job.values, self.network, self.models)
-        restorer = self._networks.get(network)
-        source = self.jobs.path(job, job.input)
-        try:
-            plan = restorer.plan(source, None, options)
-        except OptionError:  # of another version or machine: its finished segments are of no use
-            self.jobs.clear(job)
-            plan = restorer.plan(source, None, options)
-        self._check_disk(plan)
-        report = restorer.run(plan, on_progress=lambda now: self._watch(job, plan, now))
-        self.step = Step(job.id, finishing=True)
-        folder = self.jobs.path(job)
-        viewing_copy(source, folder / "watch-input.mp4")
-        viewing_copy(report.output, folder / "watch-result.mp4")
-        rows = [[word, readable(text)] for word, text in closing_rows(report) if word != "result"]
-        self.jobs.change(job.id, state="done", result=report.output.name, rows=rows, used=time.time())
+        work = Work(self.jobs.path(job, job.input), network, options)
 
-    def _watch(self, job: WebJob, plan: RestorePlan, now: RestoreProgress) -> None:
-        """Called after each input frame."""
-        self.step = Step(job.id, now)
-        if self._cancel.is_set() or self._stop.is_set():
-            raise Stopped
-        limit = self.jobs.options.max_length
-        if now.position - plan.info.start > limit * plan.options.schedule.slow:
-            raise InputError(f"the video is longer than it states; the limit is {float(limit):g} s")
-        if time.monotonic() - self._looked > DISK_EVERY:
-            self._looked = time.monotonic()
-            if usage(self.jobs.folder) > self.jobs.options.disk:
-                raise ResourceError(f"the disk limit of this server ({binary(self.jobs.options.disk)}) is reached")
+        def watch(progress: str) -> None:
+            self.step = Step(job.id, progress)
+            if self._cancel.is_set() or self._stop.is_set():
+                self._child.stop()
 
-    def _check_disk(self, plan: RestorePlan) -> None:
-        """Refuse a result that is larger than the space that is left. Raises ResourceError."""
-        needed = picture_bytes(plan.output) * ((plan.frames_out or 0) - plan.done)
-        if usage(self.jobs.folder) + needed > self.jobs.options.disk:
-            raise ResourceError(
-                f"the result takes about {size(needed)}, more than the disk limit of this server leaves; choose a "
-                "lower frame rate or a higher CRF"
-            )
+        made = self._child.call(restore, work, self.jobs.options, self.jobs.folder, on_report=watch)
+        rows = [[word, readable(text)] for word, text in made.rows]
+        self.jobs.change(job.id, state="done", result=made.result, rows=rows, used=time.time())
 
 
 def message_of(error: AlanetError, jobs: Jobs, job: WebJob) -> str:
     """An error for a visitor: the visitor's file name instead of paths of the server, controls instead of flags."""
+    from alanet.video.output.destination import work_folder
+
     text = str(error)
     for path in (work_folder(jobs.path(job, "result")), jobs.path(job, job.input), jobs.path(job)):
         text = text.replace(f"{path}", job.name)

@@ -14,7 +14,7 @@ from alanet.restoration.options import RestoreOptions
 from alanet.restoration.restorer import Restorer
 from alanet.video.input.decode import decode
 from alanet.video.input.probe import probe
-from tests.support.media import make_video
+from tests.support.media import make_video, picture
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +47,23 @@ def test_before_is_the_input_frame_or_the_blend_at_that_time(restorer: Restorer,
     assert np.array_equal(deblurred.before, frames[5].pixels)
     quarter = 0.75 * frames[5].pixels.astype(float) + 0.25 * frames[6].pixels
     assert np.abs(between.before - quarter).max() <= 0.5
+
+
+def test_with_skipped_repeats_it_lies_between_the_drawings(restorer: Restorer, tmp_path: Path) -> None:
+    drawings = [picture(4 * (i // 2), 64, 48) for i in range(24)]  # each shown twice
+    info = probe(make_video(tmp_path / "a.mp4", frames=drawings, rate=24))
+    options = RestoreOptions(duplicates="skip")
+    whole = {frame.time: frame.pixels for frame in restorer.frames(info.path, options)}
+    for n, interpolated in ((20, False), (21, True), (22, True), (23, True)):  # of 48 a second: two input frames
+        found = compare_at(restorer, info, Fraction(n, 48), options)
+        assert found.interpolated == interpolated, n
+        assert np.array_equal(found.after, whole[Fraction(n, 48)]), n
+
+
+def test_times_count_from_the_first_frame(restorer: Restorer, tmp_path: Path) -> None:
+    info = probe(make_video(tmp_path / "a.mkv", frames=12, rate=24, start=5))
+    assert info.start == 5
+    assert compare_at(restorer, info, Fraction(1, 4), RestoreOptions()).time == Fraction(1, 4)
 
 
 def test_the_last_frame_is_held_not_interpolated(restorer: Restorer, video: Path) -> None:

@@ -1,5 +1,7 @@
 """The worker: one video at a time, cancelled jobs resume, a crash is tried again a few times."""
 
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,7 +31,7 @@ def add(jobs: Jobs, seconds: int = 1) -> WebJob:
     return job
 
 
-def until(done: Callable[[], bool], seconds: float = 90) -> None:
+def until(done: Callable[[], bool], seconds: float = 240) -> None:
     end = time.monotonic() + seconds
     while not done():
         assert time.monotonic() < end, "took too long"
@@ -64,6 +66,19 @@ def test_a_cancelled_job_resumes_after_its_finished_segments(jobs: Jobs) -> None
     rows = jobs.get(job.id).rows
     assert any("earlier run" in text for _, text in rows), rows
     assert jobs.get(waiting.id).state == "done"
+
+
+def test_a_crash_ends_one_job_and_the_next_is_restored(jobs: Jobs) -> None:
+    crashed, following = jobs.enqueue(add(jobs, seconds=40), VALUES), jobs.enqueue(add(jobs), VALUES)
+    worker = WebWorker(jobs, NETWORK)
+    worker.start()
+    until(lambda: worker.step is not None and "frames a second" in worker.step.progress)
+    os.kill(worker._child._process.pid, signal.SIGSEGV)
+    until(lambda: jobs.get(following.id).state in ("done", "failed"))
+    worker.stop()
+    assert jobs.get(following.id).state == "done"
+    assert jobs.get(crashed.id).state == "failed"
+    assert jobs.get(crashed.id).message == "the decoder crashed on this video (SIGSEGV)"
 
 
 def test_a_waiting_job_leaves_the_queue_when_cancelled(jobs: Jobs) -> None:

@@ -1,0 +1,62 @@
+"""What the page shows of a job: a crash of a decoder is a line of text, and the server answers the next visitor."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from alanet.errors import MediaError
+from alanet.restoration.options import NetworkOptions
+from alanet.web.jobs import Jobs, WebJob
+from alanet.web.options import ServerOptions
+from alanet.web.view import View
+from alanet.web.worker import WebWorker
+from tests.support.media import make_video
+
+CRASHED = '<p class="error" role="alert">The decoder crashed on this video (SIGSEGV)</p>'
+
+
+@pytest.fixture
+def view(tmp_path: Path) -> Iterator[View]:
+    with Jobs(tmp_path / "jobs", ServerOptions()) as jobs:
+        made = View(jobs, WebWorker(jobs, NetworkOptions(model="alanet-fast", device="cpu", threads=1)))
+        yield made
+        made.close()
+
+
+def add(view: View) -> WebJob:
+    with view.jobs.adding("me", "a.mp4", 1000, ".mp4") as (path, job):
+        make_video(path, frames=8, rate=4, size=(64, 48))
+    return job
+
+
+def crash(*given: Any) -> None:
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def test_a_crash_is_said_and_the_next_video_is_shown(view: View, monkeypatch: pytest.MonkeyPatch) -> None:
+    job, other = add(view), add(view)
+    with monkeypatch.context() as broken:
+        for name in ("timeline", "compare", "estimate"):
+            broken.setattr(f"alanet.web.tasks.{name}", crash)
+        assert "64x48, 4 fps" in view.look(job)
+        assert CRASHED in view.look(job)
+        assert view.compare(job, {}, 0.5) == CRASHED
+        assert view.estimate(job, {}) == (CRASHED, True)
+    assert "Blur over time" in view.look(other)
+    assert "In-between frame at 0.125 s" in view.compare(other, {"rate": "x2"}, 0.125)
+    text, refused = view.estimate(other, {"rate": "x2"})
+    assert "for 8 frames" in text
+    assert not refused
+
+
+def test_a_crash_while_an_upload_is_examined_refuses_it(view: View, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make_video(view.jobs.folder / "input.mp4", frames=4, rate=4)
+    with monkeypatch.context() as broken:
+        broken.setattr("alanet.web.tasks.examine", crash)
+        with pytest.raises(MediaError, match="crashed"):
+            view.examine(path)
+    assert view.examine(path).width == 64
