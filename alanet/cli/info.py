@@ -257,8 +257,8 @@ def _exposure(found: Analysis, columns: int, *, plain: bool) -> list[tuple[str, 
     """A bar a moment, full for a whole period; and what the network makes of it."""
     mean = sum(found.exposures) / len(found.exposures)
     looked = count(found.judged, "frame") + (" looked at" if found.judged < found.frames else "")
-    share = f"{found.sharp / found.judged:.0%} of {looked} judged sharp, which are passed on as they are"
+    share = f"{found.sharp / found.judged:.0%} of {looked} are already sharp and are left unchanged"
     return [
         ("exposure", bars(found.exposures, columns, plain=plain)),
-        ("exposure", f"{mean:.2f} of a period on average; {share}"),
+        ("exposure", f"mean {mean:.2f} of the frame period; {share}"),
     ]

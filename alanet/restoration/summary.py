@@ -57,8 +57,8 @@ def closing_rows(report: RestoreReport) -> list[tuple[str, str]]:
     found = [count(n, thing) for n, thing in ((report.cuts, "cut"), (report.duplicates, "duplicate frame")) if n]
     rows = [("done", ", ".join([done, *found]))]
     if report.exposure is not None:
-        share = f"{report.sharp:,} of {report.judged:,} judged sharp and passed on as they came"
-        rows.append(("frames", f"{share}; exposure {report.exposure:.2f} of a period on average"))
+        share = f"{report.sharp:,} of {report.judged:,} already sharp, left unchanged"
+        rows.append(("frames", f"{share}; mean exposure {report.exposure:.2f} of the frame period"))
     rows += [("kept", line) for line in report.notes.kept]
     rows += [("left out", line) for line in report.notes.left_out]
     rows += [("warning", line) for line in report.notes.warnings]

@@ -17,7 +17,10 @@ from alanet.restoration.options import EncodeOptions, NetworkOptions, RestoreOpt
 __all__ = ["ADVANCED", "MAIN", "Control", "controls", "options_of", "readable"]
 
 MAIN = ("rate", "slow", "strength", "model", "codec")
-ADVANCED = ("crf", "preset", "compatible", "start", "end", "tail", "cuts", "deinterlace", "slow_audio")
+ADVANCED = (
+    *("crf", "preset", "compatible", "start", "end", "tail"),
+    *("cuts", "duplicates", "deinterlace", "telecine", "stream", "slow_audio"),
+)
 LABELS = {
     "rate": "Frame rate",
     "slow": "Slow motion",
@@ -27,6 +30,7 @@ LABELS = {
 }
 RATES = ("x2", "x4", "x8", "24", "30", "60", "120")
 SLOWEST = 16
+WHOLE = ("slow", "stream")  # options that are whole numbers
 FILES = ("x264", "x265", "av1", "prores", "ffv1")  # codecs whose result is one file
 LONGEST = 40  # characters of a value that is typed
 PRESET = re.compile(r"[a-z0-9]{1,12}")
@@ -79,7 +83,7 @@ def _control(option: Field[Any], hint: Any, models: Mapping[str, str], default_m
         return Control(option.name, label, text, "choice", option.default, get_args(hint))
     if hint is bool:
         return Control(option.name, label, text, "check", option.default)
-    if "parse" not in option.metadata and float in get_args(hint):
+    if "parse" not in option.metadata and {int, float} & {*get_args(hint)}:
         return Control(option.name, label, text, "number", None)
     return Control(option.name, label, text, "text", "")
 
@@ -91,6 +95,7 @@ def readable(help: str) -> str:
         for kind in (RestoreOptions, NetworkOptions, EncodeOptions)
         for option in fields(kind)
     }
+    help = help.replace("as `alanet info` shows it", "as listed above")
     return re.sub(r"--[a-z][a-z-]*", lambda found: f"“{flags.get(found[0], found[0])}”", help)
 
 
@@ -126,7 +131,11 @@ def _checked(control: Control, value: Any) -> Any:
             raise OptionError(f"{control.label} is a number")
         if control.kind == "slider" and not control.least <= value <= control.most:
             raise OptionError(f"{control.label} is from {control.least:g} to {control.most:g}")
-        return int(value) if control.name == "slow" else float(value)
+        if control.name not in WHOLE:
+            return float(value)
+        if not float(value).is_integer():
+            raise OptionError(f"{control.label} is a whole number")
+        return int(value)
     if not isinstance(value, str) or len(value) > LONGEST:
         raise OptionError(f"{control.label} is a text of up to {LONGEST} characters")
     if control.kind == "choice" and value not in control.choices:

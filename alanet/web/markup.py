@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from html import escape
 from typing import TYPE_CHECKING
@@ -20,11 +21,11 @@ if TYPE_CHECKING:
     from alanet.restoration.progress import RestoreProgress
     from alanet.web.jobs import WebJob
     from alanet.web.options import ServerOptions
-    from alanet.web.tasks import Compared
 
 __all__ = [
     "CANCELLED",
     "STATES",
+    "Compared",
     "compared",
     "estimated",
     "facts",
@@ -51,6 +52,16 @@ STATES = {
 CANCELLED = '<p class="lead" role="status">Cancelled. Resume continues after the finished part.</p>'
 
 
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One moment; its pictures are before.png and after.png beside the video."""
+
+    time: Fraction  # seconds from the first frame
+    interpolated: bool
+    unchanged: bool
+    digest: int  # of the pictures
+
+
 def upload(options: ServerOptions, *, compact: bool) -> str:
     """The place to drop a video. compact: there is one already."""
     limits = f"up to {binary(options.max_size)} and {_length(options.max_length)} long"
@@ -69,11 +80,13 @@ def upload(options: ServerOptions, *, compact: bool) -> str:
 def facts(name: str, info: VideoInfo, bytes_: int, timeline: str) -> str:
     """What a video is."""
     containers, own = info.container.split(","), info.path.suffix.lstrip(".")
-    rows = [("Picture", describe(info))]
+    several = any(stream.kind == "video" for stream in info.streams)
+    rows = [(f"Video {info.stream_index}" if several else "Video", describe(info))]
     rows.append(("File", f"{own if own in containers else containers[0]}, {size(bytes_)}"))
     for stream in info.streams:
         text = ", ".join(filter(None, [stream.codec, stream.detail, stream.language]))
-        rows.append((stream.kind.capitalize(), text))
+        number = f" {stream.index}" if stream.kind == "video" else ""
+        rows.append((f"{stream.kind.capitalize()}{number}", text))
     return f'<section class="facts"><h2>{escape(name)}</h2>{_list(rows)}{timeline}</section>'
 
 

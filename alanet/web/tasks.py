@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from alanet.restoration.progress import RestoreProgress
     from alanet.restoration.restorer import Restorer
 
-__all__ = ["Compared", "Restored", "Work", "compare", "estimate", "examine", "load", "restore", "timeline"]
+__all__ = ["RestoredVideo", "Work", "compare", "estimate", "examine", "load", "restore", "timeline"]
 
 PIXELS = 2**26  # of one picture: 8192 x 8192
 DISK_EVERY = 5.0  # seconds between two looks at the disk
@@ -46,28 +46,18 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
-    """One moment; its pictures are before.png and after.png beside the video."""
-
-    time: Fraction  # seconds from the first frame
-    interpolated: bool
-    unchanged: bool
-    digest: int  # of the pictures
-
-
-@dataclass(frozen=True, slots=True)
-class Restored:
+class RestoredVideo:
     """What a restoration made."""
 
     result: str  # file name, beside the video
     rows: list[tuple[str, str]]
 
 
-def examine(path: Path) -> VideoInfo:
+def examine(path: Path, stream: int | None, telecine: str) -> VideoInfo:
     """What a file is. Raises MediaError where it is no video."""
     from alanet.video.input.probe import Limits, probe
 
-    return probe(path, limits=Limits(pixels=PIXELS))
+    return probe(path, stream=stream, telecine=telecine, limits=Limits(pixels=PIXELS))
 
 
 def timeline(info: VideoInfo) -> str:
@@ -88,23 +78,21 @@ def estimate(work: Work) -> str:
     return markup.estimated(restorer.plan(work.source, None, replace(work.options, restart=True)))
 
 
-def compare(work: Work, at: float) -> Compared:
+def compare(work: Work, info: VideoInfo, at: float) -> markup.Compared:
     """Restore the frame at a time, in seconds from the first frame, and write it and its input."""
     from alanet.restoration.moment import compare_at
-    from alanet.video.input.probe import probe
 
     options = work.options
-    info = probe(work.source, stream=options.stream, telecine=options.telecine)
     step = 1 / (output_rate(options.schedule, info.rate) * options.schedule.slow)
     moment = round(Fraction(at) / step) * step
     found = compare_at(_restorer(work.network), info, moment, replace(options, start=None, end=None))
     for name, picture in (("before", found.before), ("after", found.after)):
         _save(work.source.with_name(f"{name}.png"), picture)
     digest = zlib.crc32(found.after.tobytes(), zlib.crc32(found.before.tobytes()))
-    return Compared(found.time, found.interpolated, found.unchanged, digest)
+    return markup.Compared(found.time, found.interpolated, found.unchanged, digest)
 
 
-def restore(work: Work, server: ServerOptions, jobs: Path, *, report: Report) -> Restored:
+def restore(work: Work, server: ServerOptions, jobs: Path, *, report: Report) -> RestoredVideo:
     """Restore a video, beside it, and make copies that browsers play. Reports the progress as HTML.
 
     Raises InputError where it is longer than the server allows, ResourceError where the disk limit is reached.
@@ -122,7 +110,7 @@ def restore(work: Work, server: ServerOptions, jobs: Path, *, report: Report) ->
     report(markup.finishing())
     viewing_copy(work.source, folder / "watch-input.mp4")
     viewing_copy(made.output, folder / "watch-result.mp4")
-    return Restored(made.output.name, [row for row in closing_rows(made) if row[0] != "result"])
+    return RestoredVideo(made.output.name, [row for row in closing_rows(made) if row[0] != "result"])
 
 
 def _watch(plan: RestorePlan, server: ServerOptions, jobs: Path, report: Report) -> Callable[[RestoreProgress], None]:

@@ -25,6 +25,7 @@ from alanet.web.worker import WebWorker, message_of
 
 if TYPE_CHECKING:
     from alanet.frames.frame import VideoInfo
+    from alanet.restoration.options import RestoreOptions
 
 __all__ = ["Moments", "View"]
 
@@ -47,7 +48,7 @@ class View:
     def __init__(self, jobs: Jobs, worker: WebWorker) -> None:
         self.jobs, self.worker = jobs, worker
         self._examining, self._looking, self._comparing = Child(), Child(), Child()
-        self._infos: OrderedDict[Path, VideoInfo] = OrderedDict()
+        self._infos: OrderedDict[tuple[Any, ...], VideoInfo] = OrderedDict()
         self._timelines: OrderedDict[str, str] = OrderedDict()
 
     def start(self) -> None:
@@ -60,10 +61,11 @@ class View:
         for child in (self._examining, self._looking, self._comparing):
             child.close()
 
-    def examine(self, path: Path) -> VideoInfo:
+    def examine(self, path: Path, stream: int | None = None, telecine: str = "keep") -> VideoInfo:
         """What a video is. Raises MediaError where it is none, or crashes the decoder."""
-        if (info := self._infos.get(path)) is None:
-            info = self._infos[path] = self._examining.call(tasks.examine, path, seconds=EXAMINING)
+        given = (path, stream, telecine)
+        if (info := self._infos.get(given)) is None:
+            info = self._infos[given] = self._examining.call(tasks.examine, *given, seconds=EXAMINING)
             _shorten(self._infos)
         return info
 
@@ -87,8 +89,9 @@ class View:
         """What the slider offers with these options; with wrong ones, the input's frames."""
         info = self._info(job)
         try:
-            schedule = options_of(values, self.worker.network, self.worker.models)[1].schedule
-            frames = output_rate(schedule, info.rate) * schedule.slow
+            options = options_of(values, self.worker.network, self.worker.models)[1]
+            info = self._info(job, options)
+            frames = output_rate(options.schedule, info.rate) * options.schedule.slow
         except AlanetError:
             frames = info.rate
         length = info.duration or Fraction(info.frame_count or 1) / info.rate
@@ -134,15 +137,17 @@ class View:
             return markup.failure(message_of(error, self.jobs, job))
 
     def _compare(self, job: WebJob, at: float, work: Work) -> str:
-        found = self._comparing.call(tasks.compare, work, at, seconds=COMPARING)
-        return markup.compared(job, self._info(job), found)
+        info = self._info(job, work.options)
+        return markup.compared(job, info, self._comparing.call(tasks.compare, work, info, at, seconds=COMPARING))
 
     def _estimate(self, work: Work) -> str:
         text: str = self._comparing.call(tasks.estimate, work, seconds=EXAMINING)
         return text
 
-    def _info(self, job: WebJob) -> VideoInfo:
-        return self.examine(self.jobs.path(job, job.input))
+    def _info(self, job: WebJob, options: RestoreOptions | None = None) -> VideoInfo:
+        """The video of a job, as the options choose it."""
+        path = self.jobs.path(job, job.input)
+        return self.examine(path) if options is None else self.examine(path, options.stream, options.telecine)
 
 
 def _shorten(remembered: OrderedDict[Any, Any]) -> None:

@@ -147,7 +147,7 @@ def test_strength_is_in_the_command_line_and_refused_beyond_1(tmp_path, capsys):
     assert run(["restore", str(source), "-o", str(tmp_path / "s.mkv"), "--slow", "2", *words[:-2]]) == 0
     told = capsys.readouterr()
     assert "30 fps, 2 times slower" in told.err + told.out
-    assert "0 of 3 judged sharp and passed on as they came; exposure 0.50 of a period" in told.err + told.out
+    assert "0 of 3 already sharp, left unchanged; mean exposure 0.50 of the frame period" in told.err + told.out
     assert run(["restore", str(source), "-o", str(tmp_path / "b.mkv"), "--strength", "0", *words]) == 0
     said = json.loads(capsys.readouterr().out)
     assert (said["untouched"], said["judged"], said["sharp"]) == (4, 2, 0)  # no opinion is needed of the last
@@ -234,7 +234,7 @@ def test_info_shows_what_the_network_makes_of_it(tmp_path, capsys):
     words = ["--model", str(file), "--device", "cpu", "--precision", "fp32"]
     assert run(["info", str(source), *words]) == 0
     told = capsys.readouterr().out
-    assert "0.50 of a period on average; 100% of 10 frames judged sharp" in " ".join(told.split())
+    assert "mean 0.50 of the frame period; 100% of 10 frames are already sharp" in " ".join(told.split())
     assert sum(line.split()[:1] == ["exposure"] for line in told.splitlines()) >= 1
     assert run(["info", str(source), "--json", *words]) == 0
     said = json.loads(capsys.readouterr().out)

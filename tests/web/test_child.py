@@ -64,7 +64,7 @@ def test_a_crash_is_an_error_and_the_next_call_works(child: Child, name: str) ->
 
 
 def test_what_takes_too_long_is_ended(child: Child, tmp_path: Path) -> None:
-    with pytest.raises(ResourceError, match="longer than 0.2 s"):
+    with pytest.raises(ResourceError, match=r"longer than 0\.2 s"):
         child.call(wait_for, tmp_path / "began", seconds=0.2)
     assert child.call(double, 1) == 2
 

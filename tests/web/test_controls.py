@@ -18,13 +18,12 @@ def meant(**values: Any) -> tuple[NetworkOptions, RestoreOptions]:
     return options_of(values, NetworkOptions(device="cpu", threads=1), MODELS)
 
 
-def test_every_option_for_people_has_a_control_or_is_the_servers_or_the_command_lines() -> None:
+def test_every_option_for_people_has_a_control_or_is_the_servers() -> None:
     servers = {"sha256", "device", "precision", "threads", "memory", "tile_mode", "overwrite", "restart", "input_rate"}
-    command_line = {"duplicates", "telecine", "stream"}  # one moment is not compared with them
     for_people = {
         o.name for kind in (RestoreOptions, NetworkOptions, EncodeOptions) for o in fields(kind) if o.metadata
     }
-    assert {*MAIN, *ADVANCED} == for_people - servers - command_line
+    assert {*MAIN, *ADVANCED} == for_people - servers
 
 
 def test_help_is_the_command_lines_in_the_pages_words() -> None:
@@ -46,6 +45,8 @@ def test_values_are_parsed_as_on_the_command_line() -> None:
     assert options.rate == TargetRate(Fraction(60000, 1001))
     assert (options.slow, options.start, options.encode.crf, options.encode.compatible) == (4, Fraction(3, 2), 20, True)
     assert network.model == "alanet-plus"
+    _, read = meant(duplicates="skip", telecine="remove", stream=2.0)
+    assert (read.duplicates, read.telecine, read.stream) == ("skip", "remove", 2)
 
 
 @pytest.mark.parametrize(
@@ -63,6 +64,9 @@ def test_values_are_parsed_as_on_the_command_line() -> None:
         {"strength": 2},
         {"strength": float("nan")},
         {"crf": True},
+        {"stream": 0.5},
+        {"stream": float("nan")},
+        {"duplicates": "drop"},
         {"preset": "slow:pass=1"},
         {"preset": "../x"},
         {"start": "2", "end": "1"},
