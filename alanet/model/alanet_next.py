@@ -31,10 +31,10 @@ from torch import Tensor, nn
 from alanet.errors import OptionError, TimeError
 from alanet.frames.tiles import Box
 from alanet.model.attention import describe
-from alanet.model.blur_features import REACH, limited
+from alanet.model.blur_features import REACH, curvature, limited
 from alanet.model.cost import count_macs, small_frame
 from alanet.model.decoder import Decoder, Guide, Side
-from alanet.model.layers import CELL, act, blocks, compute_type, conv, enlarged
+from alanet.model.layers import CELL, act, blocks, compute_type, conv, enlarged, warp
 from alanet.model.network import Cost, FrameEstimate, Memory, Tiling, Window, check_clip, split_features
 from alanet.model.rife import CoarseFlow
 from alanet.model.shutter_head import ExposureHead, ShutterEstimate, exposure_of
@@ -102,7 +102,7 @@ class ALANetNext(nn.Module):
     stride: int = 32
     continuous_time: bool = True
     window: int = 2
-    around: int = 0
+    around: int = 1  # how motion changes is read from the pairs before and after
     estimates: bool = True
     auxiliary_losses: bool = False
     pooling: int = 0
@@ -203,7 +203,7 @@ class ALANetNext(nn.Module):
         )
 
     def memory(self, value: int) -> Memory:
-        """Three frames' features and two pairs; at full size the frames, their warps, and the luma along the path."""
+        """Four frames' features and three pairs; at full size the frames, their warps, and the luma along the path."""
         c, side = self.config.channels, self.config.side
         kept = 4 * (3 + 3 / 4 + 1) + value * sum(n / 4 ** (level + 1) for level, n in enumerate(c))
         kept += value * sum(n / 4 ** (level + 2) for level, n in enumerate(side))
@@ -220,16 +220,18 @@ class ALANetNext(nn.Module):
         still = own.frame.new_zeros(len(own.frame), 2, *(n // CELL for n in own.frame.shape[-2:]))
         if motions:
             log = torch.stack([shutter.log_exposure for shutter in self._shutters(window, i)]).mean(0)
-            path = torch.stack(motions).mean(0) * exposure_of(log)[:, None, None, None]
+            exposure = exposure_of(log)
+            path = torch.stack(motions).mean(0) * exposure[:, None, None, None]
+            curved = curvature(motions[-1] - motions[0], exposure)
         else:
-            path = still
+            path = curved = still
         before = _side(own if left is None else window.features[i - 1], still if left is None else -left.motion,
                        float(left is not None))  # fmt: skip
         after = _side(own if right is None else window.features[i + 1], still if right is None else right.motion,
                       float(right is not None))  # fmt: skip
         rest = (1 - OWN_WEIGHT) / 2
         prior = own.frame.new_tensor([OWN_WEIGHT, rest, rest]).view(1, 3, 1, 1)
-        return Guide(own.frame, own.own, own.descriptor, limited(path), prior), before, after
+        return Guide(own.frame, own.own, own.descriptor, limited(path), curved, prior), before, after
 
     def _interpolated(self, window: Window, i: int, phase: float | Tensor) -> tuple[Guide, Side, Side]:
         """The frame at i + phase from frames i and i + 1 (eq. 6)."""
@@ -239,10 +241,13 @@ class ALANetNext(nn.Module):
                 (pair.flow, pair.weight) if isinstance(phase, float) and phase == 0.5 else self._flow_at(a, b, phase)
             )
         log = torch.stack([shutter.log_exposure for shutter in pair.shutters]).mean(0)
-        path = (flow[:, 2:] - flow[:, :2]) * exposure_of(log)[:, None, None, None]
+        exposure, motion = exposure_of(log), flow[:, 2:] - flow[:, :2]
+        path = motion * exposure[:, None, None, None]
         prior = torch.cat((weight, 1 - weight), 1).clamp(1e-3, 1)
-        guide = Guide(None, (), None, limited(path), prior)
-        return guide, _side(a, flow[:, :2], phase), _side(b, flow[:, 2:], 1 - phase)
+        growth = _growth(window.relations.get(i - 1), motion, window.relations.get(i + 1), phase)
+        lag = phase * (1 - phase) / 2 * growth  # what speeds up lags behind its mean (Xu et al. 2019, eq. 4)
+        guide = Guide(None, (), None, limited(path), curvature(growth, exposure), prior)
+        return guide, _side(a, flow[:, :2] + lag, phase), _side(b, flow[:, 2:] + lag, 1 - phase)
 
     def _flow_at(self, a: Encoded, b: Encoded, phase: float | Tensor) -> tuple[Tensor, Tensor]:
         """Flow to a and b (b 4 h/4 w/4, full-size pixels) and the weight of a (b 1 h w)."""
@@ -285,6 +290,20 @@ class PyramidEncoder(nn.Module):
 
 def _side(x: Encoded, flow: Tensor, distance: float | Tensor) -> Side:
     return Side(x.frame, x.side, x.descriptor, flow, flow.new_zeros(len(flow), 1) + distance)
+
+
+def _growth(before: Pair | None, motion: Tensor, after: Pair | None, phase: float | Tensor) -> Tensor:
+    """By how much the motion of a place at `phase` grows in a period, pixels: b 2 h/4 w/4.
+
+    Each neighbouring pair's motion is read where the place was, or will be, half-way; the nearer pair counts more. A
+    pair that is not there counts as even motion.
+    """
+    growth = torch.zeros_like(motion)
+    if before is not None:
+        growth = growth + (1 - phase) * (motion - warp(before.motion, -motion, CELL))
+    if after is not None:
+        growth = growth + phase * (warp(after.motion, motion, CELL) - motion)
+    return growth
 
 
 def _halved(frame: Tensor) -> Tensor:

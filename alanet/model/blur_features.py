@@ -1,13 +1,17 @@
 """Blur as an input: what a convolution can read of a blur path, and the pixels that lie along it.
 
 A blur path is motion times exposure: over which vector (x, y, pixels) a place moved while the shutter was open. Its
-sign has no meaning. A network that is given the path, and the frame's luma at positions along it, learns to undo the
-blur in a fraction of the training that the frame alone takes.
+sign has no meaning. Where motion changes within the exposure the path is bent; its curvature is half the growth of the
+motion in a period times the squared exposure. What passes a place at part -t of the exposure (-1/2 to 1/2) is, at half
+of the exposure, at `t path - t^2 curvature` from it. A network that is given the path, and the frame's luma at
+positions along it, learns to undo the blur in a fraction of the training that the frame alone takes.
 
-Axes: b batch, k positions, h w. Paths are b 2 h/4 w/4, float32.
+Axes: b batch, k positions, h w. Paths and curvatures are b 2 h/4 w/4, float32.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 import torch.nn.functional as F
@@ -15,18 +19,29 @@ from torch import Tensor
 
 from alanet.model.layers import CELL, enlarged, in_cells
 
-__all__ = ["BLUR_FEATURES", "POSITIONS", "REACH", "blur_features", "limited", "luma_along"]
+__all__ = [
+    "BLUR_FEATURES",
+    "LONGEST",
+    "POSITIONS",
+    "REACH",
+    "blur_features",
+    "curvature",
+    "limited",
+    "luma_along",
+]
 
 POSITIONS = (-1.25, -1.0, -0.75, -0.5, -0.25, 0.25, 0.5, 0.75, 1.0, 1.25)  # samples along the path, in blur extents
 BLUR_FEATURES = 6
-REACH = 96  # pixels: a longer path is shortened to this, so that a part of a frame needs a known margin
+LONGEST = 76.8  # pixels: a longer path is shortened to this, so that a part of a frame needs a known margin
+MOST_CURVED = 8.0  # pixels, the same for the curvature, each way
+REACH = math.ceil(POSITIONS[-1] * LONGEST + POSITIONS[-1] ** 2 * MOST_CURVED)  # pixels from a place to its samples
 FLOOR = 1e-4  # of a squared length, for a gradient at 0
 
 
 def limited(path: Tensor) -> Tensor:
-    """The path, no longer than REACH / 1.25 pixels."""
+    """The path, no longer than LONGEST."""
     length = path.square().sum(1, keepdim=True).add(FLOOR).sqrt()
-    return path * (REACH / POSITIONS[-1] / length).clamp(max=1)
+    return path * (LONGEST / length).clamp(max=1)
 
 
 def blur_features(path: Tensor) -> Tensor:
@@ -37,19 +52,24 @@ def blur_features(path: Tensor) -> Tensor:
     return torch.cat((double / 8, length / 8, double / length, 1 / (1 + length)), 1)
 
 
-def luma_along(luma: Tensor, path: Tensor) -> Tensor:
+def curvature(growth: Tensor, exposure: Tensor) -> Tensor:
+    """The curvature of blur paths, limited. growth: of the motion in a period, b 2 h/4 w/4; exposure: b, periods."""
+    return (growth / 2 * exposure.square()[:, None, None, None]).clamp(-MOST_CURVED, MOST_CURVED)
+
+
+def luma_along(luma: Tensor, path: Tensor, curved: Tensor) -> Tensor:
     """Luma at POSITIONS along the path minus the pixel's own: b 1 h w -> b h/2 w/2 k 4, in cells.
 
     A cell holds 2 x 2 pixels, row by row, so that this is what a convolution at half size takes as it is.
     """
     h, w = luma.shape[-2:]
-    path = enlarged(path, CELL)
     u = (torch.arange(w, device=luma.device) + 0.5) * (2 / w) - 1
     v = (torch.arange(h, device=luma.device) + 0.5) * (2 / h) - 1
     places = in_cells(torch.stack(torch.meshgrid(u, v, indexing="xy"))[None])  # 1 h/2 w/2 2 4
-    step = in_cells(torch.cat((path[:, :1] * (2 / w), path[:, 1:] * (2 / h)), 1))
-    places, step = (x.transpose(3, 4).contiguous()[:, :, :, None] for x in (places, step))  # b h/2 w/2 1 4 2
+    path, curved = enlarged(path, CELL), enlarged(curved, CELL)
+    step, turn = (in_cells(torch.cat((x[:, :1] * (2 / w), x[:, 1:] * (2 / h)), 1)) for x in (path, curved))
+    places, step, turn = (x.transpose(3, 4).contiguous()[:, :, :, None] for x in (places, step, turn))
     at = torch.tensor(POSITIONS, device=luma.device).view(-1, 1, 1)
-    grid = torch.addcmul(places, step, at)  # b h/2 w/2 k 4 2
+    grid = torch.addcmul(places, torch.addcmul(step, turn, at, value=-1), at)  # b h/2 w/2 k 4 2
     seen = F.grid_sample(luma, grid.flatten(3, 4).flatten(1, 2), "bilinear", "border", align_corners=False)
     return seen.reshape(grid.shape[:-1]) - in_cells(luma)

@@ -62,6 +62,7 @@ class Guide:
     own: Sequence[Tensor]  # its features at every scale; empty for an interpolated frame
     descriptor: Tensor | None
     path: Tensor
+    curvature: Tensor  # of the path
     prior: Tensor  # b k 1|h 1|w, blend weights: of the frame itself (deblurred only), before, after
 
 
@@ -118,7 +119,7 @@ class Decoder(nn.Module):
             luma = in_planes(base.mean(3, keepdim=True))
         else:
             base, luma = candidates[0], frame.mean(1, keepdim=True)
-        along = luma_along(luma, path)
+        along = luma_along(luma, path, part(to.curvature, CELL, within))
         views = (base * 2 - 1, 2 * (seen_before - base), 2 * (seen_after - base), 4 * along)
         seen = torch.cat([view.to(kind) for view in views], 3)
         hints = resized(blur_features(path), CELL, STEM)

@@ -12,7 +12,7 @@ from alanet.errors import OptionError, TimeError
 from alanet.frames.tiles import Box
 from alanet.frames.timing import Factor
 from alanet.model.alanet_next import ALANetNext, ALANetNextConfig
-from alanet.model.blur_features import REACH, blur_features, limited, luma_along
+from alanet.model.blur_features import LONGEST, REACH, blur_features, curvature, limited, luma_along
 from alanet.model.layers import cheap_warp, in_cells, in_planes, warp
 from alanet.model.network import Window
 from alanet.model.rife import CoarseFlow
@@ -144,13 +144,36 @@ def test_luma_along_a_path_reads_the_ramp():
     ramp = torch.arange(64.0).expand(1, 3, 16, 64) / 64
     path = torch.zeros(1, 2, 4, 16)
     path[:, 0] = 8.0
-    seen = in_planes(luma_along(ramp.mean(1, keepdim=True), path))[0, :, 8, 32] * 64
-    torch.testing.assert_close(seen, 8 * torch.tensor([-1.25, -1, -0.75, -0.5, -0.25, 0.25, 0.5, 0.75, 1, 1.25]))
+    at = torch.tensor([-1.25, -1, -0.75, -0.5, -0.25, 0.25, 0.5, 0.75, 1, 1.25])
+    for curved in (0.0, 4.0):
+        seen = luma_along(ramp.mean(1, keepdim=True), path, torch.full_like(path, curved))
+        torch.testing.assert_close(in_planes(seen)[0, :, 8, 32] * 64, 8 * at - curved * at**2)
+
+
+def test_what_speeds_up_lies_behind_the_middle_of_its_way():
+    """x = v t + c t^2 / 2: half-way in time it has gone v / 2 + c / 8, not half of v + c / 2."""
+    v, c = 6.0, 2.0
+    model, clip = make(), clip_of(4)
+    window = window_of(model, clip)
+    pairs = {}
+    for i, pair in window.relations.items():  # pair 1 is between frames at t = 0 and 1
+        motion = torch.zeros_like(pair.motion)
+        motion[:, 0] = v + c * (i - 0.5)
+        pairs[i] = replace(pair, motion=motion, flow=torch.cat((-motion / 2, motion / 2), 1))
+    _, before, after = model._interpolated(Window(window.features, pairs), 1, 0.5)
+    gone = v / 2 + c / 8
+    torch.testing.assert_close(before.flow[:, 0].mean(), torch.tensor(-gone))
+    torch.testing.assert_close(after.flow[:, 0].mean(), torch.tensor(v + c / 2 - gone))
+    _, before, _ = model._interpolated(Window(window.features, {1: pairs[1]}), 1, 0.5)  # alone it counts as even
+    torch.testing.assert_close(before.flow[:, 0].mean(), torch.tensor(-(v + c / 2) / 2))
 
 
 def test_a_long_path_is_shortened():
     path = torch.tensor([300.0, 400.0]).view(1, 2, 1, 1)
-    torch.testing.assert_close(1.25 * limited(path).norm(), torch.tensor(float(REACH)), atol=0.01, rtol=0)
+    torch.testing.assert_close(limited(path).norm(), torch.tensor(LONGEST), atol=0.01, rtol=0)
+    growth = torch.full((1, 2, 1, 1), 100.0)
+    reach = 1.25 * limited(path).norm() + 1.25**2 * curvature(growth, torch.ones(1)).norm()
+    assert 0.8 * REACH < reach < 1.1 * REACH
     short = path / 100
     torch.testing.assert_close(limited(short), short)
 
