@@ -7,22 +7,23 @@ from typing import Annotated
 from cyclopts import App
 
 from alanet.cli.evaluation_options import EvaluationOptions
+from alanet.cli.figures import animation, crops, strips
 from alanet.cli.measure import Videos
 from alanet.cli.motion import motion
 from alanet.cli.options import flag
 from alanet.cli.sharpness import sharpness
-from alanet.cli.tables import ablation, crops, strips, table2, table3
+from alanet.cli.tables import ablation, table2, table3
 
 __all__ = ["evaluate"]
 
 evaluate = App(
     name="evaluate",
     help="Score networks, and what they are compared with, on sharp high-rate video or scenes.",
-    usage="Usage: alanet evaluate [table2|table3|ablation|strips|crops|sharpness|motion] VIDEO... [OPTIONS]",
+    usage="Usage: alanet evaluate [table2|table3|ablation|strips|crops|animation|sharpness|motion] VIDEO... [OPTIONS]",
     sort_key=12,
     result_action="return_value",
 )
-for verb in (table2, table3, ablation, strips, crops, sharpness, motion):
+for verb in (table2, table3, ablation, strips, crops, animation, sharpness, motion):
     evaluate.command(verb)
 
 

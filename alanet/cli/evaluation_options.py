@@ -54,10 +54,10 @@ class ResultFiles:
             check_available()
             if self.output is None:
                 raise OptionError("--plots needs a name for its files; give -o BASE")
-        if self.output is not None:
-            report_paths(self.output, overwrite=self.overwrite)
-        if self.into is not None:
-            parse_section(self.into)
+        written = {} if self.output is None else report_paths(self.output, overwrite=self.overwrite)
+        page = None if self.into is None else parse_section(self.into)[0]
+        if page is not None and page.absolute() in {path.absolute() for path in written.values()}:
+            raise OptionError(f"-o {self.output} and --into {self.into} write the same file; choose another name")
 
     def write(self, results: list[Result], text: str, verbosity: Verbosity, *, head: str = "") -> int:
         """`text`: Markdown for the terminal and the section, in which it stands a heading lower; `head`: what comes

@@ -35,7 +35,8 @@ class Methods:
     ] = None
     no_model: Annotated[bool, flag(["--no-model"], "Only the methods to compare with, no network of ours.")] = False
     without: Annotated[
-        list[Literal["copy", "blend", "minterpolate"]] | None, Parameter(negative="", help="Leave a baseline out.")
+        list[Literal["copy", "blend", "minterpolate"]] | None,
+        Parameter(negative="", metavar="NAME", help="Leave a baseline out; several."),
     ] = None
     frames: Annotated[
         list[str] | None,

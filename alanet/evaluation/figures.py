@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +23,17 @@ from alanet.evaluation.metrics import Picture, psnr
 from alanet.evaluation.protocols import Trial
 from alanet.files import atomic_write, make_folder
 
-__all__ = ["CropBox", "Restored", "busiest_box", "crops", "error_map", "restore_all", "save_png", "strips"]
+__all__ = [
+    "CropBox",
+    "Restored",
+    "busiest_box",
+    "crops",
+    "error_map",
+    "restore_all",
+    "save_animation",
+    "save_png",
+    "strips",
+]
 
 GAP = 4  # pixels between pictures
 LINE = 16  # pixels of a line of text
@@ -76,23 +87,34 @@ def strips(restored: Restored, times: Sequence[Fraction], box: CropBox | None = 
     for name, pictures in restored.by_method.items():
         parts = [_part(pictures[place], box) for place in places]
         rows.append(_row(name, parts, [_decibels(a, b) for a, b in zip(parts, cut, strict=True)], zoom))
-    rows.append(_row("truth", cut, [""] * len(places), zoom))
+    rows.append(_row("ground truth", cut, [""] * len(places), zoom))
     return _stack(rows, axis=0)
 
 
 def crops(
-    restored: Restored, time: Fraction, box: CropBox | None = None, *, zoom: int = 2, top: int = SHOWN
+    restored: Restored,
+    time: Fraction,
+    box: CropBox | None = None,
+    *,
+    zoom: int = 2,
+    top: int = SHOWN,
+    errors: bool = True,
+    inputs: bool = True,
 ) -> Picture:
-    """Figure 5: a column a method: the crop (by default where most is moving), under it its error map; a colour bar."""
+    """Figure 5: a column a method: the crop (by default where most is moving), under it its error map; a colour bar.
+
+    All columns show exactly `time`, so the input has one for a deblurred frame only. errors: error maps and the colour
+    bar. inputs: the column of the input.
+    """
     trial, place = restored.trial, _place(restored.trial, time)
     truth = trial.truth[place]
     box = box or busiest_box(trial)
-    before = trial.inputs[int(time)]
-    columns = [_column("input" if time.denominator == 1 else "input before", before, truth, box, zoom, top)]
-    for name, pictures in restored.by_method.items():
-        columns.append(_column(name, pictures[place], truth, box, zoom, top))
-    columns.append(_stack([_text("truth", box.width * zoom), _zoomed(box.of(truth), zoom)], axis=0, gap=0))
-    columns.append(_colour_bar(columns[0].shape[0], box.height * zoom, top))
+    shown: dict[str, Picture] = {"input": trial.inputs[int(time)]} if inputs and time.denominator == 1 else {}
+    shown |= {name: pictures[place] for name, pictures in restored.by_method.items()}
+    columns = [_column(name, picture, truth, box, zoom, top if errors else None) for name, picture in shown.items()]
+    columns.append(_stack([_text("ground truth", box.width * zoom), _zoomed(box.of(truth), zoom)], axis=0, gap=0))
+    if errors:
+        columns.append(_colour_bar(columns[0].shape[0], box.height * zoom, top))
     return _stack(columns, axis=1)
 
 
@@ -113,12 +135,23 @@ def busiest_box(trial: Trial, width: int = 128, height: int = 96) -> CropBox:
 
 def save_png(path: str | Path, picture: Picture, *, overwrite: bool = False) -> Path:
     """Write a PNG file atomically. Raises OutputError where it exists (unless `overwrite`) or cannot be written."""
+    return _save([picture], path, overwrite, format="PNG")
+
+
+def save_animation(path: str | Path, pictures: Sequence[Picture], rate: float, *, overwrite: bool = False) -> Path:
+    """Write pictures (n of h w 3) as an animated WebP that loops, `rate` a second. Raises OutputError as `save_png`."""
+    return _save(pictures, path, overwrite, format="WEBP", duration=round(1000 / rate), quality=85, method=6, loop=0)
+
+
+def _save(pictures: Sequence[Picture], path: str | Path, overwrite: bool, **options: Any) -> Path:
     path = Path(path)
     if path.exists() and not overwrite:
         raise OutputError(f"{path} exists; choose another name or say that it may be overwritten")
     make_folder(path.parent)
+    first, *others = [Image.fromarray(picture) for picture in pictures]
+    more: dict[str, Any] = {"save_all": True, "append_images": others} if others else {}
     with atomic_write(path) as file:
-        Image.fromarray(picture).save(file, format="PNG")
+        first.save(file, **options, **more)
     return path
 
 
@@ -152,11 +185,13 @@ def _row(name: str, pictures: Sequence[Picture], captions: Sequence[str], zoom: 
     return _stack(cells, axis=1)
 
 
-def _column(name: str, picture: Picture, truth: Picture, box: CropBox, zoom: int, top: int) -> Picture:
+def _column(name: str, picture: Picture, truth: Picture, box: CropBox, zoom: int, top: int | None) -> Picture:
+    """A method's crop and its score, and the error map up to `top` unless that is None."""
     part, true_part = box.of(picture), box.of(truth)
-    shown, errors = _zoomed(part, zoom), _zoomed(error_map(part, true_part, top), zoom)
+    shown = _zoomed(part, zoom)
     title, score = _text(name, shown.shape[1]), _text(_decibels(part, true_part), shown.shape[1])
-    return _stack([title, shown, score, errors], axis=0, gap=0)
+    maps = [] if top is None else [_zoomed(error_map(part, true_part, top), zoom)]
+    return _stack([title, shown, score, *maps], axis=0, gap=0)
 
 
 def _colour_bar(total: int, length: int, top: int) -> Picture:

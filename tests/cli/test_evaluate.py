@@ -238,10 +238,25 @@ def test_figures_are_drawn_around_the_asked_time(clip, weights, tmp_path, capsys
     assert code == 0, err
     assert json.loads(out) == {"picture": str(tmp_path / "c.png")}
     with Image.open(tmp_path / "c.png") as picture:
-        truth = np.asarray(picture)[16 : 16 + 24, 4 * 36 : 4 * 36 + 32]
+        truth = np.asarray(picture)[16 : 16 + 24, 3 * 36 : 3 * 36 + 32]
     wanted = textured()[5 + 20, 4:16, 8:24].repeat(2, 0).repeat(2, 1)
     assert np.array_equal(truth, wanted), "sharp frame 5 + 8 * 5/2, at the right place"
+    plain = ("--box", "8,4,16x12", "--zoom", 2, "--no-errors", *words)
+    assert tell(capsys, "evaluate", "crops", clip, "-o", tmp_path / "p.png", *plain)[0] == 0
+    with Image.open(tmp_path / "p.png") as picture:
+        assert picture.size == (4 * 32 + 3 * 4, 2 * 16 + 24), "copy, blend, ours, truth; no maps, no bar"
     assert tell(capsys, "evaluate", "crops", clip, "-o", tmp_path / "c.png", *words)[0] == 4
+
+
+def test_an_animation_loops_over_all_times_with_the_same_columns(clip, weights, tmp_path, capsys):
+    words = ("-o", tmp_path / "a.webp", "--model", weights["s"], "--without", "minterpolate", "--threads", 1)
+    code, _, err = tell(capsys, "evaluate", "animation", clip, "--inputs", 2, "--box", "8,4,16x12", *words)
+    assert code == 0, err
+    with Image.open(tmp_path / "a.webp") as picture:
+        assert (getattr(picture, "n_frames", 1), picture.info["loop"]) == (3, 0), "times 0, 1/2, 1"
+        assert picture.size == (4 * 32 + 3 * 4, 2 * 16 + 24), "copy, blend, ours, ground truth"
+    code, _, err = tell(capsys, "evaluate", "animation", clip, "--no-model", "-o", tmp_path / "a.gif")
+    assert (code, "a name ending in .webp" in err) == (2, True)
 
 
 @pytest.mark.parametrize(
@@ -267,6 +282,7 @@ def test_figures_are_drawn_around_the_asked_time(clip, weights, tmp_path, capsys
         (("table3", "CLIP", "--protocol", "sweep", "--no-model"), "Table 3 is of one protocol"),
         (("strips", "CLIP", "--no-model", "-o", "a.png", "--first", "3"), "pan gives 4 inputs"),
         (("crops", "CLIP", "--no-model", "-o", "a.png", "--time", "x"), "is not a number of periods"),
+        (("CLIP", "--no-model", "-o", "a", "--into", "a.md#b"), "write the same file"),
         (("crops", "CLIP", "--no-model", "-o", "a.png", "--box", "9"), "give X,Y,WxH"),
         (("crops", "CLIP", "--no-model", "-o", "a.png", "--box", "40,0,20x8", "--without", "minterpolate"), "inside"),
         (("crops", "CLIP", "--no-model", "-o", "a.png", "--protocol", "sweep"), "a figure is of one protocol"),

@@ -213,22 +213,23 @@ def test_an_error_map_is_black_where_equal_and_climbs_to_white():
 def test_crops_hold_the_pictures_the_maps_and_a_bar():
     made, box = restored(), CropBox(8, 6, 40, 24)
     picture = crops(made, HALF, box, zoom=2, top=32)
-    columns = [picture[:, i * 84 : i * 84 + 80] for i in range(4)]  # 40 px twice as large and a gap of 4
+    columns = [picture[:, i * 84 : i * 84 + 80] for i in range(3)]  # 40 px twice as large and a gap of 4
     place = made.trial.times.index(HALF)
     shown = [
-        made.trial.inputs[0],
         made.by_method["copy"][place],
         made.by_method["blend"][place],
         made.trial.truth[place],
     ]
     for column, expected in zip(columns, shown, strict=True):
         assert np.array_equal(column[16:64:2, ::2], box.of(expected))
-    errors = error_map(box.of(shown[2]), box.of(shown[3]), 32)
-    assert np.array_equal(columns[2][80::2, ::2], errors)
-    bar = picture[80:, 4 * 84 :][:, :14]
+    errors = error_map(box.of(shown[1]), box.of(shown[2]), 32)
+    assert np.array_equal(columns[1][80::2, ::2], errors)
+    bar = picture[80:, 3 * 84 :][:, :14]
     assert bar[0].min() == 255
     assert bar[-1].max() == 0
     assert (np.diff(bar[:, 0].astype(int).sum(1)) <= 0).all()
+    deblurred = crops(made, Fraction(1), box, errors=False)
+    assert np.array_equal(deblurred[16:64:2, :80:2], box.of(made.trial.inputs[1])), "the input of that time is first"
 
 
 def test_strips_show_inputs_methods_and_truth_at_the_asked_times():
