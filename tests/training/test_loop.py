@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ from alanet.training.loop import Hooks, network_objective, train
 from alanet.training.loss import RestorationLoss
 from alanet.training.optim import learning_rate
 from alanet.training.recipe import parse_stages
+from alanet.training.runlog import Sums
 from alanet.training.trainer import Trainer
 from alanet.training.validate import baseline, psnr8, validator
 from tests.support.paths import ROOT
@@ -248,24 +250,28 @@ def test_the_journal_has_every_step_once_and_pictures(tmp_path) -> None:
 
 
 def test_batches_are_prepared_while_the_step_runs() -> None:
-    def run(workers: int) -> float:
-        feed = Feed(lambda index: time.sleep(0.04), start=0, workers=workers, ahead=2)
-        for _ in range(8):
-            feed.next()
-            time.sleep(0.06)  # the step
-        feed.close()
-        return feed.waited
-
-    assert run(workers=0) > 0.3  # all of the preparing
-    assert run(workers=1) < 0.2  # about that of the first batch
+    begun = [threading.Event() for _ in range(4)]
+    feed = Feed(lambda index: begun[index].set(), start=0, workers=1, ahead=2)
+    feed.next()
+    assert all(event.wait(60) for event in begun[:3])  # the next two are begun before they are asked for
+    assert not begun[3].is_set()
+    feed.close()
+    alone = Feed(lambda index: begun[index].clear(), start=0, workers=0, ahead=2)
+    alone.next()
+    assert [event.is_set() for event in begun] == [False, True, True, False]
+    assert alone.waited > 0  # all of the preparing
+    alone.close()
 
 
 def test_the_share_of_time_waiting_is_reported(tmp_path) -> None:
+    window = Sums(10.0)
+    for loss in (1.0, 3.0):
+        window.add(loss, 5, 0.3)
+    assert window.rate(10.8) == pytest.approx((10 / 0.8, 0.6 / 0.8))
     shares = []
-    sampler = Sharpen(lambda index: time.sleep(0.3))
     hooks = Hooks(on_progress=lambda progress: shares.append(progress.waiting))
-    train(network(), settings(steps=3, log_steps=99), sampler, tmp_path, hooks=hooks)
-    assert 0.5 < shares[-1] <= 1
+    train(network(), settings(steps=3, log_steps=99), Sharpen(lambda index: time.sleep(0.05)), tmp_path, hooks=hooks)
+    assert all(0 < share <= 1 for share in shares)
 
 
 SCRIPT = """
