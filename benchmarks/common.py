@@ -57,7 +57,7 @@ def make_video(path: Path, width: int, height: int, frames: int, *, rate: int = 
 def alone(runner: Runner, tensors: Sequence[torch.Tensor], *, all_frames: bool = False) -> None:
     """What a stream asks of a network for these inputs at x2, on tensors that are ready, and nothing else.
 
-    all_frames: what is judged sharp is restored, too.
+    all_frames: frames recognised as sharp are restored, too.
     """
     model, last = runner.model, len(tensors) - 1
     ring: dict[int, Any] = {}

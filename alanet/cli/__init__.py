@@ -95,7 +95,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def plain_words(arguments: Sequence[str]) -> list[str]:
-    """Words that look like options and are not: `-` as input is standard input, and a file is told by being there.
+    """Arguments that look like options and are not: `-` (standard input), and names of existing files.
 
     >>> plain_words(["restore", "-", "-o", "-"])
     ['restore', '/dev/stdin', '-o', '-']

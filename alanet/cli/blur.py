@@ -26,14 +26,14 @@ BLUR = Group("Blur", sort_key=1)
 class Blurring:
     """How the poor video comes about."""
 
-    exposure: Annotated[int, Parameter(metavar="N", help="Sharp frames a blurry one is the mean of; odd.")] = 11
-    period: Annotated[int, Parameter(metavar="N", help="Sharp frames from one poor frame to the next; even.")] = 8
-    probability: Annotated[float, Parameter(metavar="P", help="Chance of a poor frame to be blurry.")] = 0.5
-    seed: Annotated[int, Parameter(metavar="N", help="Of the draw.")] = 0
+    exposure: Annotated[int, Parameter(metavar="N", help="Exposure in sharp frames; odd.")] = 11
+    period: Annotated[int, Parameter(metavar="N", help="Frame period in sharp frames; even.")] = 8
+    probability: Annotated[float, Parameter(metavar="P", help="Probability that a frame is blurred.")] = 0.5
+    seed: Annotated[int, Parameter(metavar="N", help="Seed of the random choice.")] = 0
     linear: Annotated[bool, flag(["--linear"], "Average light, as a camera does, instead of pixel values.")] = False
-    truth: Annotated[int, Parameter(metavar="N", help="Frames of truth for every poor frame.")] = 2
+    truth: Annotated[int, Parameter(metavar="N", help="Ground-truth frames per output frame.")] = 2
     assume_rate: Annotated[
-        str | None, Parameter(metavar="RATE", help="What a source below 120 fps is taken for; by default 240.")
+        str | None, Parameter(metavar="RATE", help="Rate to assume for a source below 120 fps. The default is 240.")
     ] = None
 
 
@@ -42,13 +42,13 @@ def blur(
     /,
     *,
     output: Annotated[
-        Path | None, Parameter(name=["--output", "-o"], help="The poor video; by default NAME_poor beside the source.")
+        Path | None, Parameter(name=["--output", "-o"], help="Output path. The default is NAME_poor beside the source.")
     ] = None,
     blurring: Blurring = Blurring(),
     encoding: EncodeOptions = EncodeOptions(),
     verbosity: Verbosity = Verbosity(),
 ) -> int:
-    """Make a poor low-rate video out of a sharp high-rate one, with its truth and a list of its blurry frames."""
+    """Make a blurred low-rate video from a sharp high-rate one, with the ground truth and a list of blurry frames."""
     from alanet.data.demo import BlurOptions, plan_blur, run_blur
     from alanet.frames.exposure import Exposure
     from alanet.notes import Notes

@@ -33,17 +33,19 @@ MANY = 12  # skipped videos shown; the manifest has all
 
 data = App(
     name="data",
-    help="Make training data: from high-rate videos, or from stills; or a poor video to show.",
+    help="Make training data from high-rate videos or photographs, or a blurred video to test with.",
     sort_key=10,
     result_action="return_value",
 )
 data.command(blur)
 
-Folder = Annotated[Path, Parameter(name="FOLDER", help="High-rate videos, or folders of their frames, however deep.")]
-Out = Annotated[Path, Parameter(name=["--output", "-o"], help="The folder to make, or to go on with.")]
+Folder = Annotated[
+    Path, Parameter(name="FOLDER", help="Folder of high-rate videos or of their frames, with subfolders.")
+]
+Out = Annotated[Path, Parameter(name=["--output", "-o"], help="Folder to create or to resume.")]
 AssumeRate = Annotated[
     str | None,
-    Parameter(metavar="RATE", help="What sources below 120 fps stand for, 240 say; without it they are refused."),
+    Parameter(metavar="RATE", help="Accept sources below 120 fps as if they had this rate, such as 240."),
 ]
 
 
@@ -51,7 +53,7 @@ OnCluster = Annotated[
     str | None,
     Parameter(
         metavar="[ADDRESS]",
-        help="Work on a Ray cluster, without ADDRESS on a local instance. All nodes must see the folders, under equal "
+        help="Run on a Ray cluster; without ADDRESS on a local instance. All nodes must see the folders, under equal "
         "paths.",
     ),
 ]
@@ -73,14 +75,14 @@ class Storing:
     """What is stored."""
 
     size: Annotated[
-        str, Parameter(metavar="WxH", help="Frames are resized to it, not cropped; exchanged for portrait video.")
+        str, Parameter(metavar="WxH", help="Frames are resized to this size, not cropped. Portrait video: HxW.")
     ] = "640x352"
-    keep_aspect: Annotated[
-        bool, flag(["--keep-aspect"], "Only the longer side as --size says, the other by the video's shape.")
-    ] = False
+    keep_aspect: Annotated[bool, flag(["--keep-aspect"], "Resize the longer side only and keep the aspect ratio.")] = (
+        False
+    )
     assume_rate: AssumeRate = None
-    cuts: Annotated[Literal["auto", "off"], Parameter(help="Look for cuts, which no clip spans.")] = "auto"
-    shortest: Annotated[int, Parameter(metavar="N", help="Sharp frames in a row that are worth keeping.")] = 29
+    cuts: Annotated[Literal["auto", "off"], Parameter(help="Detect scene cuts. No clip spans a cut.")] = "auto"
+    shortest: Annotated[int, Parameter(metavar="N", help="Shortest run of sharp frames that is stored.")] = 29
 
 
 @Parameter(name="*", group=SPLIT)
@@ -88,9 +90,9 @@ class Storing:
 class Splitting:
     """Which videos are held out, where the data set's own layout does not say."""
 
-    test: Annotated[float, Parameter(metavar="SHARE", help="Share of the videos held out for testing.")] = 0.1
-    val: Annotated[float, Parameter(metavar="SHARE", help="Share of the videos held out for validation.")] = 0.0
-    seed: Annotated[int, Parameter(metavar="N", help="Of the draw.")] = 0
+    test: Annotated[float, Parameter(metavar="SHARE", help="Share of the videos for testing.")] = 0.1
+    val: Annotated[float, Parameter(metavar="SHARE", help="Share of the videos for validation.")] = 0.0
+    seed: Annotated[int, Parameter(metavar="N", help="Seed of the random choice.")] = 0
     test_list: Annotated[Path | None, Parameter(metavar="FILE", help="Names of the test videos, one a line.")] = None
     val_list: Annotated[Path | None, Parameter(metavar="FILE", help="Names of the validation videos.")] = None
 
@@ -198,13 +200,15 @@ def _as_json(report: BuildReport) -> dict[str, object]:
 
 @data.command
 def motion(
-    folder: Annotated[Path, Parameter(name="SET", help="A set that alanet data build made.")],
+    folder: Annotated[Path, Parameter(name="SET", help="A dataset of `alanet data build`.")],
     /,
     *,
-    rife_module: Annotated[Path, Parameter(metavar="FILE", help="RIFE's ifnet.py, which is run: trust it.")],
-    rife_weights: Annotated[Path, Parameter(metavar="FILE", help="Its flownet.pkl.")],
-    period: Annotated[int, Parameter(metavar="N", help="Sharp frames from one input frame to the next.")] = 8,
-    device: Annotated[str, Parameter(metavar="NAME", help="What RIFE works on.")] = "cpu",
+    rife_module: Annotated[
+        Path, Parameter(metavar="FILE", help="RIFE's ifnet.py. Its code is executed: use only a file you trust.")
+    ],
+    rife_weights: Annotated[Path, Parameter(metavar="FILE", help="RIFE's flownet.pkl.")],
+    period: Annotated[int, Parameter(metavar="N", help="Frame period in sharp frames.")] = 8,
+    device: Annotated[str, Parameter(metavar="NAME", help="Device that runs RIFE.")] = "cpu",
     verbosity: Verbosity = Verbosity(),
 ) -> int:
     """Estimate the optical flow of a dataset by RIFE, for training. The same command resumes an interrupted run."""
@@ -231,20 +235,24 @@ def motion(
 class Rendering:
     """What is rendered."""
 
-    scenes: Annotated[int, Parameter(metavar="N", help="How many; a bank that is there is extended to it.")] = 2500
-    size: Annotated[str, Parameter(metavar="WxH", help="Of the pictures; multiples of 4.")] = "128x128"
+    scenes: Annotated[int, Parameter(metavar="N", help="Number of scenes. An existing folder is extended to it.")] = (
+        2500
+    )
+    size: Annotated[str, Parameter(metavar="WxH", help="Frame size; multiples of 4.")] = "128x128"
     t: Annotated[int, Parameter(metavar="N", help="Input frames of a clip.")] = 5
-    period: Annotated[int, Parameter(metavar="N", help="Sharp frames from one input frame to the next; even.")] = 8
+    period: Annotated[int, Parameter(metavar="N", help="Frame period in sharp frames; even.")] = 8
     longest: Annotated[int, Parameter(metavar="N", help="Longest exposure in sharp frames; odd.")] = 15
-    displacement: Annotated[float, Parameter(metavar="PX", help="Largest motion in a period, pixels.")] = 24.0
-    seed: Annotated[int, Parameter(metavar="N", help="Of the scenes.")] = 0
-    held_out: Annotated[bool, flag(["--held-out"], "From the stills that are held out, a tenth of all.")] = False
-    workers: Annotated[int | None, Parameter(metavar="N", help="Processes; by default one a core.")] = None
+    displacement: Annotated[float, Parameter(metavar="PX", help="Largest motion in a frame period, in pixels.")] = 24.0
+    seed: Annotated[int, Parameter(metavar="N", help="Seed of the scenes.")] = 0
+    held_out: Annotated[bool, flag(["--held-out"], "Use the held-out tenth of the photographs.")] = False
+    workers: Annotated[int | None, Parameter(metavar="N", help="Number of processes. The default is one per core.")] = (
+        None
+    )
 
 
 @data.command
 def scenes(
-    stills: Annotated[Path, Parameter(name="STILLS", help="A folder of sharp photographs.")],
+    stills: Annotated[Path, Parameter(name="STILLS", help="Folder of sharp photographs.")],
     /,
     *,
     output: Out,
@@ -252,7 +260,7 @@ def scenes(
     cluster: OnCluster = None,
     verbosity: Verbosity = Verbosity(),
 ) -> int:
-    """Render moving scenes from photographs into a bank for training. The same command resumes, or adds scenes."""
+    """Render moving scenes from photographs for training. The same command resumes, or adds scenes."""
     from alanet.data.clips import BankClips
     from alanet.data.cutting import ClipOptions
     from alanet.data.real.plan import check_room

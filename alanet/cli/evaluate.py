@@ -18,7 +18,7 @@ __all__ = ["evaluate"]
 
 evaluate = App(
     name="evaluate",
-    help="Score networks, and what they are compared with, on sharp high-rate video or scenes.",
+    help="Score networks and baselines on sharp high-rate video or scenes.",
     usage="Usage: alanet evaluate [table2|table3|ablation|strips|crops|animation|sharpness|motion] VIDEO... [OPTIONS]",
     sort_key=12,
     result_action="return_value",
@@ -33,7 +33,7 @@ def run_evaluation(
     options: EvaluationOptions = EvaluationOptions(),
     brief: Annotated[bool, flag(["--brief"], "Only the tables that have all protocols side by side.")] = False,
 ) -> int:
-    """Score networks, and what they are compared with, on sharp high-rate video or scenes."""
+    """Score networks and baselines on sharp high-rate video or scenes."""
     from alanet.evaluation.report import as_markdown
 
     results = options.results(videos, options.methods.all)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["EvaluationOptions", "Overwrite", "ResultFiles"]
 
 Base = Annotated[
-    Path | None, Parameter(name=["--output", "-o"], metavar="BASE", help="Write BASE.md, BASE.csv and BASE.json too.")
+    Path | None, Parameter(name=["--output", "-o"], metavar="BASE", help="Also write BASE.md, BASE.csv and BASE.json.")
 ]
 Overwrite = Annotated[bool, flag(["--overwrite"], "Replace an existing result.")]
 

@@ -33,7 +33,7 @@ __all__ = ["animation", "crops", "strips"]
 
 AROUND = 2  # inputs restored on each side of what a figure shows
 
-Picture = Annotated[Path, Parameter(name=["--output", "-o"], metavar="FILE.png", help="The picture to write.")]
+Picture = Annotated[Path, Parameter(name=["--output", "-o"], metavar="FILE.png", help="Output path.")]
 Part = Annotated[str | None, Parameter(metavar="X,Y,WxH", help="The part to show, in pixels of the scored size.")]
 Zoom = Annotated[int, Parameter(metavar="N", help="Enlargement factor.")]
 First = Annotated[int, Parameter(metavar="N", help="The first input shown, from 0.")]
@@ -53,7 +53,7 @@ def strips(
     overwrite: Overwrite = False,
     verbosity: Verbosity = Verbosity(),
 ) -> int:
-    """Figure 4: what each method makes of a stretch of time, a row a method, a column a time."""
+    """Figure 4: a row per method, a column per time."""
     from alanet.evaluation.figures import strips as draw
 
     part = _box(box)
@@ -64,13 +64,13 @@ def strips(
 def crops(
     *videos: Videos,
     output: Picture,
-    time: Annotated[str, Parameter(metavar="T", help="In periods from the first input; 2 deblurred, 5/2 between.")] = (
-        "5/2"
-    ),
+    time: Annotated[
+        str, Parameter(metavar="T", help="Frame periods from the first input: 2 is deblurred, 5/2 in between.")
+    ] = ("5/2"),
     box: Part = None,
     zoom: Zoom = 2,
     errors: Annotated[
-        bool, Parameter(["--errors"], negative="--no-errors", help="Error maps below the pictures, and a colour bar.")
+        bool, Parameter(["--errors"], negative="--no-errors", help="Error maps below the pictures and a colour bar.")
     ] = True,
     material: Material = Material(),
     methods: Methods = Methods(),
@@ -78,7 +78,7 @@ def crops(
     overwrite: Overwrite = False,
     verbosity: Verbosity = Verbosity(),
 ) -> int:
-    """Figure 5: a part of one restored frame by each method, its error map under it, and a colour bar."""
+    """Figure 5: a part of one restored frame by each method, with error maps and a colour bar."""
     from alanet.evaluation.figures import crops as draw
 
     at, part = parse_time(time), _box(box)
@@ -93,7 +93,7 @@ def crops(
 
 def animation(
     *videos: Videos,
-    output: Annotated[Path, Parameter(name=["--output", "-o"], metavar="FILE.webp", help="The animation to write.")],
+    output: Annotated[Path, Parameter(name=["--output", "-o"], metavar="FILE.webp", help="Output path.")],
     first: First = 0,
     inputs: Inputs = 3,
     rate: Annotated[float, Parameter(metavar="N", help="Pictures shown a second.")] = 8.0,
@@ -105,7 +105,7 @@ def animation(
     overwrite: Overwrite = False,
     verbosity: Verbosity = Verbosity(),
 ) -> int:
-    """An animation that loops: a part of the frames by each method and the ground truth, side by side at one time."""
+    """A looping animation: a part of the frames by each method and the ground truth, side by side at one time."""
     from alanet.evaluation.figures import busiest_box, save_animation
     from alanet.evaluation.figures import crops as draw
 

@@ -16,13 +16,13 @@ __all__ = ["finish"]
 
 
 def finish(
-    output: Annotated[Path, Parameter(name="OUTPUT", help="The result's name, as the interrupted run was given it.")],
+    output: Annotated[Path, Parameter(name="OUTPUT", help="Output path of the interrupted run.")],
     /,
     *,
     overwrite: Annotated[bool, flag(["--overwrite"], "Replace an existing result."), Parameter(group=RESULT)] = False,
     discard: Annotated[
         bool,
-        flag(["--discard"], "Then remove what is kept of the run, which cannot go on afterwards."),
+        flag(["--discard"], "Then delete the finished segments. The run cannot be resumed after that."),
         Parameter(group=RESULT),
     ] = False,
     verbosity: Verbosity = Verbosity(),

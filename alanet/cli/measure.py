@@ -42,19 +42,19 @@ Videos = Annotated[
 class Material:
     """Which videos, beside those that are named."""
 
-    data: Annotated[Path | None, Parameter(metavar="SET", help="The test videos of what `alanet data build` made.")] = (
+    data: Annotated[Path | None, Parameter(metavar="SET", help="Test videos of a dataset of `alanet data build`.")] = (
         None
     )
-    scenes: Annotated[Path | None, Parameter(metavar="BANK", help="Scenes: what `alanet data scenes` made.")] = None
+    scenes: Annotated[Path | None, Parameter(metavar="BANK", help="Scenes of `alanet data scenes`.")] = None
     scene_count: Annotated[int | None, Parameter(metavar="N", help="Only the first N scenes.")] = None
     limit: Annotated[int | None, Parameter(metavar="N", help="Only the first N sharp frames of each video.")] = None
     size: Annotated[
         Literal["paper", "native"],
-        Parameter(help="paper: 640x352 (portrait 352x640); native: the longer side 640, the shape kept."),
+        Parameter(help="paper: 640x352 (portrait 352x640). native: longer side 640, aspect ratio kept."),
     ] = "paper"
     assume_rate: Annotated[
         str | None,
-        Parameter(metavar="RATE", help="What videos below 120 fps stand for, 240 say; without it they are refused."),
+        Parameter(metavar="RATE", help="Accept videos below 120 fps as if they had this rate, such as 240."),
     ] = None
 
     def check(self, videos: tuple[Path, ...]) -> None:
@@ -105,12 +105,12 @@ class Measuring:
         Parameter(
             metavar="NAME",
             negative="",
-            help="all-blurry (default), mixed, all-sharp, sweep; x4, x8 behind it; several.",
+            help="all-blurry (default), mixed, all-sharp or sweep, with x4 or x8 after it. Repeatable.",
         ),
     ] = None
-    seed: Annotated[int, Parameter(metavar="N", help="Of the draw of blurry frames in mixed.")] = 0
+    seed: Annotated[int, Parameter(metavar="N", help="Seed of the blurred frames of mixed.")] = 0
     linear: Annotated[bool, flag(["--linear"], "Average light, as a camera does, instead of pixel values.")] = False
-    lpips: Annotated[Path | None, Parameter(metavar="PATH", help="Weights of LPIPS v0.1, to measure it too.")] = None
+    lpips: Annotated[Path | None, Parameter(metavar="PATH", help="Weights of LPIPS v0.1; adds this metric.")] = None
     save: Annotated[
         Path | None,
         Parameter(

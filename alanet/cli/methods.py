@@ -30,31 +30,39 @@ class Methods:
         Parameter(
             metavar="NAME|PATH",
             negative="",
-            help="A name of `alanet models`, a weights file, the folder of a run; several.",
+            help="A name of `alanet models`, a weights file or a training folder. Repeatable.",
         ),
     ] = None
     no_model: Annotated[bool, flag(["--no-model"], "Only the methods to compare with, no network of ours.")] = False
     without: Annotated[
         list[Literal["copy", "blend", "minterpolate"]] | None,
-        Parameter(negative="", metavar="NAME", help="Leave a baseline out; several."),
+        Parameter(negative="", metavar="NAME", help="Leave out a baseline. Repeatable."),
     ] = None
     frames: Annotated[
         list[str] | None,
         Parameter(
             metavar="NAME=FOLDER",
             negative="",
-            help="Frames that another program restored: FOLDER/VIDEO/000000.png ..., a picture a time; several.",
+            help="Frames restored by another program: FOLDER/VIDEO/000000.png ..., one per time. Repeatable.",
         ),
     ] = None
     rife_module: Annotated[
-        Path | None, Parameter(metavar="FILE", help="Python file of RIFE's network. Its code runs: only one you trust.")
+        Path | None,
+        Parameter(
+            metavar="FILE", help="Python file of RIFE's network. Its code is executed: use only a file you trust."
+        ),
     ] = None
-    rife_weights: Annotated[Path | None, Parameter(metavar="FILE", help="Its weights.")] = None
-    device: Annotated[Literal["auto", "cpu", "cuda", "mps", "xpu"], Parameter(help="Where networks run.")] = "auto"
+    rife_weights: Annotated[Path | None, Parameter(metavar="FILE", help="Weights of RIFE.")] = None
+    device: Annotated[
+        Literal["auto", "cpu", "cuda", "mps", "xpu"], Parameter(help="Device that runs the networks.")
+    ] = "auto"
     precision: Annotated[
-        Literal["auto", "fp32", "bf16", "fp16"], Parameter(help="fp32 gives the same scores on any machine, nearly.")
+        Literal["auto", "fp32", "bf16", "fp16"],
+        Parameter(help="Number format. fp32 gives nearly the same scores on every machine."),
     ] = "fp32"
-    threads: Annotated[int | None, Parameter(metavar="N", help="CPU threads; by default all physical cores.")] = None
+    threads: Annotated[int | None, Parameter(metavar="N", help="CPU threads. The default is all physical cores.")] = (
+        None
+    )
     pooling: Annotated[
         int | None,
         Parameter(

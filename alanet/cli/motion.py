@@ -25,7 +25,7 @@ def motion(
     into: Into = None,
     verbosity: Verbosity = Verbosity(),
 ) -> int:
-    """How well networks estimate the motion between inputs: sharp frames are warped by it and compared."""
+    """Score the optical flow of networks: sharp frames are warped by it and compared."""
     from alanet.evaluation.motion_error import MotionError, as_markdown, motion_errors
     from alanet.notes import Notes
 

@@ -12,7 +12,9 @@ __all__ = ["Into", "put_into"]
 
 Into = Annotated[
     str | None,
-    Parameter(metavar="PAGE.md#SECTION", help="Write it as a section of a page too, in place of what stands there."),
+    Parameter(
+        metavar="PAGE.md#SECTION", help="Also write the table into this section of a page, in place of its content."
+    ),
 ]
 
 

@@ -186,9 +186,10 @@ def _video(
     with deferred_signals() as safe_place, open_writer(plan, start=at, end=end, notes=Notes()) as writer:
         for frame in chain([opening], joined):
             writer.write(frame)
+            last = frame.time + frame.duration
             safe_place()
         writer.finish()
-    return [("moment", f"{float(at):.3f} s to {float(end):.3f} s")]
+    return [("moment", f"{float(at):.3f} s to {float(min(end, last)):.3f} s")]
 
 
 def _animation(

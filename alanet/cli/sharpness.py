@@ -33,30 +33,30 @@ def sharpness(
     *videos: Videos,
     model: Annotated[
         str,
-        Parameter(metavar="NAME|PATH", group=THRESHOLD, help="The network: a name, a weights file, a run's folder."),
+        Parameter(
+            metavar="NAME|PATH", group=THRESHOLD, help="A name of `alanet models`, a weights file or a training folder."
+        ),
     ],
     material: Material = Material(),
     most: Annotated[
-        float, Parameter(metavar="SHARE", group=THRESHOLD, help="So many blurry frames may be passed on, at most.")
+        float, Parameter(metavar="SHARE", group=THRESHOLD, help="Largest share of blurry frames that may pass.")
     ] = 0.005,
     by: Annotated[
         Literal["auto", "extent", "exposure"],
-        Parameter(
-            group=THRESHOLD, help="What counts as blurry; auto: the blur extent in pixels where the scenes have it."
-        ),
+        Parameter(group=THRESHOLD, help="Definition of blurry. auto: the blur extent if the scenes have it."),
     ] = "auto",
     write: Annotated[
         Path | None,
-        Parameter(metavar="FILE", group=THRESHOLD, help="Write the weights with the chosen threshold in them."),
+        Parameter(metavar="FILE", group=THRESHOLD, help="Write the weights with the chosen threshold."),
     ] = None,
     overwrite: Annotated[bool, flag(["--overwrite"], "Replace existing weights.")] = False,
     into: Into = None,
     device: Annotated[
-        Literal["auto", "cpu", "cuda", "mps"], Parameter(group=THRESHOLD, help="Where the network runs.")
+        Literal["auto", "cpu", "cuda", "mps"], Parameter(group=THRESHOLD, help="Device that runs the network.")
     ] = "auto",
     verbosity: Verbosity = Verbosity(),
 ) -> int:
-    """Which frames a network judges sharp, by threshold; and choose the lowest that passes few blurry ones."""
+    """Count sharp and blurry frames that pass, by threshold, and choose the threshold."""
     from alanet.engine.runner import pick_device
     from alanet.evaluation.page import parse_section
     from alanet.evaluation.sharpness import as_markdown, as_plain, judging_runner, lowest_threshold

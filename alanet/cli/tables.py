@@ -28,7 +28,7 @@ RUN = ", run "  # between a row's name and the number of a run
 
 
 def table2(*videos: Videos, options: EvaluationOptions = EvaluationOptions()) -> int:
-    """Table 2: all methods at hand, and what others have published, marked as quoted."""
+    """Table 2: the given methods, and published results marked as quoted."""
     from alanet.evaluation.report import table2 as make
 
     results = _stored(videos)
@@ -39,7 +39,7 @@ def table2(*videos: Videos, options: EvaluationOptions = EvaluationOptions()) ->
 
 
 def table3(*videos: Videos, options: EvaluationOptions = EvaluationOptions()) -> int:
-    """Table 3: the ablation, mean ± spread over runs. Every --model is a run; its weights say what attention it has."""
+    """Table 3: mean ± spread over runs for each kind of attention. Each --model is a run."""
     from alanet.evaluation.report import table3 as make
 
     results = _stored(videos)
@@ -52,7 +52,7 @@ def table3(*videos: Videos, options: EvaluationOptions = EvaluationOptions()) ->
 
 
 def ablation(*videos: Videos, options: EvaluationOptions = EvaluationOptions()) -> int:
-    """What each part of a network gives and costs. The first --model is the whole; others: what differs."""
+    """Gain and cost of each part of a network. The first --model is the complete one."""
     from alanet.evaluation.report import ablation as make
     from alanet.model.cost import count_parameters
 

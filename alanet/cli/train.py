@@ -48,14 +48,14 @@ class Data:
 
     dataset: Annotated[
         Path | None,
-        Parameter(metavar="FOLDER", help="Scenes or real videos: what `alanet data scenes` or `build` made."),
+        Parameter(metavar="FOLDER", help="Scenes or real videos, from `alanet data scenes` or `build`."),
     ] = None
     photographs: Annotated[
         Path | None, Parameter(metavar="FOLDER", help="Photographs: scenes are rendered during training.")
     ] = None
     held_out: Annotated[
         Path | None,
-        Parameter(metavar="FOLDER", help="Scenes or videos to validate on; by default a part of the data is held out."),
+        Parameter(metavar="FOLDER", help="Scenes or videos for validation. The default is a tenth of the data."),
     ] = None
 
 
@@ -66,16 +66,20 @@ class Clips:
 
     t: Annotated[int | None, Parameter(metavar="N", help="Input frames of a clip.")] = None
     between: Annotated[
-        int | None, Parameter(metavar="N", help="In-between frames restored a clip, beside one deblurred.")
+        int | None, Parameter(metavar="N", help="Interpolated frames per clip, in addition to one deblurred frame.")
     ] = None
-    sharp_clips: Annotated[
-        float | None, Parameter(metavar="SHARE", help="Share of the clips without a blurry frame.")
-    ] = None
+    sharp_clips: Annotated[float | None, Parameter(metavar="SHARE", help="Share of clips without a blurry frame.")] = (
+        None
+    )
     blurry_clips: Annotated[
-        float | None, Parameter(metavar="SHARE", help="Share whose every frame is blurry; in the rest half are.")
+        float | None,
+        Parameter(
+            metavar="SHARE", help="Share of clips with blurry frames only. In the others half of the frames are blurry."
+        ),
     ] = None
     ramp_steps: Annotated[
-        int | None, Parameter(metavar="N", help="Batches until scenes of any motion are used; the first move little.")
+        int | None,
+        Parameter(metavar="N", help="Batches until scenes of any motion are used. The first scenes move little."),
     ] = None
 
     def table(self) -> dict[str, Any]:
@@ -90,13 +94,18 @@ class Clips:
 class NetworkShape:
     """What the network is."""
 
-    width: Annotated[float | None, Parameter(metavar="X", help="Times the paper's channels; by default 1.")] = None
-    residual: Annotated[bool | None, Parameter(help="Predict a correction instead of the picture.")] = None
+    width: Annotated[float | None, Parameter(metavar="X", help="Factor on the paper's channels. The default is 1.")] = (
+        None
+    )
+    residual: Annotated[bool | None, Parameter(help="Predict a correction instead of the frame.")] = None
     attention: Annotated[
-        Literal["self", "cross", "both"] | None, Parameter(help="The rows of Table 3; by default both.")
+        Literal["self", "cross", "both"] | None,
+        Parameter(help="Attention, as in the rows of Table 3. The default is both."),
     ] = None
-    shared_gate: Annotated[bool | None, Parameter(help="One F for both, the literal reading.")] = None
-    window: Annotated[int | None, Parameter(metavar="W", help="Frames looked at beside the current one; even.")] = None
+    shared_gate: Annotated[
+        bool | None, Parameter(help="One attention module for both, as the equations are written.")
+    ] = None
+    window: Annotated[int | None, Parameter(metavar="W", help="Number of neighbouring frames; even.")] = None
 
 
 @Parameter(name="*", group=TRAINING)
@@ -104,22 +113,32 @@ class NetworkShape:
 class Training:
     """How it is trained."""
 
-    preset: Annotated[Literal["paper", "scenes", "cpu", "quick"] | None, Parameter(help="By default cpu.")] = None
+    preset: Annotated[
+        Literal["paper", "scenes", "cpu", "quick"] | None,
+        Parameter(help="Starting point of all settings. The default is cpu."),
+    ] = None
     init: Annotated[str | None, Parameter(metavar="NAME|PATH", help="Weights to start from.")] = None
-    minutes: Annotated[float | None, Parameter(metavar="N", help="Budget, the sum over interrupted runs.")] = None
+    minutes: Annotated[
+        float | None, Parameter(metavar="N", help="Budget in minutes, over all parts of an interrupted run.")
+    ] = None
     steps: Annotated[int | None, Parameter(metavar="N", help="Budget in steps instead.")] = None
     epochs: Annotated[int | None, Parameter(metavar="N", help="Budget in passes over the data instead.")] = None
-    lr: Annotated[float | None, Parameter(metavar="X", help="The highest learning rate.")] = None
+    lr: Annotated[float | None, Parameter(metavar="X", help="Highest learning rate.")] = None
     stages: Annotated[
         str | None,
-        Parameter(metavar="START:CROP:BATCH,...", help="Crops that grow, such as 0:96:8,0.7:128:4; crop 0: whole."),
+        Parameter(
+            metavar="START:CROP:BATCH,...",
+            help="Crop sizes over time, such as 0:96:8,0.7:128:4. Crop 0 is the whole frame.",
+        ),
     ] = None
-    vgg: Annotated[Path | None, Parameter(metavar="PATH", help="VGG16 weights, for the perceptual loss.")] = None
-    seed: Annotated[int | None, Parameter(metavar="N", help="Of the network's first weights and of the clips.")] = None
+    vgg: Annotated[Path | None, Parameter(metavar="PATH", help="VGG16 weights for the perceptual loss.")] = None
+    seed: Annotated[int | None, Parameter(metavar="N", help="Seed of the first weights and of the clips.")] = None
     set: Annotated[
         list[str] | None,
         Parameter(
-            metavar="NAME=VALUE", negative="", help="Any other name of a config, such as fourier=0, clips.mix.linear=0."
+            metavar="NAME=VALUE",
+            negative="",
+            help="Any other key of the configuration, such as fourier=0 or clips.mix.linear=0.",
         ),
     ] = None
 
@@ -138,10 +157,10 @@ class Machine:
     """Where it is trained; no part of a config."""
 
     device: Annotated[
-        Literal["cpu", "cuda", "mps"] | None, Parameter(help="By default cuda where there is one, else cpu.")
+        Literal["cpu", "cuda", "mps"] | None, Parameter(help="Device. The default is cuda if present, else cpu.")
     ] = None
     threads: Annotated[
-        int | None, Parameter(metavar="N", help="CPU threads of a process; by default all physical cores.")
+        int | None, Parameter(metavar="N", help="CPU threads of a process. The default is all physical cores.")
     ] = None
 
 
@@ -149,10 +168,11 @@ class Machine:
 def run_training(
     *,
     output: Annotated[
-        Path, Parameter(name=["--output", "-o"], metavar="FOLDER", help="Of the run; a run there is resumed.")
+        Path,
+        Parameter(name=["--output", "-o"], metavar="FOLDER", help="Folder of the run. An existing run is resumed."),
     ],
     config: Annotated[
-        Path | None, Parameter(metavar="FILE", help="TOML or JSON file of a run, which the other options override.")
+        Path | None, Parameter(metavar="FILE", help="Recipe, TOML or JSON. Other options override it.")
     ] = None,
     data: Data = Data(),
     clips: Clips = Clips(),
@@ -189,17 +209,18 @@ def run_training(
 
 @train.command
 def ship(
-    folder: Annotated[Path, Parameter(name="FOLDER", help="Of a run, or one of its checkpoints.")],
+    folder: Annotated[Path, Parameter(name="FOLDER", help="Folder of a run, or a checkpoint.")],
     /,
     *,
     output: Annotated[
-        Path | None, Parameter(name=["--output", "-o"], metavar="FILE", help="By default FOLDER.safetensors beside it.")
+        Path | None,
+        Parameter(name=["--output", "-o"], metavar="FILE", help="Output path. The default is FOLDER.safetensors."),
     ] = None,
-    full: Annotated[bool, flag(["--full"], "Keep 32-bit values; by default they are rounded to 16 bits.")] = False,
+    full: Annotated[bool, flag(["--full"], "Write 32-bit values. The default is 16 bits.")] = False,
     overwrite: Annotated[bool, flag(["--overwrite"], "Replace an existing file.")] = False,
     verbosity: Verbosity = Verbosity(),
 ) -> int:
-    """Write the weights of a run (its newest checkpoint, the running mean) as the file that --model takes."""
+    """Write the weights of a run (newest checkpoint, running mean) as a file for --model."""
     from alanet.errors import OutputError
     from alanet.training.checkpoint import ship as write
 
@@ -218,11 +239,11 @@ def ship(
 
 @train.command
 def log(
-    *folders: Annotated[Path, Parameter(name="FOLDER", help="Of runs: what alanet train -o wrote.")],
+    *folders: Annotated[Path, Parameter(name="FOLDER", help="Folders of runs.")],
     into: Into = None,
     verbosity: Verbosity = Verbosity(),
 ) -> int:
-    """What runs were and how far they came: network, data, minutes, clips, and gains at their best validation."""
+    """Table of runs: network, data, minutes, clips, and gains at the best validation."""
     from alanet.errors import OptionError
     from alanet.training.runlog import runs_table, summarize
 

@@ -1,4 +1,4 @@
-"""Frames left untouched, judged sharp or by --strength 0, reach the encoder as their own planes; and slow motion."""
+"""Untouched frames (recognised as sharp, or --strength 0) reach the encoder as their own planes; and slow motion."""
 
 from __future__ import annotations
 

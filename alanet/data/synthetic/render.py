@@ -9,7 +9,7 @@ Motion is sampled at the middles of cells of CELL x CELL pixels, of the layer on
     flow[p, 0]   where what is seen in input frame p has gone to in input frame p + 1
     flow[p, 1]   where what is seen in input frame p + 1 has come from in input frame p
     sweep[i]     how far what is seen in input frame i moves from half a period before it to half a period after it;
-                 an exposure of e sharp frames smears it over (e - 1) / period of that
+                 an exposure of e sharp frames blurs it over (e - 1) / period of that
 """
 
 from __future__ import annotations
