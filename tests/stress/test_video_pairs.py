@@ -22,6 +22,8 @@ SOURCES = (".mkv", ".mov", ".nut", ".avi", ".ts", ".mp4", ".wmv", ".mxf", ".webm
 SIZES = {"dvvideo": "720x576", "dnxhd": "1920x1080", "roqvideo": "128x128", "speedhq": "128x96"}
 HARDWARE = ("_nvenc", "_qsv", "_vaapi", "_v4l2m2m", "_omx", "_mf", "_amf", "_videotoolbox", "_vulkan")
 NOT_FILES = ("wrapped_avframe", "vnull")  # pointers, nothing
+RAW = ("ayuv", "v308", "v408", "v410")  # raw video in later versions of FFmpeg; the program's own does not read it
+REFRAMED = {("vc2", ".ts")}  # the end of the sequence is a packet of its own there
 OPTIONS = {"dnxhd": ("-profile:v", "dnxhr_lb"), "librav1e": ("-speed", "10"), "libaom-av1": ("-cpu-used", "8")}
 
 
@@ -33,7 +35,7 @@ def encoders() -> list[str]:
     except OSError:
         return []
     lines = [line.split() for line in run.stdout.splitlines() if line.startswith(" V") and "=" not in line]
-    return [name for _, name, *_ in lines if not name.endswith(HARDWARE) and name not in NOT_FILES]
+    return [name for _, name, *_ in lines if not name.endswith(HARDWARE) and name not in NOT_FILES + RAW]
 
 
 def source_of(encoder: str, folder: Path) -> Path | None:
@@ -64,7 +66,7 @@ def takes(source: Path, ending: str, folder: Path) -> bool:
         return False
     try:
         names = [coded(path, at) for path, at in ((source, 1), (out, 0))]
-        return names[0] == names[1] and len(packets(out, "v:0")) == len(packets(source, "v:1"))
+        return None not in names and names[0] == names[1] and len(packets(out, "v:0")) == len(packets(source, "v:1"))
     except (AssertionError, LookupError):
         return False
 
@@ -87,8 +89,9 @@ def test_a_further_video_comes_through_or_the_message_is_true(encoder: str, tmp_
         assert len(copied) + len(left) == 1, (ending, notes)
         if copied:
             kept = packets(out, "v:1")
-            assert len(kept) == len(given), (ending, encoder)
-            assert abs((kept[-1][0] - kept[0][0]) - (given[-1][0] - given[0][0])) < 0.002, (ending, encoder)
+            assert len(kept) == len(given) + ((encoder, ending) in REFRAMED), (ending, encoder)
+            spans = [each[len(given) - 1][0] - each[0][0] for each in (kept, given)]
+            assert abs(spans[0] - spans[1]) < 0.002, (ending, encoder)
         else:
             assert not takes(source, ending, tmp_path), (ending, left)
         out.unlink()

@@ -17,6 +17,7 @@ from typing import Any
 import av
 
 from alanet.notes import Notes
+from alanet.video.output.reorder import decodable
 from alanet.video.output.streams import name_of
 from alanet.video.timestamps import FAR, JUMP, LEAP
 
@@ -200,7 +201,7 @@ def _others(source: Any, others: dict[int, Any], cut: Cut, notes: Notes) -> Iter
             yield time, packet
 
     try:
-        for packet in source.demux([source.streams[i] for i in others]):
+        for packet in decodable(source.demux([source.streams[i] for i in others])):
             if not packet.size:
                 continue
             if cut.past(packet):

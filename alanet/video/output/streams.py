@@ -24,6 +24,7 @@ import av
 
 from alanet.notes import Notes
 from alanet.video.output.codecs import CONTAINERS, Container
+from alanet.video.output.reorder import decodable
 from alanet.video.output.writers import alike, codec_of, copied_stream, lossless_encoder, read_back, slowed_encoder
 
 __all__ = ["Carried", "Form", "Source", "carried", "lacking", "name_of"]
@@ -154,15 +155,24 @@ def can_hold(stream: Any, container: Container, packets: Sequence[Any]) -> bool:
         with av.open(memory, "w", format=container.format) as trial:
             copy = copied_stream(trial, stream)
             trial.start_encoding()
-            for packet in packets:
-                _mux_copy(trial, copy, packet)
+            latest: int | None = None
+            for packet in decodable(packets):
+                latest = _mux_copy(trial, copy, packet, latest)
         if not packets or stream.type not in ("audio", "video"):
             return True
         with read_back(memory, container) as written:
-            found = [each for each in written.streams if alike(codec_of(each), codec_of(stream))]
-            return bool(found) and (stream.type == "video" or _same_sound(written, found[0], packets))
+            same = [each for each in written.streams if each.type == stream.type]
+            found = [each for each in same if alike(codec_of(each), codec_of(stream))]
+            if not found or _is_cover(stream):
+                return bool(found)
+            return _shows(written, found[0]) if stream.type == "video" else _same_sound(written, found[0], packets)
     except (av.FFmpegError, ValueError, LookupError, OverflowError):
         return False
+
+
+def _shows(container: Any, stream: Any) -> bool:
+    """Whether a video that was read back gives a picture: some containers lose what its decoder needs."""
+    return next(container.decode(stream), None) is not None
 
 
 def _same_sound(container: Any, stream: Any, given: Sequence[Any]) -> bool:
@@ -182,7 +192,8 @@ def _span(packets: Sequence[Any]) -> Fraction:
     return Fraction(end - (first.pts or 0) * first.time_base)
 
 
-def _mux_copy(trial: Any, stream: Any, given: Any) -> None:
+def _mux_copy(trial: Any, stream: Any, given: Any, latest: int | None) -> int | None:
+    """Write a copy of a packet, decoded after `latest`; returns its decoding time."""
     packet = av.Packet(bytes(given))
     packet.time_base, packet.pts, packet.dts, packet.duration = (
         given.time_base,
@@ -190,9 +201,14 @@ def _mux_copy(trial: Any, stream: Any, given: Any) -> None:
         given.dts if given.dts is not None else given.pts,
         given.duration,
     )
+    if latest is not None and packet.dts is not None and packet.dts <= latest:  # readers round them
+        packet.dts = latest + 1
+        packet.pts = None if packet.pts is None else max(packet.pts, packet.dts)
     packet.is_keyframe = given.is_keyframe
     packet.stream = stream
+    decoded: int | None = packet.dts
     trial.mux(packet)
+    return decoded
 
 
 def _why_not(stream: Any, source: Source, container: Container, codec: str) -> str:

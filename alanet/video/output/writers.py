@@ -54,7 +54,10 @@ def copied_stream(out: Any, source: Any) -> Any:
     if source.codec_context is None and source.type in ("data", "attachment"):
         return out.add_stream_from_template(source)
     try:
-        return out.add_stream_from_template(source, opaque=True)
+        stream = out.add_stream_from_template(source, opaque=True)
+        if codec_of(source) == "rawvideo" and out.format.name == "matroska":  # written by the pixel format's tag
+            stream.codec_context.codec_tag = source.codec_context.codec_tag
+        return stream
     except ValueError:
         if source.type not in ACCEPTED:
             raise
