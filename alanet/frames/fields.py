@@ -58,7 +58,7 @@ def scan_of(frame: Luma, following: Luma) -> Scan:
     votes = {
         "tff": told & (forward < CLEARLY * still) & (forward < CLEARLY * backward),
         "bff": told & (backward < CLEARLY * still) & (backward < CLEARLY * forward),
-        "progressive": told & (still < 0.7 * np.minimum(forward, backward)),
+        "progressive": told & _whole(still, np.minimum(forward, backward), motion),
     }
     counts: dict[Scan, int] = {name: int(vote.sum()) for name, vote in votes.items()}  # type: ignore[misc]
     best = max(counts, key=lambda name: counts[name])
@@ -66,6 +66,13 @@ def scan_of(frame: Luma, following: Luma) -> Scan:
         sum(counts.values()) - counts[best]
     )
     return best if clear else "undetermined"
+
+
+def _whole(still: Any, moved: Any, motion: Any) -> Any:
+    """Which blocks show that the bottom field was not moved. One that moves up or down by 2 rows of a field and less
+    does not: half of that is within the freedom of a row, and only what is uneven in its motion would decide."""
+    rows = np.abs(motion[:, 0])
+    return (still < 0.7 * moved) & (moved > LEAST_ERROR) & ((rows == 0) | (rows > 2))
 
 
 def repeated_field(before: Luma, luma: Luma) -> Literal["top", "bottom"] | None:

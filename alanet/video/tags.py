@@ -145,12 +145,18 @@ def _mastering(data: bytes) -> MasteringDisplay | None:
 
 
 def stated_duration(stream: Any) -> Fraction | None:
-    """Seconds a stream states for itself: its header, or Matroska's tag "DURATION" ("00:00:05.040000000")."""
+    """Seconds a stream states for itself: its header, or Matroska's tag "DURATION" ("00:00:05.040000000").
+
+    FFmpeg's muxer writes the time of the stream's end into that tag, mkvmerge its length, with tags of statistics.
+    """
     if stream.duration:
         return Fraction(stream.duration) * Fraction(stream.time_base)
     tag = next((value for key, value in stream.metadata.items() if key.upper().startswith("DURATION")), "")
     try:
         hours, minutes, seconds = tag.split(":")
-        return int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)
+        stated = int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)
+        begins = max(Fraction(0), Fraction(stream.start_time or 0) * Fraction(stream.time_base))
+        by_end = begins < stated and not any(key.upper().startswith("_STATISTICS") for key in stream.metadata)
+        return stated - begins if by_end else stated
     except ValueError:
         return None

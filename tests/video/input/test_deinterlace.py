@@ -166,3 +166,11 @@ def test_other_video_is_no_telecine(tmp_path: Path, interlaced: str | None) -> N
     assert not probe(source).telecine
     with pytest.raises(OptionError, match="--telecine remove found no repeated fields"):
         probe(source, telecine="remove")
+
+
+@pytest.mark.parametrize("name", ["test picture, woven, bottom first", "camera, woven"])
+def test_kinds_that_were_called_progressive(tmp_path: Path, name: str) -> None:
+    from tests.stress.scans import KINDS, decision
+
+    _, right, make = KINDS[name]
+    assert decision(make(tmp_path)) in (right, "by the flags")

@@ -14,11 +14,12 @@ import pytest
 
 from alanet.errors import MediaError, OptionError
 from alanet.frames.frame import Color, ContentLight, MasteringDisplay, StreamInfo
+from alanet.notes import Notes
 from alanet.video.input.decode import decode
 from alanet.video.input.probe import Limits, probe
 from alanet.video.open import STREAMS
 from alanet.video.tags import color_of, set_color
-from tests.support.media import Subtitle, Track, cut_short, make_video, picture
+from tests.support.media import Subtitle, Track, cut_short, ffmpeg, make_video, picture
 from tests.support.witness import ffprobe
 
 F = Fraction
@@ -311,3 +312,12 @@ def test_a_picture_beyond_the_limit_is_called_too_large(tmp_path: Path, name: st
     path = make_video(tmp_path / name, frames=3)
     with pytest.raises(MediaError, match="a picture of 64x48 is beyond the limit of 1000 pixels"):
         probe(path, limits=Limits(pixels=1000))
+
+
+def test_the_length_of_a_matroska_file_whose_clock_begins_late(tmp_path: Path) -> None:
+    """FFmpeg's muxer states the time of the end there, not the length."""
+    ffmpeg("-f", "lavfi", "-i", "testsrc=s=64x48:r=25:d=0.6", "-output_ts_offset", "3600", str(tmp_path / "a.mkv"))
+    info, notes = probe(tmp_path / "a.mkv"), Notes()
+    assert (info.start, info.duration) == (3600, F(3, 5))
+    assert len(list(decode(info, notes=notes))) == 15
+    assert notes.warnings == []
