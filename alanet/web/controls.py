@@ -27,6 +27,7 @@ LABELS = {
     "crf": "Quality (CRF)",
     "model": "Network",
     "slow_audio": "Sound",
+    "stream": "Video stream",
 }
 RATES = ("x2", "x4", "x8", "24", "30", "60", "120")
 SLOWEST = 16
@@ -65,10 +66,13 @@ def controls(models: Mapping[str, str], default_model: str) -> dict[str, Control
 
 def _control(option: Field[Any], hint: Any, models: Mapping[str, str], default_model: str) -> Control:
     label = LABELS.get(option.name, option.name.capitalize())
-    text = readable(str(option.metadata["help"])).removeprefix(f"{label}: ")
+    again = rf"^{re.escape(label.partition(' (')[0])}(?: of the result)?[:;] "  # what the label says
+    text = re.sub(again, "", readable(str(option.metadata["help"])))
+    text = text[:1].upper() + text[1:]
     if option.name == "model":
-        words = tuple(f"{name}: {re.split(r';| [(]', purpose)[0]}" for name, purpose in models.items())
-        return Control("model", label, "", "choice", default_model, tuple(models), words)
+        names = sorted(models, key=lambda name: name != default_model)  # the default first
+        words = tuple(f"{name}: {re.split(r';| [(]', models[name])[0]}" for name in names)
+        return Control("model", label, "", "choice", default_model, tuple(names), words)
     if option.name == "rate":
         return Control("rate", label, text, "combo", "x2", RATES)
     if option.name == "slow":

@@ -43,7 +43,7 @@ const mirror = (change) => {
   change(result, input, Number(part.dataset.start), slow, part);
 };
 const place = (result, input, start, slow) => { input.currentTime = start + result.currentTime / slow; };
-const shown = (seconds) => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
+const shown = (seconds) => `${Math.floor(seconds / 60)}:${(Math.floor(seconds * 10) / 10 % 60).toFixed(1).padStart(4, "0")}`;
 
 const goTo = (timeline, share) => { // the slider does the rest
   const slider = document.querySelector("#moment input[type=range]");

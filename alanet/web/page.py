@@ -239,7 +239,9 @@ class _Page:
         middle = round(moments.last / moments.step / 2) * moments.step
         slider = gr.update(maximum=moments.last, step=moments.step, value=middle)
         restore, cancel, status, result, delete, timer, shown, videos = self._moving(request, job, "")
-        fields = [job.values.get(name, field.value) for name, field in self.fields.items()]
+        chosen = {name: job.values.get(name, field.value) for name, field in self.fields.items()}
+        shown_only = {"stream": self.view.several(job)}  # nothing to choose from in most files
+        fields = [gr.update(value=value, visible=shown_only.get(name, True)) for name, value in chosen.items()]
         return [
             *(
                 upload,

@@ -23,7 +23,8 @@ CONNECTIONS = 200
 
 def application(view: View) -> App:
     """The page and its files, behind the gate."""
-    os.environ.update(PRIVATE)  # before Gradio is imported
+    own = str(view.jobs.folder / "gradio")  # Gradio's default is a folder that all users of the machine share
+    os.environ.update(PRIVATE, GRADIO_TEMP_DIR=own)  # before Gradio is imported
     import gradio as gr
     from fastapi import FastAPI
 

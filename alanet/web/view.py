@@ -85,6 +85,10 @@ class View:
             _shorten(self._timelines)
         return self.facts(job)
 
+    def several(self, job: WebJob) -> bool:
+        """Whether the file has more than one video."""
+        return any(stream.kind == "video" for stream in self._info(job).streams)
+
     def moments(self, job: WebJob, values: Mapping[str, Any]) -> Moments:
         """What the slider offers with these options; with wrong ones, the input's frames."""
         info = self._info(job)

@@ -36,9 +36,12 @@ NAMELESS = """() => [...document.querySelectorAll('input, button, a, video, sele
   .map((e) => e.outerHTML.slice(0, 120))"""
 
 
+PASSWORD = ("--auth", "me:right")
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with serving(tmp_path_factory.mktemp("site") / "jobs") as site:
+    with serving(tmp_path_factory.mktemp("site") / "jobs", *PASSWORD) as site:
         yield site
 
 
@@ -61,8 +64,9 @@ def long(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Visitor:
     """A page of a browser of its own, that notes what goes wrong and what is loaded from elsewhere."""
 
-    def __init__(self, browser: Any, site: Site, **options: Any) -> None:
-        self.context = browser.new_context(**{"viewport": WIDE, **options})
+    def __init__(self, browser: Any, site: Site) -> None:
+        login = {"username": "me", "password": "right"}
+        self.context = browser.new_context(viewport=WIDE, http_credentials=login)
         self.page = self.context.new_page()
         self.page.set_default_timeout(240_000)  # a busy machine is no failure
         self.wrong: list[str] = []
@@ -111,7 +115,7 @@ def keep(page: Any, folder: Path, name: str) -> None:
 
 
 def test_from_upload_to_download(visitor: Visitor, browser: Any, site: Site, tmp_path: Path) -> None:
-    page = visitor.page
+    page, before = visitor.page, site.files()
     keep(page, tmp_path, "start")
     visitor.choose(SAMPLE)
     visitor.shown("640x272, 25 fps, 2.4 s, h264 yuv420p")
@@ -120,9 +124,10 @@ def test_from_upload_to_download(visitor: Visitor, browser: Any, site: Site, tmp
     page.locator("#moment input[type=range]").focus()
     page.keyboard.press("ArrowRight")
     visitor.shown("In-between frame at 1.220 s, beside the blend of its two neighbours")
+    keep(page, tmp_path, "loaded")
     timeline = page.locator(".timeline svg")
-    timeline.click(position={"x": timeline.bounding_box()["width"] / 2.44, "y": 20})
-    visitor.shown("Deblurred frame at 1.000 s, beside the input frame")
+    timeline.click(position={"x": timeline.bounding_box()["width"] * 1.2 / 2.44, "y": 20})
+    visitor.shown("Deblurred frame at 1.200 s, beside the input frame")
     page.get_by_label("Divider between before and after").focus()
     for _ in range(20):
         page.keyboard.press("ArrowLeft")
@@ -132,6 +137,7 @@ def test_from_upload_to_download(visitor: Visitor, browser: Any, site: Site, tmp
     page.locator("label", has=page.get_by_text("End", exact=True)).locator("input").fill("0.3")
     page.keyboard.press("Tab")
     visitor.shown("for 8 frames")
+    keep(page, tmp_path, "options")
     visitor.button("Restore").click()
     page.locator("a.download").wait_for()
     with page.expect_download() as download:
@@ -144,54 +150,27 @@ def test_from_upload_to_download(visitor: Visitor, browser: Any, site: Site, tmp
     result, given = page.evaluate("['result', 'input'].map(n => document.querySelector(`video.${n}`).currentTime)")
     assert abs(result - given) < 0.15
     assert page.evaluate(NAMELESS) == []
-    looks(visitor, browser, site, tmp_path)
+    page.get_by_text("More options").click()
+    looks(page, tmp_path)
     answers = ["dismiss", "accept"]
     page.on("dialog", lambda dialog: getattr(dialog, answers.pop(0))())
     for left in (1, 0):
         visitor.button("Delete this video").click()
         visitor.until(lambda left=left: len(answers) == left)
     visitor.shown("Drop a video here")
-    assert site.files() == {"lock"}
+    assert site.files() == before
 
 
-def looks(visitor: Visitor, browser: Any, site: Site, folder: Path) -> None:
+def looks(page: Any, folder: Path) -> None:
     """Pictures of the page with a result, wide and narrow, light and dark; nothing is cut off on a phone."""
-    state = visitor.context.storage_state()
     for scheme in ("light", "dark"):
-        other = Visitor(browser, site, color_scheme=scheme, storage_state=state)
-        other.page.locator("a.download").wait_for()
-        other.shown("beside the input frame")
-        other.page.wait_for_function("document.querySelector('video.result').readyState > 1")
+        page.emulate_media(color_scheme=scheme)
+        page.wait_for_function(f"document.body.classList.contains('dark') === {str(scheme == 'dark').lower()}")
         for name, size in (("wide", WIDE), ("narrow", NARROW)):
-            other.page.set_viewport_size(size)
-            keep(other.page, folder, f"{name}-{scheme}")
-            assert other.page.evaluate("document.documentElement.scrollWidth") <= size["width"]
-        other.close()
-
-
-def test_a_job_outlives_a_reload_a_cancel_and_the_server(browser: Any, site: Site, long: Path) -> None:
-    """The second server is at the first one's address: the page that is still open finds it by itself."""
-    folder, password = site.folder.parent / "killed", ("--auth", "me:right")
-    with serving(folder, *password) as first:
-        visitor = Visitor(browser, first, http_credentials={"username": "me", "password": "right"})
-        visitor.choose(long)
-        visitor.shown("Deblurred frame")
-        visitor.button("Restore").click()
-        visitor.shown("frames a second")
-        visitor.page.reload()
-        visitor.shown("frames a second")
-        visitor.until(lambda: any(name.endswith("00001.mp4") for name in first.files()))  # a finished segment
-        visitor.button("Cancel").click()
-        visitor.shown("Cancelled. Resume continues after the finished part.")
-        visitor.button("Resume").click()
-        visitor.shown("resumed after")
-        first.end(signal.SIGKILL)
-        visitor.shown("Connection to the server was lost")
-    with serving(folder, *password, port=first.port):
-        visitor.page.locator("a.download").wait_for()
-        visitor.page.get_by_text("What was done").click()
-        visitor.shown("earlier run")
-        visitor.close()
+            page.set_viewport_size(size)
+            keep(page, folder, f"{name}-{scheme}")
+            assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+    page.set_viewport_size(WIDE)
 
 
 def test_what_cannot_be_restored_is_said_at_once(visitor: Visitor, site: Site, tmp_path: Path) -> None:
@@ -203,11 +182,12 @@ def test_what_cannot_be_restored_is_said_at_once(visitor: Visitor, site: Site, t
         file.truncate((2 << 30) + 1)  # takes no space
     visitor.choose(tmp_path / "large.mp4")
     visitor.shown("large.mp4 is too large: the limit is 2 GB.")
+    keep(visitor.page, tmp_path, "refused")
     assert site.files() == before
 
 
 def test_two_visitors_share_the_queue_and_see_their_own_videos(
-    visitor: Visitor, browser: Any, site: Site, long: Path
+    visitor: Visitor, browser: Any, site: Site, long: Path, tmp_path: Path
 ) -> None:
     visitor.choose(long)
     visitor.shown("Deblurred frame")
@@ -219,8 +199,33 @@ def test_two_visitors_share_the_queue_and_see_their_own_videos(
     visitor.shown("frames a second")
     other.button("Restore").click()
     other.shown("Waiting: 1 video before yours")
+    keep(other.page, tmp_path, "waiting")
     other.button("Cancel").click()
     other.button("Resume").wait_for()
     visitor.button("Cancel").click()
     visitor.button("Resume").wait_for()
     other.close()
+
+
+def test_a_job_outlives_a_reload_a_cancel_and_the_server(
+    visitor: Visitor, site: Site, long: Path, tmp_path: Path
+) -> None:
+    """The second server is at the first one's address: the page that is still open finds it by itself."""
+    visitor.choose(long)
+    visitor.shown("Deblurred frame")
+    visitor.button("Restore").click()
+    visitor.shown("frames a second")
+    visitor.page.reload()
+    visitor.shown("frames a second")
+    keep(visitor.page, tmp_path, "running")
+    visitor.until(lambda: any(name.endswith("00001.mp4") for name in site.files()))  # a finished segment
+    visitor.button("Cancel").click()
+    visitor.shown("Cancelled. Resume continues after the finished part.")
+    visitor.button("Resume").click()
+    visitor.shown("resumed after")
+    site.end(signal.SIGKILL)
+    visitor.shown("Connection to the server was lost")
+    with serving(site.folder, *PASSWORD, port=site.port):
+        visitor.page.locator("a.download").wait_for()
+        visitor.page.get_by_text("What was done").click()
+        visitor.shown("earlier run")
