@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from alanet.errors import InputError, OptionError, ResourceError
 from alanet.frames.timing import output_rate
-from alanet.restoration.options import NetworkOptions, RestoreOptions
+from alanet.restoration.options import EncodeOptions, NetworkOptions, RestoreOptions
 from alanet.restoration.summary import closing_rows
 from alanet.text import binary, size
 from alanet.web import markup
@@ -79,17 +79,28 @@ def estimate(work: Work) -> str:
 
 
 def compare(work: Work, info: VideoInfo, at: float) -> markup.Compared:
-    """Restore the frame at a time, in seconds from the first frame, and write it and its input."""
+    """Restore the frame at a time, in seconds from the first frame, and write it and its input.
+
+    Options of the encoder and of the part to restore change nothing: the pictures that are there are kept.
+    """
     from alanet.restoration.moment import compare_at
 
-    options = work.options
+    options = replace(work.options, start=None, end=None, encode=EncodeOptions())
+    wanted = (work.network, options, at)
+    pictures = [work.source.with_name(f"{name}.png") for name in ("before", "after")]
+    before = _compared.get(work.source)
+    if before is not None and before[0] == wanted and all(path.is_file() for path in pictures):
+        return before[1]
     step = 1 / (output_rate(options.schedule, info.rate) * options.schedule.slow)
     moment = round(Fraction(at) / step) * step
-    found = compare_at(_restorer(work.network), info, moment, replace(options, start=None, end=None))
-    for name, picture in (("before", found.before), ("after", found.after)):
-        _save(work.source.with_name(f"{name}.png"), picture)
+    found = compare_at(_restorer(work.network), info, moment, options)
+    for path, picture in zip(pictures, (found.before, found.after), strict=True):
+        _save(path, picture)
     digest = zlib.crc32(found.after.tobytes(), zlib.crc32(found.before.tobytes()))
-    return markup.Compared(found.time, found.interpolated, found.unchanged, digest)
+    made = markup.Compared(found.time, found.interpolated, found.unchanged, digest)
+    _compared.clear()  # one is enough: that of the page that is used
+    _compared[work.source] = (wanted, made)
+    return made
 
 
 def restore(work: Work, server: ServerOptions, jobs: Path, *, report: Report) -> RestoredVideo:
@@ -154,6 +165,7 @@ def _save(path: Path, picture: Picture) -> None:
 
 
 _loaded: dict[NetworkOptions, Any] = {}
+_compared: dict[Path, tuple[Any, markup.Compared]] = {}
 
 
 def _restorer(options: NetworkOptions) -> Restorer:

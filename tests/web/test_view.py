@@ -48,6 +48,12 @@ def test_a_crash_is_said_and_the_next_video_is_shown(view: View, monkeypatch: py
         assert view.estimate(job, {}) == (CRASHED, True)
     assert "Blur over time" in view.look(other)
     assert "In-between frame at 0.125 s" in view.compare(other, {"rate": "x2"}, 0.125)
+    after = view.jobs.path(other, "after.png")
+    written = after.stat().st_mtime_ns
+    view.compare(other, {"rate": "x2", "crf": 30, "end": "1"}, 0.125)
+    assert after.stat().st_mtime_ns == written  # these options do not change it
+    assert "Deblurred frame" in view.compare(other, {"rate": "x2"}, 0.25)
+    assert after.stat().st_mtime_ns > written
     text, refused = view.estimate(other, {"rate": "x2"})
     assert "for 8 frames" in text
     assert not refused
