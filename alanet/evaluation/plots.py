@@ -92,41 +92,56 @@ def per_frame(result: Result, video: str | None = None) -> Figure:
 
 
 def by_extent(result: Result) -> Figure:
-    """PSNR over places apart by blur extent, beside the baselines."""
-    figure, panes = _figure(2, title=f"PSNR by blur extent, {result.protocol}")
+    """Gain over places of a blur extent: deblurred frames over copy, interpolated ones over blend.
+
+    Without that baseline in the result the plot shows PSNR.
+    """
+    names = [name for name, _ in result.methods]
+    gains = {"copy", "blend"} <= set(names)
+    figure, panes = _figure(2, title=f"{'Gain' if gains else 'PSNR'} by blur extent, {result.protocol}")
     labels = [f"{low:g}–{high:g}" for low, high in BINS]
-    for axes, kind in zip(panes, KINDS, strict=True):
-        for number, (name, _) in enumerate(result.methods):
-            values = [math.nan if value is None else value for value in result.by_extent(name, kind)]
-            axes.plot(range(len(labels)), values, label=name, **_look(number))
+    for axes, kind, baseline in zip(panes, KINDS, ("copy", "blend"), strict=True):
+        zero = _of_extent(result, baseline, kind) if gains else [0.0] * len(labels)
+        for number, name in enumerate(names):
+            values = [a - b for a, b in zip(_of_extent(result, name, kind), zero, strict=True)]
+            if not gains or kind == "interpolated" or any(abs(value) > 1e-9 for value in values) or name == baseline:
+                axes.plot(range(len(labels)), values, label=name, **_look(number))
         axes.set_xticks(range(len(labels)), labels)
-        axes.set_title(kind, fontsize=9, loc="left")
-        axes.set(xlabel="blur extent of a place (pixels)", ylabel="PSNR (dB) over such places")
-    _legend(figure, panes[0])
+        axes.set_title(f"{kind}, over {baseline}" if gains else kind, fontsize=9, loc="left")
+        axes.set(xlabel="blur extent of a place (pixels)", ylabel="gain (dB)" if gains else "PSNR (dB)")
+    _legend(figure, panes[1])
     return figure
+
+
+def _of_extent(result: Result, name: str, kind: Kind) -> list[float]:
+    """PSNR of a method by blur extent; NaN where there are no such places."""
+    return [math.nan if value is None else value for value in result.by_extent(name, kind)]
 
 
 def quality_against_cost(result: Result, costs: Mapping[str, float]) -> Figure:
     """Mean PSNR of deblurred and interpolated frames over the cost of a restored frame.
 
-    costs: GMACs of a restored frame at 640x352, by method; methods without one are lines across.
+    costs: GMACs of a restored frame at 640x352, by method; methods without one are lines across, equal ones one line.
     """
     figure, panes = _figure(2, title=f"Quality and cost, {result.protocol}")
     for axes, kind in zip(panes, KINDS, strict=True):
+        lines: dict[float, list[int]] = {}
         for number, (name, _) in enumerate(result.methods):
             value = result.over_images(name, kind).psnr
-            if value is None:
-                continue
-            look = _look(number)
-            if name in costs:
-                axes.plot([costs[name]], [value], **{**look, "linestyle": "none", "markersize": 6})
+            if value is not None and name in costs:
+                axes.plot([costs[name]], [value], **{**_look(number), "linestyle": "none", "markersize": 6})
                 axes.annotate(name, (costs[name], value), xytext=(6, 3), textcoords="offset points")
-            else:
-                axes.axhline(value, color=look["color"], linestyle=look["linestyle"], linewidth=1)
-                axes.annotate(name, (1, value), xycoords=("axes fraction", "data"), ha="right", va="bottom")
+            elif value is not None:
+                lines.setdefault(round(value, 2), []).append(number)
+        for value, numbers in lines.items():
+            look, names = _look(numbers[0]), ", ".join(result.methods[number][0] for number in numbers)
+            axes.axhline(value, color=look["color"], linestyle=look["linestyle"], linewidth=1)
+            axes.annotate(names, (0, value), xycoords=("axes fraction", "data"), xytext=(3, -2),
+                          textcoords="offset points", va="top", fontsize=8)  # fmt: skip
         axes.set_title(kind, fontsize=9, loc="left")
         axes.set(xlabel="GMACs a restored frame (640x352)", ylabel="PSNR (dB), mean over images")
         axes.margins(x=0.4, y=0.12)
+        axes.set_xlim(left=0)
     return figure
 
 

@@ -16,14 +16,31 @@ from alanet.training.runlog import Journal
 ERRORS = ((100.0, 30), (0.0, 0), (900.0, 30), (0.0, 0), (0.0, 0))
 
 
-def result() -> Result:
+def result(*methods: tuple[str, float, float]) -> Result:
+    """Of methods with their PSNR of the first time and a factor on their squared errors."""
+    methods = methods or (("copy", 20.0, 1.0), ("ours", 25.0, 1.0))
     scores = [
-        Score(method, "v", Fraction(k, 2), 1, base + k, None, None, 0.9, 40.0, ERRORS)
-        for method, base in (("copy", 20.0), ("ours", 25.0))
+        Score(name, "v", Fraction(k, 2), 1, base + k, None, None, 0.9, 40.0, tuple((part * a, b) for a, b in ERRORS))
+        for name, base, part in methods
         for k in range(5)
     ]
     subject = Subject("v", 64, 48, 40, None, None, "hash")
-    return Result("all-blurry", "d", 0, (subject,), (("copy", None), ("ours", "sha")), tuple(scores))
+    return Result("all-blurry", "d", 0, (subject,), tuple((name, None) for name, _, _ in methods), tuple(scores))
+
+
+def test_by_blur_extent_the_gain_over_both_baselines_is_shown():
+    made = result(("copy", 20.0, 2.0), ("blend", 22.0, 1.0), ("ours", 25.0, 0.1))
+    deblurred, interpolated = plots.by_extent(made).axes
+    lines = [{line.get_label(): line.get_ydata()[0] for line in axes.lines} for axes in (deblurred, interpolated)]
+    assert lines[0]["ours"] == pytest.approx(10 * np.log10(2 / 0.1)), "over copy"
+    assert lines[1] == pytest.approx({"copy": 10 * np.log10(1 / 2), "blend": 0, "ours": 10}), "over blend"
+
+
+def test_equal_methods_without_a_cost_are_one_line():
+    first, _ = plots.quality_against_cost(
+        result(("a", 20.0, 1.0), ("b", 20.0, 1.0), ("ours", 25.0, 1.0)), {"ours": 5.2}
+    ).axes
+    assert [text.get_text() for text in first.texts] == ["ours", "a, b"]
 
 
 def test_lines_are_the_means():
