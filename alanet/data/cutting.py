@@ -45,8 +45,8 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What the trainer gets. `flow` and `sweep` as `render.py` describes them, `midway` as `midway.py` does; None where
-    they are not asked for or known."""
+    """What the trainer gets. `render.py` describes `flow` and `sweep`, `teacher_flow.py` describes `halfway_flow`; None
+    where they are not asked for or not known."""
 
     clip: Tensor  # b t c h w
     times: Tensor  # b n, the same for every clip of the batch
@@ -54,7 +54,7 @@ class Batch:
     exposure: Tensor  # b t, in sharp frames; 1 is a sharp frame
     flow: Tensor | None = None  # b t-1 2 2 h/4 w/4, pixels
     sweep: Tensor | None = None  # b t 2 h/4 w/4, pixels a period
-    midway: Tensor | None = None  # b t-1 2 2 h/4 w/4, pixels
+    halfway_flow: Tensor | None = None  # b t-1 2 2 h/4 w/4, pixels
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,24 +1,29 @@
-"""ALANetPlus: the paper's idea with what it cannot do added. Read `alanet.py` first; the contract is the same.
+"""ALANetPlus, the default network: the network of the paper (`alanet.py`, read it first), extended. Same contract.
 
     frame a ─E─> features a ─┐                 time ─┐
-                             ├─ relate ─> motion ────┼─> align ─ attention over frames x gates F ─ G ─> S
-    frame b ─E─> features b ─┘                       └─> blend of the aligned frames ──────────────(+)─┘
+                             ├─ relate ─> motion ────┼─> warp ─ attention over frames x gates F ─ G ─> S
+    frame b ─E─> features b ─┘                       └─> blend of the warped frames ───────────────(+)─┘
 
-What is kept: latents of several frames are weighted by channel gates F, within a frame and between frames, and summed
-(eq. 3 to 6); one generator; no word on which frames are blurry; any clip length; each frame is encoded once.
-What is added: (1) G predicts a correction to the input (deblurred) or to the blend of the aligned neighbours
-(interpolated); (2) a pixel-unshuffle stem; (3) motion, once a pair, by which neighbours are aligned at every scale
-before each place attends to them, unless the two frames rather say that the place stands still; without motion and
-with even attention this is eq. 5 and 6 divided by their number of frames; (4) any time; (5) each frame's exposure is
-estimated, and a frame that is judged sharp is given back as it is; (6) exposure and sharpness are judged once more when
-the motion is known (`shutter.py`); (7) motion times exposure is how far each place was smeared: what G restored is
-corrected once more by what is seen along the smear (`along.py`); (8) between two frames G also sees both as they lie,
-not aligned: long exposures overlap, and what both saw of a moment is found at its own place; (9) what speeds up or
-turns is found where it is by then, and smeared along a bent way: how motion changes is known from the pairs before and
-after.
+Kept from the paper: channel gates F weigh the latents of several frames, within a frame and between frames, and the
+latents are summed (eq. 3 to 6); one generator for all restored frames; no input states which frames are blurry; any
+clip length; each frame is encoded once. Without motion and with uniform attention the sum is that of eq. 5 and 6
+divided by the number of frames.
 
-Axes: b batch, t frames of a clip, n restored frames, c channels, h w height and width; cells and flows as in
-`motion.py`. Frames are float32 RGB in [0, 1]; h and w are multiples of `stride`. Time counts input periods.
+Added:
+(1) G predicts a correction to its input (deblurred) or to the blend of the warped neighbours (interpolated).
+(2) The encoder starts with pixel-unshuffle.
+(3) The optical flow of each pair is estimated once. It warps the neighbours at every scale before each place attends to
+    them. A motion mask removes the flow at static places.
+(4) Any time can be restored.
+(5) The exposure of each frame is estimated, and a frame that is classified as sharp is returned unchanged.
+(6) Exposure and sharpness are refined when the motion is known (`exposure_head.py`).
+(7) Blur path = motion x exposure. The restored frame is corrected along the blur path (`motion_deblur.py`).
+(8) For interpolated frames G also reads both frames without warping: long exposures overlap in time, so both frames may
+    show the restored moment at its own place.
+(9) Acceleration, from the pairs before and after, changes the flows to an interpolated frame and curves the blur path.
+
+Axes: b batch, t frames of a clip, n restored frames, c channels, h w height and width; cells and flows as in `flow.py`.
+Frames are float32 RGB in [0, 1]; h and w are multiples of `stride`. Time is in input periods.
 """
 
 from __future__ import annotations
@@ -40,22 +45,22 @@ from alanet.frames.tiles import Box
 from alanet.frames.windows import window_of
 from alanet.model.attention import ChannelAttention, attend, describe
 from alanet.model.cost import count_macs, small_frame
-from alanet.model.exposure_head import EVERY, Judge, Shutter, curves, told_of
+from alanet.model.exposure_head import SPACING, ExposureRefiner, FrameExposureHead, frame_statistics, statistics
 from alanet.model.flow import KEYS as MATCHED
-from alanet.model.flow import Motion, MotionEstimator, acceleration, moving, towards
+from alanet.model.flow import Motion, MotionEstimator, acceleration_at, motion_mask, towards
 from alanet.model.layers import CELL, act, blocks, conv, exact, part, resized, warp, zeroed
-from alanet.model.motion_deblur import REACH, AlongSmear, shortened
+from alanet.model.motion_deblur import REACH, PathCorrection, shortened
 from alanet.model.network import Cost, FrameEstimate, Memory, Tiling, Window, check_clip, split_features
 
 __all__ = ["FAST", "PLUS", "ALANetPlus", "ALANetPlusConfig", "PlusFeatures"]
 
-KEYS = 16  # channels that attention over frames compares
-SMALL = 0.1  # times what the output layers say, so that a step of Adam moves a pixel by less than what it has to learn
+KEYS = 16  # channels of the keys and queries of attention over frames
+SMALL = 0.1  # factor of the output layers, so that one step of Adam changes a pixel by little
 
 
 @dataclass(frozen=True)
 class ALANetPlusConfig:
-    """What rebuilds the network; stored inside its weights. `PLUS` and `FAST` are its two sizes.
+    """The configuration that rebuilds the network; stored in its weights. `PLUS` and `FAST` are its two sizes.
 
     >>> alanet.ALANetPlusConfig().cells
     (2, 4, 8, 16)
@@ -65,17 +70,17 @@ class ALANetPlusConfig:
     encoder: tuple[int, ...] = (0, 2, 2, 1)  # residual blocks a scale
     generator: tuple[int, ...] = (1, 2, 2, 1)
     motion: int = 32  # channels of the motion estimator
-    matching: bool = True  # its comparisons say by themselves where a place has gone
-    still: bool = True  # False: a place between two frames is not asked whether it has rather stood still
-    uneven: bool = True  # False: motion is taken as even, whatever it was in the periods before and after
+    matching: bool = True  # correlations give a shift by themselves (`Match`)
+    motion_mask: bool = True  # the flow is removed at static places of interpolated frames
+    acceleration: bool = True  # from the pairs before and after; False: uniform motion
     window: int = 2  # W of eq. 5, in frames
     stem: int = 2  # pixel-unshuffle; 1: 7x7 convolutions at full size, as the paper
     residual: bool = True  # False: G predicts the frame itself
-    align: bool = True  # False: neighbours as they lie, evenly attended
-    exposure: bool = True  # False: not estimated, no frame passes through
-    shutter: int = 128  # hidden units of what judges exposure again by the motion; 0: nothing does
-    along: int = 24  # channels of what corrects along the smear; 0: nothing does; both need align and exposure
-    unaligned: bool = False  # between two frames G also sees both as they lie
+    align: bool = True  # False: no flow, no warping, uniform attention
+    exposure: bool = True  # False: not estimated, no frame is returned unchanged
+    exposure_refiner: int = 128  # hidden units; 0: none; needs align and exposure
+    motion_deblur: int = 24  # channels; 0: none; needs align and exposure
+    unwarped: bool = False  # for interpolated frames G also reads both frames without warping
     sharp_above: float = 0.9  # probability from which a frame counts as sharp
 
     def __post_init__(self) -> None:
@@ -90,7 +95,7 @@ class ALANetPlusConfig:
             raise OptionError(f"blocks {self.encoder} and {self.generator}; allowed: 0 to 16")
         if self.window < 0 or self.window % 2:
             raise OptionError(f"window {self.window}; allowed: even, 0 or more")
-        for name, most in (("along", 256), ("shutter", 1024)):
+        for name, most in (("motion_deblur", 256), ("exposure_refiner", 1024)):
             if not ((width := getattr(self, name)) == 0 or 4 <= width <= most):
                 raise OptionError(f"{name} {width}; allowed: 0, or 4 to {most} channels")
         if not 0 < self.sharp_above < 1:
@@ -102,14 +107,14 @@ class ALANetPlusConfig:
         return tuple(self.stem * 2**level for level in range(len(self.channels)))
 
     @property
-    def knows_smear(self) -> bool:
+    def estimates_blur(self) -> bool:
         """Whether motion and exposure are both estimated."""
         return self.align and self.exposure
 
     @property
     def around(self) -> int:
-        """How many more frames on each side of an interpolated frame's two tell how these moved."""
-        return int(self.align and self.uneven)
+        """Number of further frames on each side of an interpolated frame's two that the acceleration needs."""
+        return int(self.align and self.acceleration)
 
     @property
     def motion_levels(self) -> tuple[int, ...]:
@@ -117,13 +122,13 @@ class ALANetPlusConfig:
         return tuple(level for level, cell in reversed(list(enumerate(self.cells))) if cell >= CELL)
 
 
-PLUS = ALANetPlusConfig(unaligned=True)
-FAST = ALANetPlusConfig((24, 40, 80, 128), (0, 1, 1, 1), (1, 1, 1, 1), motion=24, unaligned=True)
+PLUS = ALANetPlusConfig(unwarped=True)
+FAST = ALANetPlusConfig((24, 40, 80, 128), (0, 1, 1, 1), (1, 1, 1, 1), motion=24, unwarped=True)
 
 
 @dataclass(frozen=True, slots=True)
 class PlusFeatures:
-    """What is kept of an encoded frame."""
+    """An encoded frame."""
 
     frame: Tensor  # b 3 h w, the input
     scales: tuple[Tensor, ...]  # b c h/s w/s for s = stem, 2 stem ...; the last is the latent
@@ -134,19 +139,19 @@ class PlusFeatures:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A frame that a restored frame looks at."""
+    """An input frame as a source of a restored frame."""
 
     features: PlusFeatures
-    flow: Tensor | None  # b 2 h/4 w/4, from the restored frame to it; None: it lies where the restored frame does
-    share: Tensor | float  # its part in the blend
+    flow: Tensor | None  # b 2 h/4 w/4, from the restored frame to it; None: not warped
+    share: Tensor | float  # its weight in the blend
     distance: Tensor | float  # from it to the restored frame, in periods
     anchor: bool  # the deblurred frame itself, or one of an interpolated frame's two
-    lag: Tensor | None = None  # b 2 h/4 w/4, where the flow is None: from what was in the middle of the frame's
-    #                            exposure to where its smear lies in the mean; None: there
+    centroid_shift: Tensor | None = None  # b 2 h/4 w/4, where the flow is None: from the place of content in the middle
+    #                                       of the exposure to the centroid of its blur; None: no shift
 
 
 class ALANetPlus(nn.Module):
-    """The adaptive latent attention network, aligned and at any time.
+    """The adaptive latent attention network with optical flow, at any time.
 
     >>> model = alanet.ALANetPlus()
     >>> clip = torch.rand(1, 3, 3, 64, 96)                        # b t c h w
@@ -156,7 +161,7 @@ class ALANetPlus(nn.Module):
 
     continuous_time: bool = True
     auxiliary_losses: bool = True
-    pooling: int = 0  # gates see means over squares of so many pixels; 0: over the frame
+    pooling: int = 0  # side in pixels of the squares over which the gates pool; 0: the whole frame
 
     def __init__(self, config: ALANetPlusConfig | None = None) -> None:
         super().__init__()
@@ -165,7 +170,7 @@ class ALANetPlus(nn.Module):
         self.encoder = PlusEncoder(config)
         self.generator = PlusGenerator(config)
         if config.exposure:
-            self.judge = Judge(config.channels, config.cells[-1])
+            self.exposure_head = FrameExposureHead(config.channels, config.cells[-1])
         if config.align:
             levels = config.motion_levels
             self.motion = MotionEstimator(
@@ -174,30 +179,30 @@ class ALANetPlus(nn.Module):
                 config.motion,
                 matching=config.matching,
             )
-        if self.judges_again:
-            self.shutter = Shutter(config.shutter)
+        if self.refines_exposure:
+            self.exposure_refiner = ExposureRefiner(config.exposure_refiner)
 
     @property
-    def judges_again(self) -> bool:
-        """Whether exposure and sharpness are judged once more when the motion is known."""
-        return self.config.knows_smear and self.config.shutter > 0
+    def refines_exposure(self) -> bool:
+        """Whether exposure and sharpness are refined when the motion is known."""
+        return self.config.estimates_blur and self.config.exposure_refiner > 0
 
     @property
     def receptive_radius(self) -> int:
-        """How far, in pixels, G carries what it reads: the halo that a part of a frame needs.
+        """Receptive radius of G in pixels: the halo that a part of a frame needs.
 
-        What it reads may come from anywhere in the features, along the motion.
+        Features and frames are read along the motion, from anywhere in the frame.
         """
         radius = 0
         for level, cell in reversed(list(enumerate(self.config.cells))):
-            radius += 3 * cell if level < len(self.config.cells) - 1 else 0  # the bilinear way up; what joins
+            radius += 3 * cell if level < len(self.config.cells) - 1 else 0  # bilinear upsampling; joining
             radius += 2 * self.config.generator[level] * cell
-            radius += 2 * cell if level in self.config.motion_levels else 0  # a flow looked at again
-        reach = REACH if self.config.knows_smear and self.config.along else 0
-        return radius + CELL + self.config.stem + reach  # the finest change of a flow at full size; to_rgb
+            radius += 2 * cell if level in self.config.motion_levels else 0  # flow refinement
+        reach = REACH if self.config.estimates_blur and self.config.motion_deblur else 0
+        return radius + CELL + self.config.stem + reach  # the finest flow change at full size; to_rgb
 
     def can_restore(self, phase: Fraction) -> bool:
-        """Whether the frame at `phase` in [0, 1) between two inputs can be asked for: all can."""
+        """Whether the frame at `phase` in [0, 1) between two inputs can be restored: any can."""
         return 0 <= phase < 1
 
     @property
@@ -222,7 +227,7 @@ class ALANetPlus(nn.Module):
 
     @property
     def tiling(self) -> Tiling:
-        """Features and motion are those of whole frames: a neighbour's part may lie anywhere."""
+        """Features and motion are those of whole frames: neighbours are read along the motion, from anywhere."""
         return Tiling(self.receptive_radius)
 
     def forward(self, clip: Tensor, times: Sequence[float]) -> Tensor:
@@ -242,17 +247,17 @@ class ALANetPlus(nn.Module):
         return Window(window, self.estimate_motion(window))
 
     def encoded(self, clip: Tensor, seen: Sequence[int] | None = None) -> dict[int, PlusFeatures]:
-        """Features of the frames `seen` of a clip (`b t c h w`), by index, made as one batch; None: of all."""
+        """Features of the frames `seen` of a clip (`b t c h w`), by index, as one batch; None: of all frames."""
         seen = range(clip.shape[1]) if seen is None else seen
         features = self.encode(rearrange(clip[:, list(seen)], "b t c h w -> (t b) c h w"))
         return dict(zip(seen, split_features(features, len(seen)), strict=True))
 
     def encode(self, frame: Tensor) -> PlusFeatures:
-        """E of eq. 2: `b 3 h w` -> what the window needs of it."""
+        """E of eq. 2: `b 3 h w` -> its features."""
         scales = self.encoder(frame)
         descriptor = describe(scales[-1], self.pooling // self.stride)
         if self.config.exposure:
-            exposure, sharp = self.judge(frame, scales)
+            exposure, sharp = self.exposure_head(frame, scales)
         else:
             exposure = sharp = descriptor.new_zeros(len(frame))
         return PlusFeatures(frame, tuple(scales), descriptor, exposure, sharp)
@@ -262,22 +267,22 @@ class ALANetPlus(nn.Module):
         if not self.config.align:
             return None
         motion: Motion = self.motion(*([x.scales[level] for level in self.config.motion_levels] for x in (a, b)))
-        return self._with_curves(motion, a.frame, b.frame)
+        return self._with_statistics(motion, a.frame, b.frame)
 
-    def _with_curves(self, motion: Motion, a: Tensor, b: Tensor) -> Motion:
-        """A pair's motion, with what it tells of both frames' exposure."""
-        if not self.judges_again:
+    def _with_statistics(self, motion: Motion, a: Tensor, b: Tensor) -> Motion:
+        """A pair's motion, with the statistics of both frames for their exposure."""
+        if not self.refines_exposure:
             return motion
-        return replace(motion, curves=(curves(a, motion.forward), curves(b, -motion.backward)))
+        return replace(motion, statistics=(frame_statistics(a, motion.forward), frame_statistics(b, -motion.backward)))
 
     def refine_exposure(
         self, window: Mapping[int, PlusFeatures], relations: Mapping[int, Motion | None]
     ) -> dict[int, PlusFeatures]:
-        """The window with exposure and sharpness of each frame judged again by its motion, where that is known."""
+        """The window with refined exposure and sharpness of each frame whose motion is known."""
         known = dict(window)
-        for j, features in window.items() if self.judges_again else ():
-            if (told := told_of(j, relations)) is not None:
-                exposure, sharp = self.shutter(told, features.exposure, features.sharp)
+        for j, features in window.items() if self.refines_exposure else ():
+            if (measured := statistics(j, relations)) is not None:
+                exposure, sharp = self.exposure_refiner(measured, features.exposure, features.sharp)
                 known[j] = replace(features, exposure=exposure, sharp=sharp)
         return known
 
@@ -286,18 +291,18 @@ class ALANetPlus(nn.Module):
         return None if relation is None else relation.forward
 
     def estimate(self, window: Window, i: int) -> FrameEstimate | None:
-        """Exposure and sharpness of frame i; its relations to its neighbours make them better. No uncertainty."""
+        """Exposure and sharpness of frame i, refined by its relations to its neighbours. No uncertainty."""
         if not self.config.exposure:
             return None
         refined = self.refine_exposure({i: window.features[i]}, window.relations)[i]
         return FrameEstimate(refined.exposure, torch.full_like(refined.exposure, math.nan), refined.sharp)
 
     def objective(self, batch: Any, progress: float) -> Tensor | None:
-        """Its loss of motion and exposure is the trainer's."""
+        """None: the losses of motion and exposure are in `training/objectives.py`."""
         return None
 
     def cost(self, height: int = 352, width: int = 640) -> Cost:
-        """Of a restored frame all of which moves: where nothing moves, less is computed."""
+        """Cost of a restored frame in which every place moves; static places cost less."""
         frame, area = small_frame(self), height * width / self.stride**2
         with torch.inference_mode():
             x = replace(self.encode(frame), exposure=frame.new_ones(1))
@@ -316,29 +321,29 @@ class ALANetPlus(nn.Module):
         )
 
     def memory(self, value: int) -> Memory:
-        """Also each frame of the window aligned, weighted, and in float32 while it is warped."""
+        """Includes each frame of the window warped, weighted, and in float32 during warping."""
         config = self.config
         held = max(config.window + 1, 2 * config.around + 2)
         kept = 3 * 4 + value * sum(c / cell**2 for c, cell in zip(config.channels, config.cells, strict=True))
         finest = config.channels[0] / config.stem**2
-        aligned = (2 * value + 8) * finest + 4 * (
+        warped = (2 * value + 8) * finest + 4 * (
             3 + 3 + 2 + 2 + 2
         )  # features; a frame and its part, flow, grid, shares
-        along = (
-            4 * (4 + 3 + 3 + 3) + value * config.along / config.stem**2 if config.knows_smear and config.along else 0
-        )
-        work = max(config.window + 1, 2) * aligned + 9 * value * finest + along
-        encoded = 4 * (3 + 4) + 3 * value * finest  # unshuffled; evenness; a convolution's
+        sampled = 0.0
+        if config.estimates_blur and config.motion_deblur:
+            sampled = 4 * (4 + 3 + 3 + 3) + value * config.motion_deblur / config.stem**2
+        work = max(config.window + 1, 2) * warped + 9 * value * finest + sampled
+        encoded = 4 * (3 + 4) + 3 * value * finest  # unshuffled; luma differences; a convolution's
         compared = 2 * 4 * (4 * MATCHED + 2 * (MATCHED + 16) + 3 * config.motion) / CELL**2  # both ways, keys, products
-        exposed = 4 + 4 * (2 + 2 + 2 + 4 + 10) / EVERY**2  # luma; motion, paths, speeds, and samples
+        exposed = 4 + 4 * (2 + 2 + 2 + 4 + 10) / SPACING**2  # luma; motion, paths, speeds, and samples
         return Memory((held + 1) * kept, work, max(encoded, compared, exposed))
 
     def generate(self, window: Window, time: float, within: Box | None = None) -> Tensor:
         """The frame at `time` from the frames around it.
 
-        Neighbours that do not exist (the ends of a video, a cut) are not in the window. Returns `b 3 h w`; of a
-        frame too large for that, the part `within` (multiples of the stride), which is what the whole would be there
-        but for `receptive_radius` pixels along those of its borders that are not the frame's.
+        Neighbours that do not exist (the ends of a video, a cut) are not in the window. Returns `b 3 h w`. With
+        `within` (multiples of the stride) it returns this part of the frame, which equals that part of the whole frame
+        except for `receptive_radius` pixels along those of its borders that are not the frame's.
         """
         assert within is None or not self.pooling, "local means are not cut"
         i, known = int(time // 1), window.features
@@ -372,13 +377,13 @@ class ALANetPlus(nn.Module):
         relations: Mapping[int, Motion | None],
         within: Box | None,
     ) -> Tensor:
-        """Frame i from itself and its neighbours within W / 2 (eq. 5); as it is where it is judged sharp."""
+        """Frame i from itself and its neighbours within W / 2 (eq. 5); unchanged if it is classified as sharp."""
         flows = self._chained({i: None}, window, relations)
-        lag = self._lag_of(window, i, relations)
-        seen = [Candidate(window[j], flow, float(j == i), abs(j - i), j == i, lag if j == i else None)
+        shift = self._centroid_shift_of(window, i, relations)
+        seen = [Candidate(window[j], flow, float(j == i), abs(j - i), j == i, shift if j == i else None)
                 for j, flow in sorted(flows.items())]  # fmt: skip
-        restored: Tensor = self.generator(seen, self._smear_of(window, i, relations), within)
-        if self.training or not self.config.exposure:  # in training the network sees all it would do to sharp frames
+        restored: Tensor = self.generator(seen, self._blur_path_of(window, i, relations), within)
+        if self.training or not self.config.exposure:  # sharp frames are restored in training too
             return restored
         sharp = window[i].sharp > math.log(self.config.sharp_above / (1 - self.config.sharp_above))
         return torch.where(rearrange(sharp, "b -> b 1 1 1"), part(window[i].frame, 1, within), restored)
@@ -394,46 +399,47 @@ class ALANetPlus(nn.Module):
         """The frame at i + phase from frames i and i + 1 (eq. 6)."""
         a, b, motion = window[i], window[i + 1], relations[i]
         exposure = (a.exposure + b.exposure) / 2
-        to_a = to_b = smear = None
+        to_a = to_b = blur_path = None
         if motion is not None:
-            around = (relations.get(i - 1), relations.get(i + 1)) if self.config.uneven else (None, None)
-            changing = acceleration(around[0], motion, around[1], phase)
-            to_a, to_b = towards(motion, phase, changing)
-            now = to_b - to_a if changing is None else to_b - to_a + changing * (phase - 0.5)
-            if changing is not None and self.config.exposure:
-                to_a, to_b = to_a + _lag(changing, a.exposure), to_b + _lag(changing, b.exposure)
-            moved = moving(a.frame, b.frame, to_a, to_b) if self.config.still else 1.0
-            to_a, to_b = moved * to_a, moved * to_b
-            if self.config.knows_smear:
-                smear = _bent(moved * now, None if changing is None else moved * changing, exposure)
+            around = (relations.get(i - 1), relations.get(i + 1)) if self.config.acceleration else (None, None)
+            acceleration = acceleration_at(around[0], motion, around[1], phase)
+            to_a, to_b = towards(motion, phase, acceleration)
+            now = to_b - to_a if acceleration is None else to_b - to_a + acceleration * (phase - 0.5)
+            if acceleration is not None and self.config.exposure:
+                to_a = to_a + _centroid_shift(acceleration, a.exposure)
+                to_b = to_b + _centroid_shift(acceleration, b.exposure)
+            mask = motion_mask(a.frame, b.frame, to_a, to_b) if self.config.motion_mask else 1.0
+            to_a, to_b = mask * to_a, mask * to_b
+            if self.config.estimates_blur:
+                blur_path = _curved_path(mask * now, None if acceleration is None else mask * acceleration, exposure)
         seen = [Candidate(a, to_a, 1 - phase, phase, True), Candidate(b, to_b, phase, 1 - phase, True)]
-        restored: Tensor = self.generator(seen, smear, within)
+        restored: Tensor = self.generator(seen, blur_path, within)
         return restored
 
-    def _smear_of(
+    def _blur_path_of(
         self, window: Mapping[int, PlusFeatures], i: int, relations: Mapping[int, Motion | None]
     ) -> Tensor | None:
-        """The smear of input i from its motion to both neighbours; None where neither is known."""
+        """The blur path of input i from its motion to both neighbours; None where neither is known."""
         after, before = relations.get(i), relations.get(i - 1)
         moved = [] if after is None else [after.forward]
         moved += [] if before is None else [-before.backward]
         if not moved or not self.config.exposure:
             return None
-        return _bent(torch.stack(moved).mean(0), self._change_at(i, relations), window[i].exposure)
+        return _curved_path(torch.stack(moved).mean(0), self._acceleration_at(i, relations), window[i].exposure)
 
-    def _lag_of(
+    def _centroid_shift_of(
         self, window: Mapping[int, PlusFeatures], i: int, relations: Mapping[int, Motion | None]
     ) -> Tensor | None:
-        """How far what input i shows lies from where it was in the middle; None where that is not known."""
-        changing = self._change_at(i, relations) if self.config.exposure else None
-        return None if changing is None else _lag(changing, window[i].exposure)
+        """Centroid of the blur of input i, from its position in the middle of the exposure; None where not known."""
+        acceleration = self._acceleration_at(i, relations) if self.config.exposure else None
+        return None if acceleration is None else _centroid_shift(acceleration, window[i].exposure)
 
-    def _change_at(self, i: int, relations: Mapping[int, Motion | None]) -> Tensor | None:
-        """By how much motion grows from the period before frame i to the one after it; None where that is not known."""
+    def _acceleration_at(self, i: int, relations: Mapping[int, Motion | None]) -> Tensor | None:
+        """Growth of the motion from the period before frame i to the one after it; None where it is not known."""
         after, before = relations.get(i), relations.get(i - 1)
-        if after is None or not self.config.uneven:
+        if after is None or not self.config.acceleration:
             return None
-        return acceleration(before, after, None, after.forward.new_zeros(()))
+        return acceleration_at(before, after, None, after.forward.new_zeros(()))
 
     def _chained(
         self,
@@ -441,7 +447,7 @@ class ALANetPlus(nn.Module):
         window: Mapping[int, PlusFeatures],
         relations: Mapping[int, Motion | None],
     ) -> dict[int, Tensor | None]:
-        """Flows to farther frames of the window: the flow to the nearer one, and from where it leads on to the next."""
+        """Flows to farther frames of the window: the flow to the nearer frame, continued by that to the next one."""
         flows = dict(flows)
         while (j := max(flows) + 1) in window:
             motion = relations[j - 1]
@@ -463,7 +469,7 @@ class ALANetPlus(nn.Module):
         steps = [[x.chunk(len(pairs)) for x in step] for step in motion.steps]
         found = {j: Motion(f, g, tuple((x[k], y[k]) for x, y in steps))
                  for k, (j, (f, g)) in enumerate(zip(pairs, parts, strict=True))}  # fmt: skip
-        return {j: self._with_curves(pair, window[j].frame, window[j + 1].frame) for j, pair in found.items()}
+        return {j: self._with_statistics(pair, window[j].frame, window[j + 1].frame) for j, pair in found.items()}
 
 
 class PlusEncoder(nn.Module):
@@ -491,7 +497,7 @@ class PlusEncoder(nn.Module):
 
 
 class PlusGenerator(nn.Module):
-    """G: from the latents up, at each scale the frames are aligned, attended to and joined."""
+    """G: from the latents up, at each scale the frames are warped, attended to and joined."""
 
     def __init__(self, config: ALANetPlusConfig) -> None:
         super().__init__()
@@ -501,22 +507,24 @@ class PlusGenerator(nn.Module):
         self.up = nn.ModuleList(conv(c[level + 1], c[level], 1) for level in levels[:-1])
         self.join = nn.ModuleList(conv(2 * c[level], c[level], 3) for level in levels[:-1])
         self.blocks = nn.ModuleList(blocks(n, m) for n, m in zip(c, config.generator, strict=True))
-        if config.along and config.knows_smear:
-            self.along = AlongSmear(c[0], config.stem, config.along)
-        if config.unaligned:
-            self.lying = nn.ModuleList(zeroed(conv(2 * n, n, 1)) for n in c)
+        if config.motion_deblur and config.estimates_blur:
+            self.motion_deblur = PathCorrection(c[0], config.stem, config.motion_deblur)
+        if config.unwarped:
+            self.unwarped = nn.ModuleList(zeroed(conv(2 * n, n, 1)) for n in c)
         fine = config.motion_levels if config.align else ()
         self.refine = nn.ModuleDict({str(level): Refinement(c[level], config.motion // 2) for level in fine})
         self.to_rgb = zeroed(conv(c[0], 3 * config.stem**2, 3))
-        self.ask = conv(c[0], KEYS, 1)
+        self.share_query = conv(c[0], KEYS, 1)
         self.to_shares = zeroed(conv(KEYS, config.stem**2, 3))
 
-    def forward(self, seen: Sequence[Candidate], smear: Tensor | None = None, within: Box | None = None) -> Tensor:
-        """The restored frame, or the part `within` of it, from the frames it looks at, and its smear (b 2 h/4 w/4,
-        pixels; b 4 where it is bent): b 3 h w. Flows and smear are the whole frame's."""
-        flows_of = [(None if x is None else part(x, CELL, within) for x in (k.flow, k.lag)) for k in seen]
-        seen = [replace(k, flow=flow, lag=lag) for k, (flow, lag) in zip(seen, flows_of, strict=True)]
-        smear = None if smear is None else part(smear, CELL, within)
+    def forward(self, seen: Sequence[Candidate], blur_path: Tensor | None = None, within: Box | None = None) -> Tensor:
+        """The restored frame, or the part `within` of it: b 3 h w.
+
+        seen: its source frames; blur_path: b 2 h/4 w/4, or b 4 with acceleration, pixels. Flows and path are those of
+        the whole frame.
+        """
+        seen = [replace(k, flow=_cut(k.flow, within), centroid_shift=_cut(k.centroid_shift, within)) for k in seen]
+        blur_path = _cut(blur_path, within)
         anchors = [k for k in seen if k.anchor]
         x: Tensor | None = None
         changes: list[Tensor | None] = [None] * len(seen)  # of the flows, in cells of the scale before
@@ -524,14 +532,14 @@ class PlusGenerator(nn.Module):
         for level, cell in reversed(list(enumerate(self.config.cells))):
             changes = [None if change is None else resized(change, 2 * cell, cell) for change in changes]
             flows = [_flow_at(k.flow, change, cell) for k, change in zip(seen, changes, strict=True)]
-            aligned = [_aligned(k.features.scales[level], flow, cell, within)
+            warped = [_warped(k.features.scales[level], flow, cell, within)
                        for k, flow in zip(seen, flows, strict=True)]  # fmt: skip
             if x is not None:
                 x = resized(self.up[level](x), 2 * cell, cell)  # a 1x1 convolution: the same before and after
-            z, keys = self.fusions[level](seen, aligned, x)
+            z, keys = self.fusions[level](seen, warped, x)
             x = z if x is None else act(self.join[level](torch.cat((x, z), dim=1)))
-            if len(anchors) > 1 and self.config.unaligned:
-                x = x + self._lying(level, anchors, within)
+            if len(anchors) > 1 and self.config.unwarped:
+                x = x + self._unwarped(level, anchors, within)
             x = self.blocks[level](x)
             if str(level) in self.refine:
                 changes = self._refined(level, x, keys, flows, changes)
@@ -541,17 +549,19 @@ class PlusGenerator(nn.Module):
         restored = SMALL * F.pixel_shuffle(exact(self.to_rgb, x), stem)
         blend = self._blend(seen, changes, x, keys, within) if self.config.residual else restored.new_full((), 0.5)
         restored = blend + restored
-        if smear is not None and self.config.along and self.config.residual:
-            restored = restored + self.along(blend, restored, shortened(smear), x)
+        if blur_path is not None and self.config.motion_deblur and self.config.residual:
+            restored = restored + self.motion_deblur(blend, restored, shortened(blur_path), x)
         return restored
 
-    def _lying(self, level: int, anchors: Sequence[Candidate], within: Box | None) -> Tensor:
-        """What both frames of an interpolated one show at a place itself: their mean, and how they differ. It counts
-        most half-way."""
+    def _unwarped(self, level: int, anchors: Sequence[Candidate], within: Box | None) -> Tensor:
+        """Features of both frames of an interpolated one without warping: their mean and absolute difference.
+
+        The weight is largest half-way.
+        """
         a, b = (part(k.features.scales[level], self.config.cells[level], within) for k in anchors)
         mean = _sum((k.share * f).to(f.dtype) for k, f in zip(anchors, (a, b), strict=True))
         overlap = 4 * anchors[0].share * anchors[1].share
-        added: Tensor = (overlap * self.lying[level](torch.cat((mean, (a - b).abs()), dim=1))).to(a.dtype)
+        added: Tensor = (overlap * self.unwarped[level](torch.cat((mean, (a - b).abs()), dim=1))).to(a.dtype)
         return added
 
     def _refined(
@@ -562,7 +572,7 @@ class PlusGenerator(nn.Module):
         flows: list[Tensor | None],
         changes: list[Tensor | None],
     ) -> list[Tensor | None]:
-        """Each flow looked at again by what is known of the restored frame at this scale."""
+        """Each flow refined with the features of the restored frame at this scale."""
         cell, refined = self.config.cells[level], list(changes)
         for k, (key, flow, change) in enumerate(zip(keys, flows, changes, strict=True)):
             if flow is not None:
@@ -578,19 +588,19 @@ class PlusGenerator(nn.Module):
         keys: Sequence[Tensor],
         within: Box | None,
     ) -> Tensor:
-        """What the correction is added to: the aligned frames by their shares, which each place may change."""
-        asked = self.ask(x)
-        said = [SMALL * F.pixel_shuffle(exact(self.to_shares, act(asked + key)), self.config.stem) for key in keys]
-        mean = torch.stack(said).mean(0)  # so that shares sum to 1 whatever is said
-        flows = [_flow_at(k.lag if k.flow is None else k.flow, change, 1)
+        """The blend to which the correction is added: warped frames by their shares, with an offset at each place."""
+        query = self.share_query(x)
+        offsets = [SMALL * F.pixel_shuffle(exact(self.to_shares, act(query + key)), self.config.stem) for key in keys]
+        mean = torch.stack(offsets).mean(0)  # so that shares sum to 1
+        flows = [_flow_at(k.centroid_shift if k.flow is None else k.flow, change, 1)
                  for k, change in zip(seen, changes, strict=True)]  # fmt: skip
-        frames = [_aligned(k.features.frame, flow, 1, within) for k, flow in zip(seen, flows, strict=True)]
-        return _sum((k.share + s - mean) * f for k, s, f in zip(seen, said, frames, strict=True))
+        frames = [_warped(k.features.frame, flow, 1, within) for k, flow in zip(seen, flows, strict=True)]
+        return _sum((k.share + s - mean) * f for k, s, f in zip(seen, offsets, frames, strict=True))
 
 
 class Fusion(nn.Module):
-    """z of eq. 5 and 6 at one scale: attention weighs the places of each aligned frame; at the deepest, gates F weigh
-    its channels."""
+    """z of eq. 5 and 6 at one scale: attention weighs the places of each warped frame; at the deepest scale, gates F
+    weigh its channels."""
 
     def __init__(self, config: ALANetPlusConfig, level: int) -> None:
         super().__init__()
@@ -602,19 +612,19 @@ class Fusion(nn.Module):
             self.key = conv(c, KEYS, 1)
         if config.align:
             self.query = zeroed(conv(c if deepest else 2 * c, KEYS, 1))
-            self.prior = nn.Linear(2, 1)  # of a frame's distance and exposure: near and sharp frames tell more
+            self.prior = nn.Linear(2, 1)  # of a frame's distance and exposure: near and sharp frames may weigh more
             nn.init.zeros_(self.prior.weight)
             nn.init.zeros_(self.prior.bias)
 
     def forward(
-        self, seen: Sequence[Candidate], aligned: Sequence[Tensor], x: Tensor | None
+        self, seen: Sequence[Candidate], warped: Sequence[Tensor], x: Tensor | None
     ) -> tuple[Tensor, list[Tensor]]:
-        """Features aligned (b c h w each) and what comes from the scale below -> z, and each frame's keys."""
-        gated = [attend(a, self.gate(k, seen)) if self.gated else a for k, a in zip(seen, aligned, strict=True)]
-        keys = [self.key(a) for a in aligned] if self.align or self.level == 0 else []
+        """Warped features (b c h w each) and the features x of the scale below -> z, and each frame's keys."""
+        gated = [attend(a, self.gate(k, seen)) if self.gated else a for k, a in zip(seen, warped, strict=True)]
+        keys = [self.key(a) for a in warped] if self.align or self.level == 0 else []
         if not self.align:
             return torch.stack(gated).mean(0), keys
-        shared = _shared(seen, aligned)
+        shared = _shared(seen, warped)
         query = self.query(shared if x is None else torch.cat((shared, x), dim=1))
         weights = torch.stack([self.score(query, key, k) for key, k in zip(keys, seen, strict=True)]).softmax(0)
         z = gated[0] * weights[0].to(gated[0].dtype)
@@ -623,7 +633,7 @@ class Fusion(nn.Module):
         return z, keys
 
     def score(self, query: Tensor, key: Tensor, k: Candidate) -> Tensor:
-        """How much each place wants of this frame, before the softmax: b 1 h w, at least float32."""
+        """The attention logit of this frame at each place: b 1 h w, at least float32."""
         kind = torch.promote_types(query.dtype, torch.float32)
         about = torch.stack((k.features.exposure, torch.zeros_like(k.features.exposure) + k.distance), dim=-1)  # b 2
         prior = rearrange(exact(self.prior, about), "b 1 -> b 1 1 1")
@@ -650,49 +660,55 @@ class Refinement(nn.Module):
         return SMALL * exact(self.last, act(self.first(known)))
 
 
-def _smear(motion: Tensor, exposure: Tensor) -> Tensor:
-    """Motion (b 2 h w, pixels a period) times exposure (b, periods), at least float32.
+def _blur_path(motion: Tensor, exposure: Tensor) -> Tensor:
+    """Motion (b 2 h w, pixels a period) x exposure (b, periods), at least float32.
 
-    No gradient goes back: motion and exposure are learned from what they are, not from what would please G.
+    No gradient: motion and exposure are trained by their own losses, not by that of the restored frames.
     """
     kind = torch.promote_types(motion.dtype, torch.float32)
     return motion.detach().to(kind) * rearrange(exposure.detach().to(kind), "b -> b 1 1 1")
 
 
-def _bent(motion: Tensor, changing: Tensor | None, exposure: Tensor) -> Tensor:
-    """The smear of what moves by `motion`, and a period later by `motion + changing`: b 2 h w, or 4 with its bend."""
-    smear = _smear(motion, exposure)
-    return smear if changing is None else torch.cat((smear, _smear(changing / 2, exposure.square())), dim=1)
+def _curved_path(motion: Tensor, acceleration: Tensor | None, exposure: Tensor) -> Tensor:
+    """The blur path of accelerated motion: b 2 h w, or b 4 h w with the acceleration term."""
+    path = _blur_path(motion, exposure)
+    if acceleration is None:
+        return path
+    return torch.cat((path, _blur_path(acceleration / 2, exposure.square())), dim=1)
 
 
-def _lag(changing: Tensor, exposure: Tensor) -> Tensor:
-    """How far the smear of what speeds up by `changing` a period lies, in the mean, from its middle: c e^2 / 24."""
-    return _smear(changing, exposure.square()) / 24
+def _centroid_shift(acceleration: Tensor, exposure: Tensor) -> Tensor:
+    """Distance from the middle of the blur path to its centroid: acceleration x exposure^2 / 24."""
+    return _blur_path(acceleration, exposure.square()) / 24
+
+
+def _cut(flow: Tensor | None, within: Box | None) -> Tensor | None:
+    return None if flow is None else part(flow, CELL, within)
 
 
 def _flow_at(flow: Tensor | None, change: Tensor | None, cell: int) -> Tensor | None:
-    """A flow of cells of 4 pixels in cells of `cell`, and the change it has there."""
+    """A flow of cells of 4 pixels in cells of `cell`, plus its change there."""
     if flow is None:
         return None
     flow = resized(flow, CELL, cell)
     return flow if change is None else flow + change
 
 
-def _aligned(x: Tensor, flow: Tensor | None, cell: int, within: Box | None) -> Tensor:
-    """The features or the frame x as seen along the flow of that part of the frame; None: as they lie."""
+def _warped(x: Tensor, flow: Tensor | None, cell: int, within: Box | None) -> Tensor:
+    """The features or the frame x, warped by the flow of that part of the frame; None: not warped."""
     if flow is None:
         return part(x, cell, within)
     return warp(x, flow, cell) if within is None else warp(x, flow, cell, (within.top, within.left))
 
 
 def _sum(parts: Iterable[Tensor]) -> Tensor:
-    """One after the other: stacked, they would be written once more."""
+    """Sum without stacking, which would copy the parts."""
     return functools.reduce(torch.add, parts)
 
 
-def _shared(seen: Sequence[Candidate], aligned: Sequence[Tensor]) -> Tensor:
-    """The aligned features by their frames' shares in the blend: of a deblurred frame its own, as they are."""
-    counting = [(k.share, a) for k, a in zip(seen, aligned, strict=True) if isinstance(k.share, Tensor) or k.share]
+def _shared(seen: Sequence[Candidate], warped: Sequence[Tensor]) -> Tensor:
+    """The warped features, weighted by their frames' shares in the blend; for a deblurred frame its own features."""
+    counting = [(k.share, a) for k, a in zip(seen, warped, strict=True) if isinstance(k.share, Tensor) or k.share]
     return _sum(a if not isinstance(share, Tensor) and share == 1 else (share * a).to(a.dtype) for share, a in counting)
 
 

@@ -1,16 +1,16 @@
-"""Motion between two frames, coarse to fine from their features, and features brought to where they are needed.
+"""Optical flow between two frames, estimated coarse to fine from their features; acceleration and the motion mask.
 
 Axes: b batch, c channels, h w height and width of a map whose values stand for cells of `cell` x `cell` pixels.
-A *flow* is b 2 h w, (x, y), always in pixels of the full frame whatever its own size: what is seen at p in this frame
-is at p + flow(p) in the other one. So `warp(other, flow)` looks like this frame.
-Positions, flows and softmaxes are float32 under autocast too: bfloat16 cannot tell pixel 300 from 301.
+A *flow* is b 2 h w, (x, y), in pixels of the full frame at every scale: the content at p in this frame is at
+p + flow(p) in the other frame. So `warp(other, flow)` looks like this frame.
+Positions, flows and softmaxes are float32 under autocast too: bfloat16 cannot distinguish pixel 300 from 301.
 
     features of both, 1/16 ──> compare within `search` cells ──> flow ─┐ twice as large
                        1/8 ──> warp, compare ───────────────> + change ─┐
                        1/4 ──> warp, compare ───────────────────────> + change ──> flow, cells of 4 pixels
 
-With `matching` each comparison also says by itself where a place has gone: the mean of all shifts, weighted by a
-softmax of how alike they are. Where all are alike, as in a clear sky, that is no motion.
+With `matching` each comparison also gives a shift by itself: the mean of all shifts, weighted by a softmax of their
+correlations. Where all correlations are equal, as in a clear sky, this shift is 0.
 """
 
 from __future__ import annotations
@@ -29,33 +29,33 @@ __all__ = [
     "KEYS",
     "Motion",
     "MotionEstimator",
-    "acceleration",
+    "acceleration_at",
     "correlate",
-    "moving",
+    "motion_mask",
     "towards",
 ]
 
 KEYS = 32  # channels that are compared
-SURE = 8.0  # before training: how much likelier the shift is that is as alike as can be than one without likeness, log
-TRUST = 10.0  # times what is learned of how far matches are to be believed, so that it is learned in some hundred steps
-ALIKE = 200.0  # how sure a difference between frames makes, a logit: half a grey level of 255 makes it 0.4
-STEP = 0.25  # times what a flow's last layer says: Adam moves that by about lr x its inputs a step, all at once
+SHARPNESS = 8.0  # initial inverse temperature of the softmax over shifts
+GAIN = 10.0  # factor of the learned parameters of `Match`, so that they are learned in hundreds of steps
+MASK_GAIN = 200.0  # slope of the motion mask's logit: half a grey level of 255 gives 0.4
+STEP = 0.25  # factor of the last layer's output: one step of Adam changes that by about lr x its inputs
 
 
 @dataclass(frozen=True, slots=True)
 class Motion:
-    """What is kept of a pair of frames a, b. `steps` are kept in training only, for supervision."""
+    """The motion between frames a and b. `steps` are kept in training only, for supervision."""
 
-    forward: Tensor  # b 2 h/4 w/4: where what is seen in a has gone to in b
-    backward: Tensor  # b 2 h/4 w/4: where what is seen in b has come from in a
+    forward: Tensor  # b 2 h/4 w/4: flow from a to b
+    backward: Tensor  # b 2 h/4 w/4: flow from b to a
     steps: tuple[tuple[Tensor, Tensor], ...] = ()  # (forward, backward), coarse to fine, each of its own size
-    curves: tuple[Tensor, ...] = ()  # b k of a, and of b: what the motion tells of their exposure (`shutter.py`)
+    statistics: tuple[Tensor, ...] = ()  # b k of a, and of b, for their exposure (`exposure_head.py`)
 
 
 class MotionEstimator(nn.Module):
-    """Flow both ways between two frames from their features; no motion at all before any training.
+    """Flow in both directions between two frames, from their features; 0 before training.
 
-    channels and cells: of the features that are used, coarse to fine, each cell half the one before, the last 4.
+    channels and cells: of the features used, coarse to fine, each cell half the one before, the last 4.
     """
 
     def __init__(
@@ -88,19 +88,19 @@ class MotionEstimator(nn.Module):
             else:
                 flow = resized(flow, 2 * cell, cell)
                 there = warp(there, flow, cell)
-            alike = correlate(here, there, radius)
-            known = [alike, here, flow / (8 * cell)]
+            similarity = correlate(here, there, radius)
+            known = [similarity, here, flow / (8 * cell)]
             if match is not None:
-                moved, sure = match(alike)
-                flow = flow + cell * moved
-                known += [moved / radius, sure]
+                shift, confidence = match(similarity)
+                flow = flow + cell * shift
+                known += [shift / radius, confidence]
             flow = flow + cell * STEP * exact(last, act(second(act(first(torch.cat(known, dim=1))))))
             steps.append((flow[: len(x)], flow[len(x) :]))
         return Motion(*steps[-1], tuple(steps) if self.training else ())
 
 
 class Match(nn.Module):
-    """Where each place has gone, in cells, by what it is like; none before any training."""
+    """The shift of each place by correlation alone, in cells; 0 before training."""
 
     shifts: Tensor
 
@@ -109,55 +109,56 @@ class Match(nn.Module):
         reach = torch.arange(-radius, radius + 1, dtype=torch.float32)
         rows, columns = torch.meshgrid(reach, reach, indexing="ij")  # in the order of `correlate`
         self.register_buffer("shifts", torch.stack((columns, rows)).flatten(1), persistent=False)  # 2 (2 radius + 1)^2
-        self.sure = nn.Parameter(torch.zeros(1))
-        self.near = nn.Parameter(torch.zeros(1))
-        self.trust = nn.Parameter(torch.zeros(1))
+        self.inverse_temperature = nn.Parameter(torch.zeros(1))
+        self.distance_penalty = nn.Parameter(torch.zeros(1))
+        self.shift_gain = nn.Parameter(torch.zeros(1))
 
-    def forward(self, alike: Tensor) -> tuple[Tensor, Tensor]:
-        """b (2 radius + 1)^2 h w -> the mean shift (b 2 h w), and the likelihood of the likeliest one (b 1 h w)."""
-        shifts = self.shifts.to(alike.dtype)
+    def forward(self, similarity: Tensor) -> tuple[Tensor, Tensor]:
+        """Correlations b (2 radius + 1)^2 h w -> the mean shift (b 2 h w) and the largest softmax weight (b 1 h w)."""
+        shifts = self.shifts.to(similarity.dtype)
         far = shifts.square().sum(0) / shifts.square().max()
-        near = (TRUST * self.near).exp()  # near shifts are likelier, other things being equal
-        likely = (SURE * (TRUST * self.sure).exp() * alike - rearrange(near * far, "n -> 1 n 1 1")).softmax(1)
-        moved = TRUST * self.trust * torch.einsum("kn,bnhw->bkhw", shifts, likely)
-        return moved, likely.amax(1, keepdim=True)
+        penalty = rearrange((GAIN * self.distance_penalty).exp() * far, "n -> 1 n 1 1")  # prefers near shifts
+        weights = (SHARPNESS * (GAIN * self.inverse_temperature).exp() * similarity - penalty).softmax(1)
+        shift = GAIN * self.shift_gain * torch.einsum("kn,bnhw->bkhw", shifts, weights)
+        return shift, weights.amax(1, keepdim=True)
 
 
 def correlate(a: Tensor, b: Tensor, radius: int) -> Tensor:
-    """How alike a is to b at every shift up to `radius`: b c h w, c of unit length -> b (2 radius + 1)^2 h w.
+    """Correlation of a with b at every shift up to `radius`: b c h w, c of unit length -> b (2 radius + 1)^2 h w.
 
-    Shifts go row by row from (-radius, -radius); beyond the edge there is nothing, which is like nothing.
+    Shifts go row by row from (-radius, -radius). Beyond the edge the correlation is 0.
     """
     height, width = a.shape[-2:]
     padded = F.pad(b, (radius,) * 4)
     shifts = range(2 * radius + 1)
-    alike = [(a * padded[..., y : y + height, x : x + width]).sum(1) for y in shifts for x in shifts]
-    return torch.stack(alike, dim=1)
+    products = [(a * padded[..., y : y + height, x : x + width]).sum(1) for y in shifts for x in shifts]
+    return torch.stack(products, dim=1)
 
 
-def towards(motion: Motion, time: Tensor, changing: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def towards(motion: Motion, time: Tensor, acceleration: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Flows from `time` in [0, 1] between a and b to a, and to b.
 
-    What moves evenly has gone `time` of its way. Seen from between, its flow is read at the place itself, from a and
-    from b, the nearer one counting more (Jiang et al. 2018, eq. 5). What speeds up lags behind (Xu et al. 2019, eq. 4).
-    changing: b 2 h/4 w/4, by how much the motion grows in a period; None: not at all.
+    The flows of both frames are read at the place itself and weighted by the distance in time (Jiang et al. 2018,
+    eq. 5). Accelerated content is behind its position under uniform motion (Xu et al. 2019, eq. 4).
+    acceleration: b 2 h/4 w/4, growth of the motion in a period, pixels; None: uniform motion.
     """
     forward, backward = motion.forward, motion.backward
     left = 1 - time
     to_a, to_b = time * (time * backward - left * forward), left * (left * forward - time * backward)
-    if changing is None:
+    if acceleration is None:
         return to_a, to_b
-    lag = time * left / 2 * changing
-    return to_a + lag, to_b + lag
+    shift = time * left / 2 * acceleration
+    return to_a + shift, to_b + shift
 
 
-def acceleration(before: Motion | None, motion: Motion, after: Motion | None, time: Tensor) -> Tensor | None:
-    """By how much the motion of a place at `time` between a and b grows in a period, in pixels: b 2 h/4 w/4.
+def acceleration_at(before: Motion | None, motion: Motion, after: Motion | None, time: Tensor) -> Tensor | None:
+    """Growth of the motion in a period at `time` between a and b, in pixels: b 2 h/4 w/4; None without neighbours.
 
-    before, after: the motion of the pair before, and of the one after, where they are known; None where neither is.
-    What has gone v + c / 2 in one period, v the motion in the middle of both, had gone v - c / 2 in the one before. It
-    is read at the place itself, of both pairs of periods, the nearer one counting more; one that is not known counts as
-    even, as motion that is shaken changes otherwise every time.
+    The difference of the motion in two adjacent periods, read at the place itself. The two estimates, one with the pair
+    before and one with the pair after, are weighted by their distance in time. A missing estimate counts as 0, because
+    the acceleration of shaken motion does not persist.
+
+    before, after: the motion of the pair before, and of the pair after; None where it is not known.
     """
     earlier = None if before is None else (1 - time) * (motion.forward + before.backward)
     later = None if after is None else time * (motion.backward + after.forward)
@@ -166,26 +167,26 @@ def acceleration(before: Motion | None, motion: Motion, after: Motion | None, ti
     return earlier + later
 
 
-def moving(a: Tensor, b: Tensor, to_a: Tensor, to_b: Tensor) -> Tensor:
-    """How far places between two frames are believed to have moved along their flows, and not to have stood still.
+def motion_mask(a: Tensor, b: Tensor, to_a: Tensor, to_b: Tensor) -> Tensor:
+    """Motion mask of a time between two frames: 1 where content moves along the flows, 0 where it is static.
 
-    a, b: frames (b 3 h w); to_a, to_b: flows to them (b 2 h/4 w/4). Returns b 1 h/4 w/4, 0 to 1, by which of both the
-    frames look more alike there: a flow spreads beyond the edge of what moves, most often over a background that does
-    not. No gradient goes back.
+    Compares the difference of the frames with that of the warped frames: estimated flow extends beyond the edges of
+    moving objects, usually over a static background. a, b: frames, b 3 h w; to_a, to_b: flows to them, b 2 h/4 w/4.
+    Returns b 1 h/4 w/4, 0 to 1. No gradient.
     """
     a, b = resized(a.detach(), 1, CELL), resized(b.detach(), 1, CELL)
-    moved = warp(a, to_a.detach(), CELL) - warp(b, to_b.detach(), CELL)
-    return (ALIKE * (_unlike(a - b) - _unlike(moved))).sigmoid()
+    warped = warp(a, to_a.detach(), CELL) - warp(b, to_b.detach(), CELL)
+    return (MASK_GAIN * (_local_mean(a - b) - _local_mean(warped))).sigmoid()
 
 
-def _unlike(difference: Tensor) -> Tensor:
+def _local_mean(difference: Tensor) -> Tensor:
     """Mean absolute difference over colours and 3 x 3 cells: b c h w -> b 1 h w."""
     return F.avg_pool2d(difference.abs().mean(1, keepdim=True), 3, 1, 1, count_include_pad=False)
 
 
 def _comparable(keys: Tensor) -> Tensor:
-    """Keys less their mean over the picture, at least float32, of length near 1 where they say much for this picture
-    and near 0 where they say little: a sky's noise is not to be matched."""
+    """Keys minus their mean over the frame, at least float32, scaled to a length near 1 where they are long for this
+    frame and near 0 where they are short, so that noise in flat areas is not matched."""
     keys = keys.to(torch.promote_types(keys.dtype, torch.float32))
     keys = keys - keys.mean(dim=(-2, -1), keepdim=True)
     length = keys.square().sum(1, keepdim=True)
@@ -193,6 +194,6 @@ def _comparable(keys: Tensor) -> Tensor:
 
 
 def _unit(keys: Tensor) -> Tensor:
-    """Keys less their mean over the picture, at least float32, of length 1: what all places share says nothing."""
+    """Keys minus their mean over the frame, at least float32, of length 1."""
     keys = keys.to(torch.promote_types(keys.dtype, torch.float32))
     return F.normalize(keys - keys.mean(dim=(-2, -1), keepdim=True), dim=1, eps=1e-6)

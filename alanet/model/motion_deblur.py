@@ -1,15 +1,15 @@
-"""Blur undone along the way that things were smeared.
+"""Blur correction along the blur path.
 
-A smear of n pixels in any direction is the same thing once it is looked at along its own way, in its own length: each
-place is the mean of what lies within half a smear of it. So a restored frame is read again at the same few parts of a
-smear to both sides of each place, `TAPS`; what is found there, against what is found at the place itself, is weighed
-and added. One and the same set of weights then serves short and long smears in all directions. Where hardly anything
-was smeared nothing is added, and as no place asks for another one's weights, what rests costs nothing.
+The blur path is the motion of a place's content during the exposure. Motion blur is the mean over this path, so it has
+the same form in every direction and for every length when it is sampled in units of the path. The restored frame and
+its input are sampled at `TAPS`, fixed fractions of the path to both sides of a place. A small network weighs the
+differences between these samples and the place itself, and their sum is added. One set of weights serves short and long
+paths in all directions. Places whose path is shorter than `MIN_PATH` are left as they are and cost no computation.
 
-Axes: b batch, c channels, h w height and width of a frame; a *smear* is b 2 h/4 w/4, (x, y): by how many pixels, and
-which way, the content of a place moved while the shutter was open. Where the motion before is not that after, the way
-is bent: b 4 h/4 w/4, the last two its *bend*. At part s of the exposure, from -1/2 to 1/2, what is here in the middle
-of it is at s smear + s^2 bend; so what passed here then is, in the middle, at -s smear - s^2 bend.
+Axes: b batch, c channels, h w height and width of a frame. A *path* is b 2 h/4 w/4, (x, y), in pixels. With
+acceleration it is b 4 h/4 w/4, the last two channels the acceleration term. Content that is at a place in the middle of
+the exposure is at s path + s^2 acceleration at part s of it, -1/2 <= s <= 1/2. So the content that is at the place at
+part s is at -s path - s^2 acceleration in the middle of the exposure.
 """
 
 from __future__ import annotations
@@ -22,23 +22,25 @@ from torch import Tensor, nn
 
 from alanet.model.layers import CELL, act, conv, exact, resized, zeroed
 
-__all__ = ["REACH", "AlongSmear", "shortened"]
+__all__ = ["REACH", "PathCorrection", "shortened"]
 
-TAPS = (-1.25, -0.9, -0.6, -0.4, -0.2, 0.2, 0.4, 0.6, 0.9, 1.25)  # parts of a smear from a place
-LONGEST = 32.0  # pixels: what was smeared farther is treated as if it were by so much
-BENT = LONGEST / 4  # pixels: the longest bend
-REACH = math.ceil(TAPS[-1] * LONGEST + TAPS[-1] ** 2 * BENT)  # pixels to each side that a place depends on
-MULTIPLE = 256  # of places looked at together: PyTorch keeps what it builds for each size it meets, so these are few
-LEAST, SURE = 0.5, 1.0  # pixels: the smear from which on something is added, and all of it
-MOST = 0.6  # share of a strip that moves from which on it is worked on as a whole: picking places takes its time, too
-STRIP = 16  # rows worked on at a time, a multiple of the stem: what lies in a cache is quick to come by
-LOUD = 4.0  # times differences of light, so that they are of the size of features
+TAPS = (-1.25, -0.9, -0.6, -0.4, -0.2, 0.2, 0.4, 0.6, 0.9, 1.25)  # sampling positions, as fractions of the path
+MAX_PATH = 32.0  # pixels: longer paths are shortened to this
+MAX_ACCELERATION = MAX_PATH / 4  # pixels: larger acceleration terms are shortened to this
+REACH = math.ceil(
+    TAPS[-1] * MAX_PATH + TAPS[-1] ** 2 * MAX_ACCELERATION
+)  # pixels to each side that the result at a place depends on
+MULTIPLE = 256  # places are padded to multiples of this: PyTorch caches kernels by size, so there are few sizes
+MIN_PATH, FULL_PATH = 0.5, 1.0  # pixels: path lengths at which the correction begins, and has full strength
+DENSE = 0.6  # share of moving places in a strip above which the whole strip is computed: gathering places costs time
+STRIP = 16  # rows computed at a time, a multiple of the stem, so that the data fit into the CPU's cache
+GAIN = 4.0  # factor of luma differences, which brings them to the scale of features
 
 Places = tuple[Tensor, Tensor]  # rows and columns; together they broadcast to h w
 
 
-class AlongSmear(nn.Module):
-    """A correction made of differences along the smear; none before any training."""
+class PathCorrection(nn.Module):
+    """A weighted sum of differences along the blur path; 0 before training."""
 
     def __init__(self, channels: int, stem: int, hidden: int) -> None:
         super().__init__()
@@ -48,87 +50,98 @@ class AlongSmear(nn.Module):
         self.second = conv(hidden, hidden, 1)
         self.to_weights = zeroed(conv(hidden, len(TAPS) + 1, 1))
 
-    def forward(self, blurred: Tensor, restored: Tensor, smear: Tensor, x: Tensor) -> Tensor:
-        """blurred, restored: b 3 h w, what a correction was made to, and with it; smear; x: features b c h/stem w/stem
-        -> b 3 h w, to be added to `restored`."""
-        ways, context = resized(smear, CELL, 1), self.context(x)
+    def forward(self, blurred: Tensor, restored: Tensor, path: Tensor, x: Tensor) -> Tensor:
+        """Return what is to be added to `restored`, b 3 h w.
+
+        Args:
+            blurred: the generator's input or blend, b 3 h w.
+            restored: the same with the generator's correction, b 3 h w.
+            path: blur path, pixels, b 2 h/4 w/4, or b 4 h/4 w/4 with acceleration.
+            x: the generator's last features, b c h/stem w/stem.
+        """
+        paths, context = resized(path, CELL, 1), self.context(x)
         height, width = restored.shape[-2:]
-        rows, columns = (torch.arange(n, device=ways.device) for n in (height, width))
-        if self.training or len(ways) > 1 or torch.compiler.is_exporting():  # a graph has no choice by values
+        rows, columns = (torch.arange(n, device=paths.device) for n in (height, width))
+        if (
+            self.training or len(paths) > 1 or torch.compiler.is_exporting()
+        ):  # an exported graph cannot branch on values
             finer = resized(context, self.stem, 1)
-            return self._added(blurred, (rows[:, None], columns), blurred, restored, ways, finer)
+            return self._added(blurred, (rows[:, None], columns), blurred, restored, paths, finer)
         added = torch.zeros_like(restored)
-        for top in range(0, height, STRIP):  # all that is held at full size, of a strip only
+        for top in range(0, height, STRIP):  # full-size tensors exist for one strip only
             bottom = min(top + STRIP, height)
-            strip = [x[..., top:bottom, :] for x in (blurred, restored, ways)]
-            moved = (_length(strip[-1]) > LEAST).flatten().nonzero()[:, 0]
-            if len(moved):
+            strip = [x[..., top:bottom, :] for x in (blurred, restored, paths)]
+            chosen = (_length(strip[-1]) > MIN_PATH).flatten().nonzero()[:, 0]
+            if len(chosen):
                 strip.append(self._finer(context, top, bottom))
-            if len(moved) > MOST * (bottom - top) * width:
+            if len(chosen) > DENSE * (bottom - top) * width:
                 added[..., top:bottom, :] = self._added(blurred, (rows[top:bottom, None], columns), *strip)
-            elif len(moved):
-                moved = torch.cat((moved, moved[-1:].expand(-len(moved) % MULTIPLE)))
-                some = [x.flatten(-2)[..., None, moved] for x in strip]  # b c 1 n
-                at = top + moved[None].div(width, rounding_mode="floor"), moved[None] % width
-                added.flatten(-2)[..., top * width + moved] = self._added(blurred, at, *some)[..., 0, :]
+            elif len(chosen):
+                chosen = torch.cat((chosen, chosen[-1:].expand(-len(chosen) % MULTIPLE)))
+                some = [x.flatten(-2)[..., None, chosen] for x in strip]  # b c 1 n
+                at = top + chosen[None].div(width, rounding_mode="floor"), chosen[None] % width
+                added.flatten(-2)[..., top * width + chosen] = self._added(blurred, at, *some)[..., 0, :]
         return added
 
     def _finer(self, context: Tensor, top: int, bottom: int) -> Tensor:
-        """Rows of the context at full size: made from those rows, and one more on each side where there is one."""
+        """Rows of the context at full size, interpolated from these rows and, where possible, one more on each side."""
         first, end = top // self.stem, bottom // self.stem
         above, below = min(1, first), min(1, context.shape[-2] - end)
         finer = resized(context[..., first - above : end + below, :], self.stem, 1)
         return finer[..., above * self.stem : finer.shape[-2] - below * self.stem, :]
 
     def _added(
-        self, blurred: Tensor, at: Places, here: Tensor, restored: Tensor, ways: Tensor, context: Tensor
+        self, blurred: Tensor, at: Places, here: Tensor, restored: Tensor, paths: Tensor, context: Tensor
     ) -> Tensor:
-        """The correction at some places. All but `blurred`, which is the whole frame, are of these only."""
-        seen = _seen(blurred, ways, at)
+        """The correction at the places `at`. All arguments but `blurred`, the whole frame, hold these places only."""
+        samples = _sampled(blurred, paths, at)
         light = here.mean(1, keepdim=True)
-        length = _length(ways)
-        differences = LOUD * (torch.cat((seen.mean(1), restored.mean(1, keepdim=True)), dim=1) - light)
+        length = _length(paths)
+        differences = GAIN * (torch.cat((samples.mean(1), restored.mean(1, keepdim=True)), dim=1) - light)
         known = torch.cat((differences, length / (length + 2), 1 / (1 + length), light - 0.5), dim=1)
         hidden = act(self.first(known.to(context.dtype)).add_(context))
         weights = exact(self.to_weights, act(self.second(hidden)))
-        weights = weights * ((length - LEAST) / (SURE - LEAST)).clamp(0, 1)
-        # What is weighed are differences from `here`, which stands once for all of them.
+        weights = weights * ((length - MIN_PATH) / (FULL_PATH - MIN_PATH)).clamp(0, 1)
+        # The weights apply to differences from `here`, which is subtracted once for all of them.
         added = weights[:, -1:] * restored - weights.sum(1, keepdim=True) * here
-        # Taken apart at once: the gradient of each slice by itself would be as large as all of them.
-        for weight, tap in zip(weights.unbind(1), seen.unbind(2), strict=False):
+        # unbind instead of indexing: the gradient of each slice would be as large as the whole tensor.
+        for weight, tap in zip(weights.unbind(1), samples.unbind(2), strict=False):
             added = torch.addcmul(added, weight[:, None], tap)
         return added
 
 
-def _length(ways: Tensor) -> Tensor:
-    return (ways[:, :2].square().sum(1, keepdim=True) + 1e-4).sqrt()
+def _length(paths: Tensor) -> Tensor:
+    return (paths[:, :2].square().sum(1, keepdim=True) + 1e-4).sqrt()
 
 
-def _seen(frame: Tensor, ways: Tensor, at: Places) -> Tensor:
-    """A frame (b c H W) at every tap of places whose ways (b 2 h w, or 4) these are: b c taps h w."""
+def _sampled(frame: Tensor, paths: Tensor, at: Places) -> Tensor:
+    """A frame (b c H W) sampled at every tap of the places `at` with these paths (b 2 h w, or 4): b c taps h w."""
     (height, width), (rows, columns) = frame.shape[-2:], at
-    parts = ways.new_tensor(TAPS)[:, None, None]
+    parts = paths.new_tensor(TAPS)[:, None, None]
     grid: list[Tensor] = []
     for axis, places, size in ((0, columns, width), (1, rows, height)):  # from -1 to 1
-        go = ways[:, axis::2] * (2 / size)  # b 1 h w, or 2 with the bend
-        here = (places.to(ways.dtype) + 0.5) * (2 / size) - 1
-        there = torch.addcmul(here, go[:, :1], parts)  # b taps h w
-        grid.append(there.addcmul_(go[:, 1:], -parts.square()) if ways.shape[1] > 2 else there)
-    seen = F.grid_sample(
-        frame.to(ways.dtype), torch.stack(grid, dim=-1).flatten(1, 2), "bilinear", "border", align_corners=False
+        step = paths[:, axis::2] * (2 / size)  # b 1 h w, or 2 with acceleration
+        here = (places.to(paths.dtype) + 0.5) * (2 / size) - 1
+        there = torch.addcmul(here, step[:, :1], parts)  # b taps h w
+        grid.append(there.addcmul_(step[:, 1:], -parts.square()) if paths.shape[1] > 2 else there)
+    samples = F.grid_sample(
+        frame.to(paths.dtype), torch.stack(grid, dim=-1).flatten(1, 2), "bilinear", "border", align_corners=False
     )
-    return seen.reshape(len(frame), -1, len(TAPS), *ways.shape[-2:])
+    return samples.reshape(len(frame), -1, len(TAPS), *paths.shape[-2:])
 
 
-def shortened(smear: Tensor) -> Tensor:
-    """No smear longer than LONGEST, as of a shorter exposure, and no bend longer than BENT; the way it goes is kept."""
-    part = _within(smear[:, :2], LONGEST)
-    if smear.shape[1] == 2:
-        return smear * part
-    bend = smear[:, 2:] * part.square()
-    return torch.cat((smear[:, :2] * part, bend * _within(bend, BENT)), dim=1)
+def shortened(path: Tensor) -> Tensor:
+    """Paths no longer than MAX_PATH, as for a shorter exposure, and acceleration no larger than MAX_ACCELERATION.
+
+    Directions are kept.
+    """
+    part = _within(path[:, :2], MAX_PATH)
+    if path.shape[1] == 2:
+        return path * part
+    acceleration = path[:, 2:] * part.square()
+    return torch.cat((path[:, :2] * part, acceleration * _within(acceleration, MAX_ACCELERATION)), dim=1)
 
 
 def _within(x: Tensor, longest: float) -> Tensor:
-    """By what vectors (b 2 h w) are multiplied so that none is longer: b 1 h w."""
+    """The factor, b 1 h w, that shortens vectors (b 2 h w) to at most `longest`."""
     return (longest / (x.square().sum(1, keepdim=True) + 1e-6).sqrt()).clamp(max=1.0)

@@ -1,9 +1,9 @@
-"""A larger ALANetPlus that begins as what a smaller one has become.
+"""A larger ALANetPlus with the weights of a smaller one.
 
-Every channel of the smaller network has its place in the larger one and sees there what it saw before: its weights
-from new channels are 0. New channels begin as in any new network, new blocks and parts change nothing at first. So the
-larger network restores what the smaller one does, to rounding, and training goes on from there with more room. (Chen et
-al., Net2Net, 2016, widen by copies of channels, which training has to make different again; here they are new.)
+Every channel of the smaller network has its place in the larger one, with the same inputs: its weights from new
+channels are 0. New channels are initialised as in any new network; new blocks and parts change nothing at first. So the
+larger network restores the same frames as the smaller one, to rounding, and training continues from there. (Net2Net,
+Chen et al., 2016, widens by copies of channels, which training has to make different again; here the channels are new.)
 """
 
 from __future__ import annotations
@@ -20,20 +20,23 @@ from alanet.model.alanet_plus import KEYS, ALANetPlus, ALANetPlusConfig
 
 __all__ = ["widen"]
 
-MAY_WIDEN = ("channels", "encoder", "generator", "motion", "along", "shutter")
-MAY_COME = ("shutter", "along", "unaligned")  # parts that say nothing at first
-OF_NO_WEIGHT = ("still", "uneven", "window", "sharp_above")
-# Inputs made of several things, one after the other: how many grow alike, and the length of what follows and does not.
+MAY_WIDEN = ("channels", "encoder", "generator", "motion", "motion_deblur", "exposure_refiner")
+MAY_COME = ("exposure_refiner", "motion_deblur", "unwarped")  # parts whose output is 0 at first
+OF_NO_WEIGHT = ("motion_mask", "acceleration", "window", "sharp_above")
+# Inputs that are concatenations: the number of parts that are widened, and the length of the rest, which is not.
 INPUTS = {
     r"generator\.join\.\d": (2, 0),  # from below, z
-    r"generator\.lying\.\d": (2, 0),  # both frames
-    r"generator\.fusions\.\d\.query": (2, 0),  # what is shared, from below; at the deepest scale the first alone
+    r"generator\.unwarped\.\d": (2, 0),  # both frames
+    r"generator\.fusions\.\d\.query": (
+        2,
+        0,
+    ),  # shared features, features from below; at the deepest scale the first alone
     r"generator\.refine\.\d\.first": (1, KEYS + 2),  # features; key, flow
 }
 
 
 def widen(small: nn.Module, config: Any, name: str = "the network") -> ALANetPlus:
-    """A network of `config` that restores what `small` (called `name` in messages) does.
+    """A network of `config` that restores the same frames as `small` (called `name` in messages).
 
     Raises OptionError where `config` has no room for that, or `small` is of a class that cannot be widened.
     """
@@ -51,7 +54,7 @@ def widen(small: nn.Module, config: Any, name: str = "the network") -> ALANetPlu
             if name in before:
                 _put(before[name], weight, "" if layer == single else layer)
             elif ".blocks." in name and ".second." in name:
-                weight.zero_()  # a further block: it adds nothing to what comes in
+                weight.zero_()  # a new block: a residual of 0
     return large
 
 

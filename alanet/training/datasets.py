@@ -18,7 +18,7 @@ from alanet.data.clips import BankClips, MixedClips, SceneClips, rendered_batche
 from alanet.data.cutting import Batch, ClipOptions
 from alanet.data.real.dataset import VideoClips, held_out_batches
 from alanet.data.real.manifest import has_manifest, read_manifest
-from alanet.data.real.teacher_flow import Midway
+from alanet.data.real.teacher_flow import HalfwayFlow
 from alanet.data.real.video_set import VideoSet
 from alanet.data.synthetic.bank import Bank
 from alanet.data.synthetic.render import CELL, Stills, find_stills, is_held_out
@@ -132,8 +132,8 @@ def _with_extra(
     _check_crops(recipe, recipe.extra_data, videos.sizes)
     deblurred = options.deblurred if recipe.extra_deblurred is None else recipe.extra_deblurred
     options = replace(options, ramp_steps=0, deblurred=deblurred)
-    midway = Midway(videos) if options.motion else None
-    clips = VideoClips(videos, options, exposure=exposure, seed=recipe.train.seed, midway=midway)
+    halfway_flow = HalfwayFlow(videos) if options.motion else None
+    clips = VideoClips(videos, options, exposure=exposure, seed=recipe.train.seed, halfway_flow=halfway_flow)
     return MixedClips(scenes, clips, recipe.extra_share, seed=recipe.train.seed)
 
 

@@ -23,7 +23,7 @@ from alanet.training.config import softening, steps_of
 from alanet.training.datasets import TrainingData, open_data
 from alanet.training.loop import Hooks, TrainProgress, TrainReport, network_objective, train
 from alanet.training.loss import Perceptual, RestorationLoss
-from alanet.training.objectives import judge_objective, plus_objective
+from alanet.training.objectives import exposure_objective, plus_objective
 from alanet.training.recipe import Recipe, network_config, read_values
 from alanet.training.trainer import Objective, describe_model
 from alanet.training.validate import validator
@@ -111,7 +111,7 @@ def _network(recipe: Recipe) -> Any:
 
 
 # The parts that can be trained alone, by the names that networks give them; the first that a network has.
-PARTS = {"exposure_head": ("shutter", "judge"), "generator": ("generator",)}
+PARTS = {"exposure_head": ("exposure_refiner", "exposure_head"), "generator": ("generator",)}
 
 
 def _freeze(recipe: Recipe, model: Any) -> None:
@@ -140,7 +140,7 @@ def loss_of(recipe: Recipe, device: torch.device) -> RestorationLoss:
 
 def _objective(recipe: Recipe, model: Any, device: torch.device) -> Objective:
     if recipe.train_only == "exposure_head":
-        return judge_objective()
+        return exposure_objective()
     options, loss = recipe.objective, loss_of(recipe, device)
     learns = model.auxiliary_losses
     if options.motion_warmup and not (learns and model.config.align and options.motion > 0):
@@ -149,4 +149,4 @@ def _objective(recipe: Recipe, model: Any, device: torch.device) -> Objective:
         return network_objective(loss)
     if recipe.train_only == "generator":  # the losses of the other parts change nothing
         return plus_objective(loss, motion=0, exposure=0)
-    return plus_objective(loss, motion=options.motion, exposure=options.exposure, motion_first=options.motion_warmup)
+    return plus_objective(loss, motion=options.motion, exposure=options.exposure, motion_warmup=options.motion_warmup)

@@ -205,14 +205,16 @@ def test_an_ablation_names_runs_by_what_differs_from_the_first_and_says_what_the
     tiny = ALANetPlusConfig((4, 4, 4), (1, 1, 1), (1, 1, 1), motion=4, stem=4)
     torch.manual_seed(1)
     made = []
-    for k, config in enumerate((tiny, replace(tiny, shutter=0), tiny, replace(tiny, uneven=False, along=0))):
+    for k, config in enumerate(
+        (tiny, replace(tiny, exposure_refiner=0), tiny, replace(tiny, acceleration=False, motion_deblur=0))
+    ):
         save_weights(ALANetPlus(config), tmp_path / f"{k}.safetensors")
         made += ["--model", tmp_path / f"{k}.safetensors"]
     words = ("evaluate", "ablation", clip, "--threads", 1, "-o", tmp_path / "parts")
     code, out, err = tell(capsys, *words, *made, "--model", weights["c"])
     assert code == 0, err
     rows = {line.split("|")[1].strip(): line.split("|") for line in out.splitlines() if line.startswith("| ")}
-    names = ["whole", "shutter = 0", "uneven = False, along = 0"]
+    names = ["whole", "exposure_refiner = 0", "acceleration = False, motion_deblur = 0"]
     assert list(rows)[2:5] == names
     assert [rows[name][-2].strip() for name in names] == ["2", "1", "1"]
     assert float(rows["whole"][5]) == pytest.approx(ALANetPlus(tiny).cost().output, abs=0.05)

@@ -62,7 +62,7 @@ def bank(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Bank:
 def tensors(batch: Batch) -> Iterator[torch.Tensor]:
     for field in dataclasses.fields(batch):
         value = getattr(batch, field.name)
-        assert (value is None) == (field.name == "midway"), "scenes know their motion, and nothing half-way"
+        assert (value is None) == (field.name == "halfway_flow"), "scenes know their motion, and nothing half-way"
         if value is not None:
             yield value
 

@@ -32,7 +32,9 @@ class Pan(ALANetPlus):
 
 def plus(kind=ALANetPlus):
     torch.manual_seed(0)
-    return kind(ALANetPlusConfig((4, 8, 8, 8), (0,) * 4, (0,) * 4, motion=8, shutter=8, along=4)).eval()
+    return kind(
+        ALANetPlusConfig((4, 8, 8, 8), (0,) * 4, (0,) * 4, motion=8, exposure_refiner=8, motion_deblur=4)
+    ).eval()
 
 
 def runner(model):

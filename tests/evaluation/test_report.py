@@ -173,10 +173,10 @@ def test_an_ablation_has_gains_image_by_image_and_costs():
     idle = (("copy", "a", 0, 28.0), ("copy", "a", 1, 20.0), ("blend", "a", HALF, 27.0))
     exact = result(("ours", "a", 0, math.inf), ("ours", "a", 1, 23.0), ("ours", "a", HALF, 28.5), *idle)
     other = result(("ours", "a", 0, 28.5), ("ours", "a", 1, 20.5), ("ours", "a", HALF, 27.5), *idle)
-    runs = {"whole": [exact, other], "still = False": [other]}
-    lines = ablation(runs, {"whole": (5_430_000, 53.1), "still = False": (5_100_000, 50.0)}).splitlines()
+    runs = {"whole": [exact, other], "motion_mask = False": [other]}
+    lines = ablation(runs, {"whole": (5_430_000, 53.1), "motion_mask = False": (5_100_000, 50.0)}).splitlines()
     assert lines[2] == "| whole | +1.75 ± 1.77 | +1.00 ± 0.71 | 5.43 M | 53.1 | 2 |"
-    assert lines[3] == "| still = False | +0.50 | +0.50 | 5.10 M | 50.0 | 1 |"
+    assert lines[3] == "| motion_mask = False | +0.50 | +0.50 | 5.10 M | 50.0 | 1 |"
 
 
 def test_reports_are_not_overwritten_and_other_files_are_not_taken_for_results(tmp_path):

@@ -134,7 +134,7 @@ def test_only_networks_that_judge():
     with pytest.raises(OptionError, match="ALANet does not estimate exposure"):
         judging_runner(ALANet(ALANetConfig(width=0.125)), CPU)
     broken = ALANetPlus(TINY)
-    torch.nn.init.constant_(broken.judge.say.bias, torch.nan)
+    torch.nn.init.constant_(broken.exposure_head.to_estimates.bias, torch.nan)
     with pytest.raises(DataError, match="NaN or infinite"):
         list(judge_footage(judging_runner(broken, CPU), Footage.of("a", np.zeros((15, 16, 16, 3), np.uint8))))
 

@@ -17,14 +17,14 @@ from alanet.errors import OptionError, TimeError
 from alanet.frames.timing import Factor, TargetRate
 from alanet.model.alanet_plus import FAST, PLUS, ALANetPlus, ALANetPlusConfig, Candidate
 from alanet.model.cost import count_parameters
-from alanet.model.exposure_head import unevenness
-from alanet.model.flow import Motion, acceleration, moving
+from alanet.model.exposure_head import band_energies
+from alanet.model.flow import Motion, acceleration_at, motion_mask
 from alanet.model.layers import warp
 from alanet.model.network import Window
 from alanet.model.weights import load_model, save_weights
 from alanet.notes import Notes
 from tests.engine.test_stream import video
-from tests.support.textures import smeared, textures
+from tests.support.textures import motion_blurred, textures
 
 TINY = ALANetPlusConfig((8, 8, 12), (1, 1, 1), (1, 1, 1), motion=8, stem=4)
 
@@ -48,7 +48,7 @@ def clip_of(t: int, b: int = 1, h: int = 32, w: int = 48) -> torch.Tensor:
     return torch.rand(b, t, 3, h, w, dtype=torch.double)
 
 
-def still(motion: Motion) -> Motion:
+def without_motion(motion: Motion) -> Motion:
     return Motion(motion.forward * 0, motion.backward * 0)
 
 
@@ -72,14 +72,14 @@ def test_no_motion_and_even_attention_give_equations_5_and_6(time):
                      for j in window for a in anchors}  # fmt: skip
             terms = [window[j].scales[level] * gate for (_, j), gate in gates.items()]
         torch.testing.assert_close(z * len(window), sum(terms))
-    flows = model._chained({i: None}, window, {j: still(r) for j, r in relations.items()})
+    flows = model._chained({i: None}, window, {j: without_motion(r) for j, r in relations.items()})
     assert all(flow is None or not flow.any() for flow in flows.values())
 
 
 @pytest.mark.parametrize("t", [1, 2, 3, 5])
-@pytest.mark.parametrize("uneven", [False, True])
-def test_forward_is_encode_relate_and_generate(t, uneven):
-    model = make(uneven=uneven)
+@pytest.mark.parametrize("acceleration", [False, True])
+def test_forward_is_encode_relate_and_generate(t, acceleration):
+    model = make(acceleration=acceleration)
     clip = clip_of(t, b=2)
     times = [k / 4 for k in range(4 * t - 3)]
     out = model(clip, times)
@@ -96,9 +96,9 @@ def test_each_clip_of_a_batch_has_its_own_result():
     torch.testing.assert_close(model(clip.flip(0), [0.5]), model(clip, [0.5]).flip(0))
 
 
-@pytest.mark.parametrize("unaligned", [False, True])
-def test_time_runs_the_same_both_ways(unaligned):
-    model = make(exposure=False, unaligned=unaligned)
+@pytest.mark.parametrize("unwarped", [False, True])
+def test_time_runs_the_same_both_ways(unwarped):
+    model = make(exposure=False, unwarped=unwarped)
     clip = clip_of(4)
     times = [k / 4 for k in range(13)]
     torch.testing.assert_close(model(clip.flip(1), times), model(clip, times).flip(1))
@@ -107,7 +107,7 @@ def test_time_runs_the_same_both_ways(unaligned):
 def test_a_frame_outside_the_window_has_no_say():
     """Of a deblurred frame's window are both neighbours; between two frames one more on each side tells how they
     moved."""
-    model, even = make(), make(uneven=False)
+    model, even = make(), make(acceleration=False)
     clip = clip_of(5)
     other = clip.clone()
     other[:, 4] = 0
@@ -135,7 +135,7 @@ def test_axes_cannot_be_swapped_unnoticed():
 
 @pytest.mark.parametrize(
     "config",
-    [TINY, replace(TINY, stem=2), replace(TINY, stem=1), replace(TINY, align=False), replace(TINY, unaligned=True)],
+    [TINY, replace(TINY, stem=2), replace(TINY, stem=1), replace(TINY, align=False), replace(TINY, unwarped=True)],
 )
 def test_it_starts_at_the_input_and_the_blend(config):
     model = ALANetPlus(config).eval()
@@ -149,12 +149,12 @@ def test_it_starts_at_the_input_and_the_blend(config):
 
 def test_what_both_frames_show_at_a_place_itself_counts_between_them_most_half_way():
     """Whatever the motion: a network that finds none in features it aligns still sees the other frame."""
-    model, clip = make(unaligned=True), clip_of(2)
+    model, clip = make(unwarped=True), clip_of(2)
     window, relations = parts(model.encode_clip(clip, [0.0, 1.0]))
     made = {time: model.generate(Window(window, relations), time) for time in (0.0, 0.01, 0.5)}
-    for lying in model.generator.lying:
-        torch.nn.init.zeros_(lying.weight)
-        torch.nn.init.zeros_(lying.bias)
+    for layer in model.generator.unwarped:
+        torch.nn.init.zeros_(layer.weight)
+        torch.nn.init.zeros_(layer.bias)
     changed = {time: (model.generate(Window(window, relations), time) - made[time]).abs().mean() for time in made}
     assert changed[0.0] == 0
     assert changed[0.5] > 10 * changed[0.01] > 0
@@ -193,7 +193,7 @@ def test_times_outside_the_clip_are_refused(time):
         make().generate(Window({3: x}, {}), 3.5)
 
 
-def test_a_frame_judged_sharp_is_given_back_as_it_is():
+def test_a_sharp_frame_is_returned_unchanged():
     model = make()
     clip = clip_of(3, b=2)
     window, relations = parts(model.encode_clip(clip, [1.0, 0.5]))
@@ -208,41 +208,41 @@ def test_a_frame_judged_sharp_is_given_back_as_it_is():
     assert not torch.equal(model.train().generate(Window(sharp, relations), 1.0)[0], clip[0, 1])
 
 
-def test_unevenness_tells_how_much_and_which_way_a_frame_is_smeared():
+def test_band_energies_show_length_and_direction_of_the_blur():
     frames = textures(4, 0, 48)
-    sharp, blurry = unevenness(frames, 16), unevenness(smeared(frames, 5), 16)
+    sharp, blurry = band_energies(frames, 16), band_energies(motion_blurred(frames, 5), 16)
     assert sharp.shape == (4, 16, 3, 3)
     change = (sharp - blurry).mean((0, 2, 3)).view(4, 4)  # distances; sideways, down, aslant
     assert (change[:, 0] > change[:, 1] + 0.05)[:2].all()
     assert change[0, 0] > change[2, 0] > change[3, 0]
-    assert torch.isfinite(unevenness(torch.zeros(1, 3, 32, 32), 16)).all()
+    assert torch.isfinite(band_energies(torch.zeros(1, 3, 32, 32), 16)).all()
 
 
 def test_what_is_sharp_is_learned_in_a_few_steps():
-    """From detail alone, on pictures never seen: a judge that calls all frames sharp is of no use."""
+    """From detail alone, on pictures never seen: a head that calls all frames sharp would fail."""
     torch.manual_seed(0)
-    judge = ALANetPlus(TINY).judge
-    optimizer = torch.optim.AdamW(judge.parameters(), 2e-3)
+    exposure_head = ALANetPlus(TINY).exposure_head
+    optimizer = torch.optim.AdamW(exposure_head.parameters(), 2e-3)
 
-    def lesson(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def sample(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
         frames = textures(16, seed, 48)
-        blurry = torch.cat([smeared(frames[k : k + 2], 3 + k // 2) for k in range(0, 8, 2)])
-        said = judge(torch.cat((blurry, frames[8:])), [torch.zeros(16, 12, 3, 3)])[1]
+        blurry = torch.cat([motion_blurred(frames[k : k + 2], 3 + k // 2) for k in range(0, 8, 2)])
+        said = exposure_head(torch.cat((blurry, frames[8:])), [torch.zeros(16, 12, 3, 3)])[1]
         return said, (torch.arange(16) >= 8).float()
 
     for step in range(60):
-        said, sharp = lesson(step)
+        said, sharp = sample(step)
         loss = torch.nn.functional.binary_cross_entropy_with_logits(said, sharp)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    said, sharp = lesson(1000)
+    said, sharp = sample(1000)
     assert ((said > 0) == (sharp > 0)).all()
 
 
 def test_what_is_said_of_motion_is_where_frames_are_looked_up():
     """A picture moved by 8 pixels, and that motion: every blend in between is the picture on its way."""
-    model = make(untrained=True, still=False)
+    model = make(untrained=True, motion_mask=False)
     wide = torch.nn.functional.interpolate(
         torch.rand(1, 3, 8, 20, dtype=torch.double), scale_factor=4.0, mode="bicubic"
     )
@@ -256,7 +256,7 @@ def test_what_is_said_of_motion_is_where_frames_are_looked_up():
 
 def test_what_speeds_up_is_found_where_it_is_by_then():
     """A picture that has moved by 0, 4, 16 and 36 pixels: between the second and the third it is at 9 and not at 10."""
-    model, even = make(untrained=True, still=False), make(untrained=True, still=False, uneven=False)
+    model, even = make(untrained=True, motion_mask=False), make(untrained=True, motion_mask=False, acceleration=False)
     wide = torch.nn.functional.interpolate(
         torch.rand(1, 3, 8, 32, dtype=torch.double), scale_factor=4.0, mode="bicubic"
     )
@@ -276,7 +276,7 @@ def test_what_speeds_up_is_found_where_it_is_by_then():
     torch.testing.assert_close(farther[..., 16:-16], wide[..., 32:96][..., 16:-16], rtol=0, atol=1e-9)
 
 
-def test_what_speeds_up_is_deblurred_from_where_its_smear_lies():
+def test_accelerated_content_is_read_at_the_centroid_of_its_blur():
     """Exposed for sqrt(3) periods, what goes 4 pixels in one period and 12 in the next lies a pixel farther on."""
     model = make(untrained=True)
     frames = torch.rand(3, 1, 3, 32, 64).double()
@@ -298,30 +298,28 @@ def test_how_motion_changes_by_hand():
     """Of what goes 2, 6 and then 7 pixels a period: at a it has grown by 4, at b by 1."""
     pairs = [Motion(torch.full((1, 2, 1, 1), m), torch.full((1, 2, 1, 1), -m)) for m in (2.0, 6.0, 7.0)]
     time = torch.tensor(0.25)
-    assert acceleration(*pairs, time).unique().item() == 0.75 * 4 + 0.25 * 1  # type: ignore[call-arg]
-    assert acceleration(pairs[0], pairs[1], None, time).unique().item() == 0.75 * 4  # of what is not known, nothing
-    assert acceleration(None, *pairs[1:], time).unique().item() == 0.25 * 1  # type: ignore[call-arg]
-    assert acceleration(None, pairs[1], None, time) is None
+    assert acceleration_at(*pairs, time).unique().item() == 0.75 * 4 + 0.25 * 1  # type: ignore[call-arg]
+    assert acceleration_at(pairs[0], pairs[1], None, time).unique().item() == 0.75 * 4  # of what is not known, nothing
+    assert acceleration_at(None, *pairs[1:], time).unique().item() == 0.25 * 1  # type: ignore[call-arg]
+    assert acceleration_at(None, pairs[1], None, time) is None
 
 
 def test_what_stands_still_is_told_from_what_moves_by_the_frames_themselves():
     """The left half stands still, the right half has moved by 8 pixels, and the flow says so of both."""
-    still, moving_part = torch.rand(2, 1, 3, 16, 48, dtype=torch.double)
-    still, moving_part = (torch.nn.functional.interpolate(x, scale_factor=2.0) for x in (still, moving_part))
-    truth = torch.cat((still, moving_part[..., 16:]), -1)
-    a = torch.cat(
-        (still, moving_part[..., 20:], moving_part[..., :4]), -1
-    )  # half-way, 4 of the 8 pixels are still to go
-    b = torch.cat((still, moving_part[..., 12:92]), -1)
+    still, moving = torch.rand(2, 1, 3, 16, 48, dtype=torch.double)
+    still, moving = (torch.nn.functional.interpolate(x, scale_factor=2.0) for x in (still, moving))
+    truth = torch.cat((still, moving[..., 16:]), -1)
+    a = torch.cat((still, moving[..., 20:], moving[..., :4]), -1)  # half-way, 4 of the 8 pixels are still to go
+    b = torch.cat((still, moving[..., 12:92]), -1)
     flow = torch.zeros(1, 2, 8, truth.shape[-1] // 4, dtype=torch.double)
     flow[:, 0] = 4.0
-    believed = moving(a, b, -flow, flow)
+    believed = motion_mask(a, b, -flow, flow)
     assert believed[..., 2:22].max() < 0.01
     assert believed[..., 27:40].min() > 0.99
     same = torch.full_like(a, 0.3)
-    assert (moving(same, same, -flow, flow) == 0.5).all()  # where nothing can be seen either will do
+    assert (motion_mask(same, same, -flow, flow) == 0.5).all()  # where nothing can be seen either will do
 
-    model, unasked = make(untrained=True), make(untrained=True, still=False)
+    model, unasked = make(untrained=True), make(untrained=True, motion_mask=False)
     motion = {0: Motion(2 * flow, -2 * flow)}
     restored, spread = (
         one.generate(Window({0: one.encode(a), 1: one.encode(b)}, motion), 0.5) for one in (model, unasked)
@@ -344,9 +342,9 @@ def test_motion_through_two_pairs_adds_up():
     }
 
 
-def test_the_smear_is_told_of_the_frame_that_is_restored():
+def test_the_blur_path_is_that_of_the_restored_frame():
     """Motion to both neighbours, times the frame's own exposure; between two frames, their flows and mean exposure."""
-    model = make(untrained=True, still=False)  # plain pictures say nothing of what moves
+    model = make(untrained=True, motion_mask=False)  # plain pictures say nothing of what moves
     told: list[torch.Tensor | None] = []
     model.generator.register_forward_pre_hook(lambda _, given: told.append(given[1]))
     window = {j: replace(model.encode(frame), exposure=torch.tensor([1.0 + j]).double())
@@ -358,25 +356,25 @@ def test_the_smear_is_told_of_the_frame_that_is_restored():
         model.generate(Window(window, pairs), time)
     change = 0.25 * (6 - 2)  # at 0.25, of which one of both pairs of periods is known
     pixels = [2 * 1, (2 + 6) / 2 * 2, 6 * 3, (2 + change * (0.25 - 0.5)) * 1.5]
-    assert [float(smear[:, 0].mean()) for smear in told] == pytest.approx(pixels, rel=1e-3)
+    assert [float(path[:, 0].mean()) for path in told] == pytest.approx(pixels, rel=1e-3)
     bends = [None, (6 - 2) / 2 * 2**2, None, change / 2 * 1.5**2]
     assert [float(x[:, 2].mean()) if x.shape[1] > 2 else None for x in told] == [pytest.approx(b) for b in bends]
     model.generate(Window({1: window[1]}, {}), 1.0)
     assert told[-1] is None  # alone, nothing is known of its motion
 
 
-def test_the_smear_changes_the_frame_and_teaches_motion_nothing():
+def test_the_blur_path_changes_the_frame_and_gives_no_gradient_to_motion():
     model = make().train()
     clip = clip_of(3)
-    silent = make(along=0).train()
-    silent.load_state_dict({k: v for k, v in model.state_dict().items() if ".along." not in k})
+    silent = make(motion_deblur=0).train()
+    silent.load_state_dict({k: v for k, v in model.state_dict().items() if ".motion_deblur." not in k})
     window, relations = parts(model.encode_clip(clip, [1.0]))
     fast = {j: replace(pair, forward=pair.forward + 8, backward=pair.backward - 8) for j, pair in relations.items()}
     restored, without = (one.generate(Window(window, fast), 1.0) for one in (model, silent))
     assert (restored - without).abs().max() > 1e-6
-    smear = model._smear_of(window, 1, relations)
-    assert smear is not None
-    assert not smear.requires_grad
+    path = model._blur_path_of(window, 1, relations)
+    assert path is not None
+    assert not path.requires_grad
     assert window[1].exposure.requires_grad
 
 
@@ -423,7 +421,7 @@ def test_sizes_keep_their_budgets(config, gmacs, parameters):
     assert 0.75 * gmacs < cost.encode + cost.relate + 2 * cost.generate <= gmacs
     assert cost.output == pytest.approx((cost.encode + cost.relate) / 2 + cost.generate)
     assert count_parameters(model) <= parameters
-    assert ALANetPlus(replace(config, along=0)).cost().output < 0.99 * cost.output
+    assert ALANetPlus(replace(config, motion_deblur=0)).cost().output < 0.99 * cost.output
 
 
 def test_weights_rebuild_the_model(tmp_path):
@@ -436,9 +434,9 @@ def test_weights_rebuild_the_model(tmp_path):
     assert torch.equal(again(clip, times), model(clip, times))
 
 
-@pytest.mark.parametrize("uneven", [False, True])
-def test_a_stream_encodes_each_frame_once_and_relates_each_pair_once(uneven):
-    model = make(uneven=uneven).float()
+@pytest.mark.parametrize("acceleration", [False, True])
+def test_a_stream_encodes_each_frame_once_and_relates_each_pair_once(acceleration):
+    model = make(acceleration=acceleration).float()
     runner = Runner(model, torch.device("cpu"), "fp32")
     counts, n = Counts(), 6
     frames = video(n, (32, 48), cuts=(4,))

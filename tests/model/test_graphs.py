@@ -14,7 +14,7 @@ from alanet.model.graphs import Graph, Size, graphs_of, multiple_of, tensors_of,
 from alanet.model.network import Window
 from alanet.model.weights import NETWORKS
 
-PLUS = ALANetPlusConfig((4, 8, 8, 8), (0,) * 4, (0,) * 4, motion=8, shutter=8, along=4, unaligned=True)
+PLUS = ALANetPlusConfig((4, 8, 8, 8), (0,) * 4, (0,) * 4, motion=8, exposure_refiner=8, motion_deblur=4, unwarped=True)
 TINY: dict[str, tuple[Any, Size | None]] = {
     "ALANet": (lambda: ALANet(ALANetConfig(width=0.125)), None),
     "ALANetPlus": (lambda: ALANetPlus(PLUS), (64, 96)),  # it samples more coarsely in larger frames

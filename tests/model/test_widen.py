@@ -11,8 +11,8 @@ from alanet.errors import OptionError
 from alanet.model.alanet_plus import ALANetPlus, ALANetPlusConfig
 from alanet.model.widen import widen
 
-SMALL = ALANetPlusConfig((8, 12, 16), (0, 1, 1), (1, 1, 1), motion=8, stem=4, along=8)
-LARGE = replace(SMALL, channels=(12, 20, 32), encoder=(1, 2, 1), generator=(1, 2, 3), motion=12, along=12)
+SMALL = ALANetPlusConfig((8, 12, 16), (0, 1, 1), (1, 1, 1), motion=8, stem=4, motion_deblur=8)
+LARGE = replace(SMALL, channels=(12, 20, 32), encoder=(1, 2, 1), generator=(1, 2, 3), motion=12, motion_deblur=12)
 
 
 def trained(config: ALANetPlusConfig) -> ALANetPlus:
@@ -29,12 +29,12 @@ def trained(config: ALANetPlusConfig) -> ALANetPlus:
     ("small", "large"),
     [
         (SMALL, LARGE),
-        (replace(SMALL, shutter=0, along=0), LARGE),
+        (replace(SMALL, exposure_refiner=0, motion_deblur=0), LARGE),
         (replace(SMALL, matching=False), replace(LARGE, matching=False)),
-        (replace(SMALL, stem=2, uneven=False), replace(LARGE, stem=2, uneven=False)),
-        (replace(SMALL, shutter=8), replace(LARGE, shutter=12)),
-        (SMALL, replace(LARGE, unaligned=True)),
-        (replace(SMALL, unaligned=True), replace(LARGE, unaligned=True)),
+        (replace(SMALL, stem=2, acceleration=False), replace(LARGE, stem=2, acceleration=False)),
+        (replace(SMALL, exposure_refiner=8), replace(LARGE, exposure_refiner=12)),
+        (SMALL, replace(LARGE, unwarped=True)),
+        (replace(SMALL, unwarped=True), replace(LARGE, unwarped=True)),
         (replace(SMALL, align=False), replace(LARGE, align=False)),
     ],
 )
@@ -80,7 +80,7 @@ def test_all_of_the_larger_network_can_learn():
         ({"stem": 2}, "stem 4 cannot be widened to stem 2; allowed: 4"),
         ({"motion": 4}, "motion 8 cannot be widened to motion 4; allowed: 8 or more"),
         ({"matching": False}, "matching True cannot be widened to matching False"),
-        ({"along": 0}, "along 8 cannot be widened to along 0"),
+        ({"motion_deblur": 0}, "motion_deblur 8 cannot be widened to motion_deblur 0"),
     ],
 )
 def test_what_there_is_no_room_for_is_refused(changes, line):

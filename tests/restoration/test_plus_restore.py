@@ -26,7 +26,7 @@ from alanet.video.input.probe import probe
 from tests.support.media import make_video
 from tests.support.witness import times
 
-TINY = ALANetPlusConfig((8, 8, 12), (1, 1, 1), (1, 1, 1), motion=8, stem=4, unaligned=True)
+TINY = ALANetPlusConfig((8, 8, 12), (1, 1, 1), (1, 1, 1), motion=8, stem=4, unwarped=True)
 
 
 @pytest.fixture(scope="module")

@@ -42,9 +42,9 @@ def network(sharp: float = 20.0) -> ALANetPlus:
     torch.manual_seed(0)
     model = ALANetPlus(TINY)
     torch.nn.init.normal_(model.generator.to_rgb.weight, std=1.0)
-    torch.nn.init.zeros_(model.judge.say.weight)
+    torch.nn.init.zeros_(model.exposure_head.to_estimates.weight)
     with torch.no_grad():
-        model.judge.say.bias.copy_(torch.tensor([np.log(np.expm1(0.5)), sharp, 0.0]))
+        model.exposure_head.to_estimates.bias.copy_(torch.tensor([np.log(np.expm1(0.5)), sharp, 0.0]))
     return model
 
 
@@ -105,7 +105,7 @@ def test_an_opinion_that_is_no_number_is_none():
     pixels = np.zeros((16, 16, 3), np.uint8)
     assert ours.runner.estimate(Window({0: ours.runner.encode(pixels)}), 0).sharp
     with torch.no_grad():
-        ours.model.judge.say.bias.fill_(torch.nan)  # type: ignore[attr-defined]
+        ours.model.exposure_head.to_estimates.bias.fill_(torch.nan)  # type: ignore[attr-defined]
     assert ours.runner.estimate(Window({0: ours.runner.encode(pixels)}), 0) is None
     assert restorer(ALANet(ALANetConfig(width=0.125))).runner.estimate(Window({0: None}), 0) is None
 

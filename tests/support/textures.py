@@ -1,4 +1,4 @@
-"""Random pictures, smeared, and the motion that did it: what is learned and judged of blur is tested on these."""
+"""Random pictures, motion-blurred, and the motion: tests of blur and exposure use these."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def textures(count: int, seed: int, size: int = 96) -> torch.Tensor:
     return total / total.amax()
 
 
-def smeared(frames: torch.Tensor, pixels: int, axis: int = -1) -> torch.Tensor:
-    """Frames that moved by so many pixels while the shutter was open."""
+def motion_blurred(frames: torch.Tensor, pixels: int, axis: int = -1) -> torch.Tensor:
+    """Frames that moved by so many pixels during the exposure."""
     return torch.stack([frames.roll(k, axis) for k in range(pixels)]).mean(0)
 
 

@@ -1,4 +1,4 @@
-"""What ALANetPlus is told beside pixels: motion and exposure, in the units and directions of the scenes."""
+"""Losses of motion and exposure, in the units and directions of the scenes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from alanet.training import objectives
 from alanet.training.checkpoint import Checkpoint, trained_model
 from alanet.training.config import Stage, preset
 from alanet.training.loss import RestorationLoss
-from alanet.training.objectives import exposure_loss, judge_objective, motion_loss, plus_objective
+from alanet.training.objectives import exposure_loss, exposure_objective, motion_loss, plus_objective
 from alanet.training.trainer import Trainer
 
 TINY = ALANetPlusConfig((8, 8, 12), (1, 1, 1), (1, 1, 1), motion=8, stem=4)
@@ -101,7 +101,7 @@ def test_sharp_is_what_shows_no_blur_however_long_the_exposure():
     assert float(unknown[1]) == pytest.approx((2 * entropy(2.0) + 2 * entropy(-2.0)) / 4, abs=1e-5)
 
 
-def test_only_the_frames_that_are_looked_at_are_judged():
+def test_only_encoded_frames_have_an_exposure_loss():
     model = ALANetPlus(TINY)
     window, _ = parts(model.encode_clip(torch.rand(1, 4, 3, 32, 32), [3.0]))  # frames 2 and 3
     window = {j: replace(x, exposure=torch.tensor([9 / 8]), sharp=torch.tensor([-20.0])) for j, x in window.items()}
@@ -113,7 +113,7 @@ def test_only_the_frames_that_are_looked_at_are_judged():
 
 
 @pytest.mark.parametrize(("exposure", "pixels"), [(1, 0.0), (5, 4.0), (9, 8.0)])
-def test_smear_is_how_far_a_thing_moves_while_the_shutter_is_open(exposure, pixels):
+def test_blur_extent_is_the_motion_during_the_exposure(exposure, pixels):
     """A disc that moves 8 pixels a period; all else stands still. A thing below a hundredth of the frame is not it."""
     sweep = torch.zeros(1, 1, 2, 20, 20)
     sweep[..., 0, :2, :4] = 4.8
@@ -139,14 +139,14 @@ def test_every_part_learns_and_motion_falls():
     assert [name for name, value in model.state_dict().items() if torch.equal(value, start[name])] == []
 
 
-def test_what_judges_learns_again_from_frames_of_steps_before():
+def test_the_refiner_trains_again_on_frames_of_earlier_steps():
     """Each step hears of its own frames and of some before; what they were does not change in the meantime."""
     torch.manual_seed(0)
-    model = ALANetPlus(replace(TINY, shutter=16)).requires_grad_(False)
-    model.shutter.requires_grad_(True)
+    model = ALANetPlus(replace(TINY, exposure_refiner=16)).requires_grad_(False)
+    model.exposure_refiner.requires_grad_(True)
     read: list[torch.Tensor] = []
-    model.shutter.register_forward_pre_hook(lambda layer, given: read.append(torch.column_stack(given)))
-    objective, source = judge_objective(), made(ExposureMix())
+    model.exposure_refiner.register_forward_pre_hook(lambda layer, given: read.append(torch.column_stack(given)))
+    objective, source = exposure_objective(), made(ExposureMix())
     batches = [source.batch(k, size=2, crop=64) for k in range(3)]
     for batch in batches:
         loss, terms = objective(model, batch, 0.0)
@@ -159,14 +159,14 @@ def test_what_judges_learns_again_from_frames_of_steps_before():
     model.requires_grad_(False)
     window = model.encoded(batches[0].clip)
     window = model.refine_exposure(window, model.estimate_motion(window))
-    exposure, sharp = exposure_loss(window, batches[0].exposure, batches[0].sweep)  # as `alanet restore` judges them
-    _, terms = judge_objective()(model, batches[0], 0.0)  # with nothing before
+    exposure, sharp = exposure_loss(window, batches[0].exposure, batches[0].sweep)  # as in `alanet restore`
+    _, terms = exposure_objective()(model, batches[0], 0.0)  # with nothing before
     assert float(terms["exposure"]) == pytest.approx(float(exposure), rel=1e-5)
     assert float(terms["sharp"]) == pytest.approx(float(sharp), rel=1e-5)
 
 
 def test_the_oldest_frames_are_forgotten_and_what_is_not_finite_is_never_kept(monkeypatch):
-    monkeypatch.setattr(objectives, "KEPT", 12)
+    monkeypatch.setattr(objectives, "MEMORY_SIZE", 12)
     memory = objectives._Memory()
     for first in (0.0, 10.0, 20.0, 30.0):
         new = (torch.arange(5.0) + first)[None, :, None].expand(1, 5, 5).clone()
@@ -184,13 +184,13 @@ def test_motion_can_be_learned_first_and_alone(clips):
     model = ALANetPlus(TINY)
     start = {name: value.clone() for name, value in model.state_dict().items()}
     config = preset("quick", steps=4, lr=2e-3, warmup=0.0, precision="fp32", stages=(Stage(0, 64, 2),))
-    objective = plus_objective(RestorationLoss(), motion=0.1, exposure=0.1, motion_first=0.5)
+    objective = plus_objective(RestorationLoss(), motion=0.1, exposure=0.1, motion_warmup=0.5)
     trainer = Trainer(model, config, objective, steps=4, device=torch.device("cpu"))
     batch = clips.batch(0, size=2, crop=64)
     results = [trainer.take_step(batch, used=0.0) for _ in range(2)]
     assert {"motion", "exposure", "sharp"} == set(results[1].terms)
     moved = {name.split(".")[0] for name, value in model.state_dict().items() if not torch.equal(value, start[name])}
-    assert moved == {"encoder", "judge", "motion", "shutter"}
+    assert moved == {"encoder", "exposure_head", "motion", "exposure_refiner"}
     assert "charbonnier" in trainer.take_step(batch, used=0.0).terms
     assert not torch.equal(model.generator.to_rgb.weight, start["generator.to_rgb.weight"])
 

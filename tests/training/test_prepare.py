@@ -66,13 +66,17 @@ def test_the_larger_network_trains_and_its_config_is_a_recipe(scenes, tmp_path) 
 
 
 @pytest.mark.parametrize(
-    ("only", "shutter", "learns"),
-    [("exposure_head", 64, "shutter."), ("exposure_head", 0, "judge."), ("generator", 64, "generator.")],
+    ("only", "exposure_refiner", "learns"),
+    [
+        ("exposure_head", 64, "exposure_refiner."),
+        ("exposure_head", 0, "exposure_head."),
+        ("generator", 64, "generator."),
+    ],
 )
-def test_one_part_is_trained_alone(scenes, tmp_path, only, shutter, learns) -> None:
+def test_one_part_is_trained_alone(scenes, tmp_path, only, exposure_refiner, learns) -> None:
     """Of the weights it starts from nothing else changes."""
     weights = tmp_path / "init.safetensors"
-    save_weights(ALANetPlus(replace(TINY, shutter=shutter)), weights)
+    save_weights(ALANetPlus(replace(TINY, exposure_refiner=exposure_refiner)), weights)
     values = {"dataset": str(scenes), "train_only": only, "train": {**STEPS, "lr": 0.01}}
     run(values, {"init": str(weights)}).start(tmp_path / "run")
     before, after = (load_model(path).state_dict() for path in (weights, tmp_path / "run" / "last.safetensors"))

@@ -21,7 +21,7 @@ from alanet.data.augment import Degradation, ExposureMix, turn_motion
 from alanet.data.clips import exposed_batch
 from alanet.data.cutting import Batch, ClipOptions, cells, collate, cut_clip, draw_times, place, rng_of
 from alanet.data.real.manifest import Run
-from alanet.data.real.teacher_flow import Midway
+from alanet.data.real.teacher_flow import HalfwayFlow
 from alanet.data.real.video_set import VideoSet
 from alanet.data.synthetic.render import CELL
 from alanet.errors import DataError, OptionError
@@ -78,15 +78,17 @@ class VideoClips:
         exposure: Exposure = Exposure(11, 8),
         stretch: int = STRETCH,
         seed: int = 0,
-        midway: Midway | None = None,
+        halfway_flow: HalfwayFlow | None = None,
     ) -> None:
-        if options.ramp_steps or (options.motion and midway is None):
+        if options.ramp_steps or (options.motion and halfway_flow is None):
             raise OptionError(
                 "the motion of real video is not known; let alanet data motion estimate it, train on scenes, or leave "
                 "motion and ramp_steps out"
             )
-        if midway is not None and midway.period != exposure.period:
-            raise OptionError(f"motion over {midway.period} sharp frames for a period of {exposure.period}; give equal")
+        if halfway_flow is not None and halfway_flow.period != exposure.period:
+            raise OptionError(
+                f"motion over {halfway_flow.period} sharp frames for a period of {exposure.period}; give equal"
+            )
         if exposure.period % options.factor:
             raise OptionError(
                 f"factor {options.factor} with a period of {exposure.period} frames; allowed: its divisors"
@@ -99,8 +101,8 @@ class VideoClips:
         if stretch < 1:
             raise OptionError(f"one clip from every {stretch} frames; allowed: 1 or more, such as {STRETCH}")
         self.videos, self.options, self.exposure, self.seed = videos, options, exposure, seed
-        self.midway = midway if options.motion else None
-        room = self.midway.every - 1 if self.midway else 0  # to move a clip to where the teacher was asked
+        self.halfway_flow = halfway_flow if options.motion else None
+        room = self.halfway_flow.every - 1 if self.halfway_flow else 0  # to move a clip to where the teacher was asked
         self.cells = cells_of(videos.runs, exposure.needed(options.t) + room, stretch)
         if not self.cells:
             longest = max(run.frames for run in videos.runs)
@@ -139,26 +141,32 @@ class VideoClips:
         self, rng: np.random.Generator, cell: Cell, crop: int, times: tuple[Fraction, ...]
     ) -> dict[str, Tensor]:
         start = cell.starts[int(rng.integers(len(cell.starts)))]
-        if self.midway is not None:
-            return self._told(rng, cell.run, start, crop, times, self.midway)
+        if self.halfway_flow is not None:
+            return self._with_motion(rng, cell.run, start, crop, times, self.halfway_flow)
         return cut_clip(rng, self._sharp(cell.run, start), self.exposure, times, crop, self.options)[0]
 
     def _sharp(self, run: int, start: int) -> Tensor:
         return self.videos.sharp(run)[start : start + self.exposure.needed(self.options.t)]
 
-    def _told(
-        self, rng: np.random.Generator, run: int, start: int, crop: int, times: tuple[Fraction, ...], midway: Midway
+    def _with_motion(
+        self,
+        rng: np.random.Generator,
+        run: int,
+        start: int,
+        crop: int,
+        times: tuple[Fraction, ...],
+        halfway_flow: HalfwayFlow,
     ) -> dict[str, Tensor]:
         """A clip with its motion: its centres are frames that the teacher was asked about, its crop one that moves."""
-        start -= (start + self.exposure.centre(0)) % midway.every
-        start += midway.every if start < 0 else 0
-        flows = midway.between(run, start + self.exposure.centre(0), self.options.t - 1).float()
+        start -= (start + self.exposure.centre(0)) % halfway_flow.every
+        start += halfway_flow.every if start < 0 else 0
+        flows = halfway_flow.between(run, start + self.exposure.centre(0), self.options.t - 1).float()
         where = _moving_place(rng, flows, crop)
         sample, turn, _ = cut_clip(rng, self._sharp(run, start), self.exposure, times, crop, self.options, where)
         flows = flows[..., cells(where[0]), cells(where[1])]
         passed = flows[:, 1] - flows[:, 0]  # t-1 2 h w: how far what is seen half-way moves in its period
         sweep = torch.cat((passed[:1], (passed[1:] + passed[:-1]) / 2, passed[-1:]))  # of the inputs: about that
-        sample["midway"], sample["sweep"] = turn_motion(flows, sweep, turn)
+        sample["halfway_flow"], sample["sweep"] = turn_motion(flows, sweep, turn)
         return sample
 
 

@@ -27,7 +27,7 @@ from alanet.data.synthetic.render import CELL
 from alanet.errors import DataError, OptionError
 from alanet.files import atomic_write, write_json
 
-__all__ = ["EVERY", "Midway", "Teacher", "estimate_motion"]
+__all__ = ["EVERY", "HalfwayFlow", "Teacher", "estimate_motion"]
 
 EVERY = 4  # sharp frames from one answer to the next
 FILE = "motion.json"
@@ -36,7 +36,7 @@ FILE = "motion.json"
 Teacher = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
-class Midway:
+class HalfwayFlow:
     """The teacher's answers about the runs of a set. Raises DataError where they are missing or not of this set."""
 
     every = EVERY  # the answers begin at sharp frames that are multiples of it
@@ -52,7 +52,7 @@ class Midway:
                 f"{self.folder}: the motion of its videos is not known ({error}); run alanet data motion on it"
             ) from None
         for run, (width, height), flows in zip(videos.runs, videos.sizes, self._runs, strict=True):
-            if flows.shape != (_answers(run.frames, self.period), 2, 2, height // CELL, width // CELL):
+            if flows.shape != (_pair_count(run.frames, self.period), 2, 2, height // CELL, width // CELL):
                 raise DataError(f"{self.folder}: motion of another set; run alanet data motion on it again")
 
     def between(self, run: int, first: int, count: int) -> Tensor:
@@ -84,24 +84,24 @@ def estimate_motion(
         raise DataError(f"{folder}: holds motion of another teacher or period; remove {file} and {folder / 'motion'}")
     (folder / "motion").mkdir(exist_ok=True)
     write_json(file, about)
-    total, done = sum(_answers(run.frames, period) for run in videos.runs), 0
+    total, done = sum(_pair_count(run.frames, period) for run in videos.runs), 0
     for number, run in enumerate(videos.runs):
-        path, answers = _file(folder, run.file), _answers(run.frames, period)
+        path, pairs = _file(folder, run.file), _pair_count(run.frames, period)
         width, height = videos.sizes[number]
-        shape = (answers, 2, 2, height // CELL, width // CELL)
+        shape = (pairs, 2, 2, height // CELL, width // CELL)
         if not _is_whole(path, shape):
             flows = np.empty(shape, np.float16)
-            for k in range(answers):
-                flows[k] = _asked(teacher, videos.sharp(number), EVERY * k, period)
+            for k in range(pairs):
+                flows[k] = _teacher_flows(teacher, videos.sharp(number), EVERY * k, period)
                 if on_progress:
                     on_progress(done + k + 1, total)
             with atomic_write(path) as out:
                 np.save(out, flows)
-        done += answers
+        done += pairs
     return total
 
 
-def _asked(teacher: Teacher, frames: Tensor, first: int, period: int) -> Any:
+def _teacher_flows(teacher: Teacher, frames: Tensor, first: int, period: int) -> Any:
     a, b = (frames[k].permute(2, 0, 1)[None].float() / 255 for k in (first, first + period))
     with torch.inference_mode():
         to_a, to_b = teacher(a, b)
@@ -109,7 +109,7 @@ def _asked(teacher: Teacher, frames: Tensor, first: int, period: int) -> Any:
     return flows.half().cpu().numpy()
 
 
-def _answers(frames: int, period: int) -> int:
+def _pair_count(frames: int, period: int) -> int:
     return max(0, -(-(frames - period) // EVERY))
 
 

@@ -17,13 +17,13 @@ from alanet.data.cutting import ClipOptions
 from alanet.data.real.build import BuildOptions, build_set
 from alanet.data.real.dataset import VideoClips
 from alanet.data.real.find import SplitOptions
-from alanet.data.real.teacher_flow import Midway, estimate_motion
+from alanet.data.real.teacher_flow import HalfwayFlow, estimate_motion
 from alanet.data.real.video_set import VideoSet
 from alanet.errors import DataError, OptionError
 from alanet.frames.exposure import Exposure
 from alanet.model.flow import Motion
 from alanet.model.layers import CELL, resized, warp
-from alanet.training.objectives import midway_loss
+from alanet.training.objectives import halfway_flow_loss
 from alanet.training.prepare import prepare
 from alanet.training.recipe import make_recipe, read_values
 from alanet.training.runlog import summarize
@@ -58,7 +58,7 @@ def teacher(a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tenso
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    place = tmp_path_factory.mktemp("midway")
+    place = tmp_path_factory.mktemp("halfway_flow")
     (place / "in").mkdir()
     make_video(place / "in/a.mkv", frames=scene(COUNT), rate=240, codec="ffv1", pix_fmt="bgr0")
     build_set(place / "in", place / "set", BuildOptions((WIDTH, HEIGHT), split=SplitOptions(test=0)))
@@ -74,7 +74,7 @@ def clips(folder: Path, mix: ExposureMix = SHARP, **more) -> VideoClips:
     options = ClipOptions(
         t=4, deblurred=1, between=3, clip_ends=1.0, mix=mix, degradation=Degradation(0.0, jpeg=0.0), motion=True
     )
-    return VideoClips(videos, options, exposure=Exposure(11, 8), midway=Midway(videos), **more)
+    return VideoClips(videos, options, exposure=Exposure(11, 8), halfway_flow=HalfwayFlow(videos), **more)
 
 
 def test_flows_lead_from_half_way_to_both_frames_whatever_the_turn(folder):
@@ -85,7 +85,7 @@ def test_flows_lead_from_half_way_to_both_frames_whatever_the_turn(folder):
         for n, time in enumerate(batch.times[0].tolist()):
             i = int(time)
             for side, frame in enumerate((batch.clip[:, i], batch.clip[:, i + 1]) if time != i else ()):
-                seen = warp(frame, resized(batch.midway[:, i, side], CELL, 1), 1)
+                seen = warp(frame, resized(batch.halfway_flow[:, i, side], CELL, 1), 1)
                 parted += (frame - batch.truth[:, n]).abs().mean((1, 2, 3)).tolist()
                 brought += (seen - batch.truth[:, n]).abs().mean((1, 2, 3)).tolist()
     assert np.mean(parted) > 0.05
@@ -115,7 +115,7 @@ def test_batch_k_is_always_batch_k(folder):
     second.batch(7, size=1, crop=32)
     a, b = (one.batch(2, size=2, crop=32) for one in (first, second))
     assert torch.equal(a.clip, b.clip)
-    assert torch.equal(a.midway, b.midway)
+    assert torch.equal(a.halfway_flow, b.halfway_flow)
     assert a.flow is None
 
 
@@ -124,12 +124,12 @@ def test_the_loss_is_that_of_flows_from_half_way(folder):
     batch = clips(folder).batch(0, size=2, crop=0)
 
     def motion(j: int, times: float) -> Motion:
-        passed = times * (batch.midway[:, j, 1] - batch.midway[:, j, 0])
+        passed = times * (batch.halfway_flow[:, j, 1] - batch.halfway_flow[:, j, 0])
         steps = [(resized(passed, CELL, cell), -resized(passed, CELL, cell)) for cell in (16, 8, 4)]
         return Motion(*steps[-1], tuple(steps))
 
-    exact = float(midway_loss({j: motion(j, 1.0) for j in range(3)}, batch.midway))
-    half = float(midway_loss({j: motion(j, 0.5) for j in range(3)}, batch.midway))
+    exact = float(halfway_flow_loss({j: motion(j, 1.0) for j in range(3)}, batch.halfway_flow))
+    half = float(halfway_flow_loss({j: motion(j, 0.5) for j in range(3)}, batch.halfway_flow))
     assert exact == pytest.approx(math.log1p(0.01), abs=1e-3)
     assert half > 0.4
 
@@ -156,16 +156,16 @@ def test_what_is_missing_or_does_not_fit_is_one_line(folder, tmp_path):
         estimate_motion(copy, teacher, "truth", period=12)
     videos = VideoSet(copy)
     with pytest.raises(OptionError, match="motion over 8 sharp frames for a period of 16"):
-        VideoClips(videos, ClipOptions(t=2, motion=True), exposure=Exposure(11, 16), midway=Midway(videos))
+        VideoClips(videos, ClipOptions(t=2, motion=True), exposure=Exposure(11, 16), halfway_flow=HalfwayFlow(videos))
     (file,) = (copy / "motion").iterdir()
     np.save(file, np.load(file)[1:])
     with pytest.raises(DataError, match="motion of another set"):
-        Midway(videos)
+        HalfwayFlow(videos)
     assert estimate_motion(copy, teacher, "truth") == 13  # as the line says: what does not fit is made again
-    assert Midway(videos).between(0, 0, 2).shape == (2, 2, 2, HEIGHT // CELL, WIDTH // CELL)
+    assert HalfwayFlow(videos).between(0, 0, 2).shape == (2, 2, 2, HEIGHT // CELL, WIDTH // CELL)
     file.unlink()
     with pytest.raises(DataError, match="run alanet data motion on it"):
-        Midway(videos)
+        HalfwayFlow(videos)
     assert json.loads((copy / "motion.json").read_text())["teacher"] == "truth"
 
 
@@ -181,9 +181,9 @@ def test_scenes_and_real_video_train_one_network(folder, tmp_path):
     prepare(make_recipe(values)).start(tmp_path / "run")
     lines = (tmp_path / "run/metrics.jsonl").read_text().splitlines()
     assert summarize(tmp_path / "run").data == "bank, set"
-    told = [kind for line in lines for kind in ("motion", "midway") if f'"{kind}"' in line]
+    told = [kind for line in lines for kind in ("motion", "halfway_flow") if f'"{kind}"' in line]
     assert len(told) == 6
-    assert set(told) == {"motion", "midway"}
+    assert set(told) == {"motion", "halfway_flow"}
     run = prepare(make_recipe({**read_values(tmp_path / "run/config.json"), "extra_deblurred": 0}))
     batches = [run.data.sampler.batch(k, size=1, crop=32) for k in range(12)]
     whole = {batch.flow is None: float((batch.times % 1 == 0).sum()) for batch in batches}  # of real video or not
