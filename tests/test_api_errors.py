@@ -136,10 +136,10 @@ def test_a_wrong_call_is_one_clear_line(name: str, restorer: alanet.Restorer, fo
 
 
 def test_numbers_and_texts_of_options_are_converted() -> None:
-    options = alanet.RestoreOptions("x4", start=1.1, end="0:02", input_rate=24)  # type: ignore[arg-type]
+    options = alanet.RestoreOptions("x4", start=1.1, end="0:02", input_rate=24)
     assert options.schedule == alanet.Factor(4)
     assert (options.start, options.end, options.input_rate) == (Fraction(11, 10), Fraction(2), Fraction(24))
-    rate = alanet.TargetRate(60)  # type: ignore[arg-type]
+    rate = alanet.TargetRate(60)
     assert isinstance(rate.rate, Fraction)
 
 
@@ -148,7 +148,7 @@ def test_arrays_come_back_as_they_were_given(restorer: alanet.Restorer, kind: An
     scale = {np.uint8: 255, np.uint16: 65535, torch.uint8: 255}.get(kind, 1)
     arrays = [np.full((40, 56, 3), level) * scale for level in (0.25, 0.75)]
     torchs = isinstance(kind, torch.dtype)
-    given = [torch.tensor(a).to(kind) if torchs else a.astype(kind) for a in arrays]
+    given: list[Any] = [torch.tensor(a).to(kind) if torchs else a.astype(kind) for a in arrays]
     made = restorer.arrays(given)
     assert [(type(m), m.dtype, tuple(m.shape)) for m in made] == [(type(given[0]), given[0].dtype, (40, 56, 3))] * 3
     middle = float(np.asarray(made[1], np.float64).mean()) / scale

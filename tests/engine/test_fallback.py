@@ -141,7 +141,9 @@ def test_sizes_halve_down_to_the_least_one():
     assert all(b <= a // 2 for a, b in pairwise(sizes[:-1]))
     assert sizes[-1] < sizes[-2]
     assert smaller_tiles(model, (), 96, 96, "exact") is None
-    assert smaller_tiles(model, (), 2160, 3840, "feather")[0].halo == 64
+    smaller = smaller_tiles(model, (), 2160, 3840, "feather")
+    assert smaller is not None
+    assert smaller[0].halo == 64
 
 
 def test_a_network_that_aligns_gets_smaller_tiles_and_the_same_pictures(monkeypatch):

@@ -269,7 +269,7 @@ def test_across_a_gap_the_frame_before_is_repeated(schedule: Any, shown: list[fl
     given = stream(frames, lazily(Mean()), schedule, window=2, counts=counts, period=Fraction(1))
     made = [(frame.time, frame.pixels[0, 0, 0] / 10) for frame in given]
     assert [value for _, value in made] == shown
-    assert (counts.gaps, counts.cuts, counts.longest_gap) == (1, 0, (10, 2))
+    assert (counts.gaps, counts.cuts, counts.longest_gap) == (1, 0, (Fraction(10), Fraction(2)))
     if schedule == Factor(2):
         assert [time for time, _ in made] == [0, 0.5, 1, 1.5, 2, 7, 12, 12.5]
 

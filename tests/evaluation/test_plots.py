@@ -49,13 +49,11 @@ def test_lines_are_the_means():
     deblurred, interpolated = plots.per_frame(result()).axes
     assert list(deblurred.lines[1].get_ydata()) == [25, 27, 29]
     assert list(interpolated.lines[1].get_xdata()) == [0.5, 1.5]
-    values = plots.by_extent(result()).axes[0].lines[0].get_ydata()
+    values = np.asarray(plots.by_extent(result()).axes[0].lines[0].get_ydata())
     assert values[0] == pytest.approx(10 * np.log10(255**2 * 30 / 100))
     assert np.isnan(values[1])
     first, _ = plots.quality_against_cost(result(), {"ours": 5.2}).axes
-    assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in first.lines if line.get_marker() == "s"] == [
-        (5.2, 27)
-    ]
+    assert [tuple(np.asarray(line.get_xydata())[0]) for line in first.lines if line.get_marker() == "s"] == [(5.2, 27)]
 
 
 @pytest.mark.parametrize("figure", plots.plots_of(result(), {"ours": 5.2}).values())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -107,19 +108,24 @@ def test_what_the_threshold_says_is_what_the_network_then_does(network, bank):
 def test_scenes_give_every_exposure_its_own_smear(network, bank):
     judged = list(judge_scenes(judging_runner(network, CPU), bank))
     assert len(judged) == 2 * bank.t * 8
-    by_exposure = {n: [one.extent for one in judged if one.exposure == n] for n in (1, 5, 9)}
+    by_exposure: dict[int, list[Any]] = {n: [one.extent for one in judged if one.exposure == n] for n in (1, 5, 9)}
     assert set(by_exposure[1]) == {0.0}
     assert by_exposure[9] == pytest.approx([2 * x for x in by_exposure[5]])
     assert max(by_exposure[9]) > 0.5
     assert len(list(judge_scenes(judging_runner(network, CPU), bank, 1))) == bank.t * 8
 
 
-def test_frames_are_means_around_their_centre(network):
+def test_frames_are_means_around_their_centre(network, monkeypatch):
     """A film of grey levels 0, 2, 4 ...: whatever the exposure, the mean is the middle frame, which is judged."""
     seen = []
     runner = judging_runner(network, CPU)
     encode = runner.encode
-    runner.encode = lambda pixels: seen.append(int(pixels[0, 0, 0])) or encode(pixels)
+
+    def recorded(pixels):
+        seen.append(int(pixels[0, 0, 0]))
+        return encode(pixels)
+
+    monkeypatch.setattr(runner, "encode", recorded)
     frames = np.broadcast_to(np.arange(0, 64, 2, dtype=np.uint8)[:, None, None, None], (32, 16, 16, 3))
     judged = list(judge_footage(runner, Footage.of("a", frames)))
     assert seen == [14, 30, 46] * 8  # a clip at each exposure, as a stream would see it

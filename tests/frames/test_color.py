@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import av
 import numpy as np
 import pytest
@@ -43,13 +45,13 @@ def frame_of(planes: np.ndarray, pixel_format: str) -> av.VideoFrame:
     frame = av.VideoFrame(width, height, pixel_format)
     dtype = np.uint8 if depth_of(frame.format) == 8 else np.uint16
     for i, plane in enumerate(frame.planes):
-        np.frombuffer(plane, dtype).reshape(height, -1)[:, :width] = planes[..., i]
+        np.frombuffer(memoryview(plane), dtype).reshape(height, -1)[:, :width] = planes[..., i]
     return frame
 
 
 @pytest.mark.parametrize(("dtype", "depth"), [(np.uint8, 8), (np.uint16, 10), (np.uint16, 16)])
 def test_every_integer_survives_the_way_to_float_and_back(dtype: type, depth: int) -> None:
-    every = np.arange(np.iinfo(dtype).max + 1, dtype=dtype)
+    every: np.ndarray[Any, Any] = np.arange(np.iinfo(dtype).max + 1, dtype=dtype)
     values = to_float(every)
     assert values.dtype == np.float32
     assert (values[0], values[-1]) == (0, 1)

@@ -96,7 +96,7 @@ def test_duplicates_are_equal_to_the_last_bit() -> None:
     b[36, 51, 2] ^= 1  # off the sparse grid
     assert not same_pixels(a, b)
     assert not same_pixels(a, a[:, :-1])
-    assert not same_pixels(a, a.astype(np.int32))  # type: ignore[arg-type]
+    assert not same_pixels(a, a.astype(np.int32))
 
 
 def test_change_is_in_percent_of_full_scale() -> None:
@@ -105,7 +105,7 @@ def test_change_is_in_percent_of_full_scale() -> None:
 
 
 def test_the_blur_track_rises_where_edges_widen_and_compares_within_a_shot() -> None:
-    blurs: list[float | None] = [4.0] * 10 + [5.0] * 10 + [8.0] * 10
+    blurs: list[float | None] = [*[4.0] * 10, *[5.0] * 10, *[8.0] * 10]
     cuts = [False] * 20 + [True] + [False] * 9
     assert blur_track(blurs, cuts, 3) == pytest.approx([0, 0.5, 0])  # the second shot is 8 px wide throughout
     assert blur_track([4.0] * 19 + [40.0], [False] * 20, 20)[-1] == 1  # clamped

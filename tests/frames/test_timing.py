@@ -65,7 +65,7 @@ def variable(count: int, seed: int) -> list[tuple[F, F]]:
 
 
 def shown(frames: list[tuple[F, F]], schedule: Factor | TargetRate, tail: str = "hold") -> list[Moment]:
-    return [moment for _, moment in timeline(frames, schedule, tail)]  # type: ignore[arg-type]
+    return [moment for _, moment in timeline(frames, schedule, tail)]
 
 
 def total(frames: list[tuple[F, F]]) -> F:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -182,7 +183,7 @@ def test_the_cheap_gradient_of_a_shift_is_the_exact_one():
     flow = torch.zeros(1, 2, 8, 8)
     flow[:, 0] = 4.0
     weights = torch.rand(1, 2, 8, 8)
-    found = []
+    found: list[Any] = []
     for sampler in (warp, cheap_warp):
         x = torch.rand(1, 2, 8, 8, generator=torch.Generator().manual_seed(0)).requires_grad_()
         (sampler(x, flow, 4) * weights).sum().backward()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -345,8 +346,8 @@ def test_motion_through_two_pairs_adds_up():
 def test_the_blur_path_is_that_of_the_restored_frame():
     """Motion to both neighbours, times the frame's own exposure; between two frames, their flows and mean exposure."""
     model = make(untrained=True, motion_mask=False)  # plain pictures say nothing of what moves
-    told: list[torch.Tensor | None] = []
-    model.generator.register_forward_pre_hook(lambda _, given: told.append(given[1]))
+    paths: list[Any] = []
+    model.generator.register_forward_pre_hook(lambda _, given: paths.append(given[1]))
     window = {j: replace(model.encode(frame), exposure=torch.tensor([1.0 + j]).double())
               for j, frame in enumerate(clip_of(1, b=3)[0].new_ones(3, 1, 3, 32, 48))}  # fmt: skip
     flow = torch.zeros(1, 2, 8, 12).double()
@@ -356,11 +357,11 @@ def test_the_blur_path_is_that_of_the_restored_frame():
         model.generate(Window(window, pairs), time)
     change = 0.25 * (6 - 2)  # at 0.25, of which one of both pairs of periods is known
     pixels = [2 * 1, (2 + 6) / 2 * 2, 6 * 3, (2 + change * (0.25 - 0.5)) * 1.5]
-    assert [float(path[:, 0].mean()) for path in told] == pytest.approx(pixels, rel=1e-3)
+    assert [float(path[:, 0].mean()) for path in paths] == pytest.approx(pixels, rel=1e-3)
     bends = [None, (6 - 2) / 2 * 2**2, None, change / 2 * 1.5**2]
-    assert [float(x[:, 2].mean()) if x.shape[1] > 2 else None for x in told] == [pytest.approx(b) for b in bends]
+    assert [float(x[:, 2].mean()) if x.shape[1] > 2 else None for x in paths] == [pytest.approx(b) for b in bends]
     model.generate(Window({1: window[1]}, {}), 1.0)
-    assert told[-1] is None  # alone, nothing is known of its motion
+    assert paths[-1] is None  # a frame alone has no motion
 
 
 def test_the_blur_path_changes_the_frame_and_gives_no_gradient_to_motion():

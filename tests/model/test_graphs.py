@@ -61,7 +61,7 @@ def test_graphs_are_the_network(name: str) -> None:
     graphs = {graph.name: graph for graph in graphs_of(model, size)}
     clip = torch.rand(3, 3, 128, 128) if size is None else torch.rand(3, 3, *size)
     frames = [dict(zip(graphs["encode"].outputs, graphs["encode"].module(f[None]), strict=True)) for f in clip]
-    pairs = [{}, {}]
+    pairs: list[dict[str, torch.Tensor]] = [{}, {}]
     if "relate" in graphs:
         pairs = [
             dict(zip(graphs["relate"].outputs, graphs["relate"].module(*a.values(), *b.values()), strict=True))

@@ -105,7 +105,7 @@ def test_videos_finish_one_after_another_and_few_are_open():
 @pytest.mark.parametrize("seed", range(20))
 def test_workers_that_end_at_any_moment_lose_nothing(seed):
     dice = random.Random(seed)
-    tries = Counter[tuple[str, object]]()
+    tries = Counter[tuple[Any, ...]]()
 
     def act(number: int, task: str, *given: Any) -> None:
         key = (task, given[1].number if task == "segment" else number, given[0] if task != "start" else 0)

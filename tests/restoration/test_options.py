@@ -60,7 +60,7 @@ def test_slow_motion_keeps_the_rate_of_the_input() -> None:
 @pytest.mark.parametrize("wrong", [{"cuts": "on"}, {"slow": 0}, {"strength": 2.0}])
 def test_wrong_values_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(OptionError):
-        RestoreOptions(**wrong)  # type: ignore[arg-type]
+        RestoreOptions(**wrong)
 
 
 def test_options_by_name_find_their_class() -> None:

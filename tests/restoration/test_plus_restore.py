@@ -51,8 +51,8 @@ def test_any_rate_from_the_command_line(tmp_path, weights, fps, wanted):
     inputs = [frame.pixels.astype(float) for frame in decode(probe(source))]
     for k, frame in enumerate(decode(probe(output))):
         i, phase = divmod(k / rate * 25, 1)
-        phase = 0 if i >= 4 else float(phase)
-        blend = inputs[int(i)] * (1 - phase) + inputs[min(int(i) + 1, 4)] * phase
+        share = 0.0 if i >= 4 else float(phase)
+        blend = inputs[int(i)] * (1 - share) + inputs[min(int(i) + 1, 4)] * share
         assert np.abs(frame.pixels - blend).max() <= 0.6
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import av
 import numpy as np
@@ -58,7 +59,7 @@ def planes_of(path: Path) -> list[list[np.ndarray]]:
     with av.open(str(path)) as container:
         for frame in container.decode(video=0):
             wide = [c.bits > 8 for c in frame.format.components]
-            rows = [np.frombuffer(p, np.uint8).reshape(-1, p.line_size)[: p.height] for p in frame.planes]
+            rows = [np.frombuffer(memoryview(p), np.uint8).reshape(-1, p.line_size)[: p.height] for p in frame.planes]
             frames.append([row[:, : p.width * (1 + w)].copy()
                            for row, p, w in zip(rows, frame.planes, wide, strict=True)])  # fmt: skip
     return frames
@@ -120,7 +121,7 @@ def test_a_gpu_that_is_full_when_a_frame_is_judged_takes_smaller_tiles(monkeypat
             raise torch.OutOfMemoryError("CUDA out of memory")
         return real(*given)
 
-    taken = []
+    taken: list[Any] = []
     monkeypatch.setattr(steady.runner, "estimate", judge)
     monkeypatch.setattr(steady, "_take_smaller", taken.append)
     pixels = np.zeros((16, 16, 3), np.uint8)
@@ -187,8 +188,8 @@ def test_slow_motion_at_the_inputs_rate(tmp_path):
     inputs = [frame.pixels.astype(float) for frame in decode(probe(source))]
     for k, frame in enumerate(decode(probe(tmp_path / "b.mkv"))):  # untrained, it gives inputs and blends
         i, phase = divmod(k, 4)
-        phase = 0 if i == 4 else phase / 4
-        assert np.abs(frame.pixels - inputs[i] * (1 - phase) - inputs[min(i + 1, 4)] * phase).max() <= 0.6
+        share = 0.0 if i == 4 else phase / 4
+        assert np.abs(frame.pixels - inputs[i] * (1 - share) - inputs[min(i + 1, 4)] * share).max() <= 0.6
 
 
 def test_slow_motion_has_a_name_and_another_rate(tmp_path):
@@ -214,7 +215,7 @@ def test_a_network_of_midpoints_names_those_that_can(tmp_path, monkeypatch):
         with pytest.raises(TimeError, match="weights of such a network, by model PATH"):
             ours.plan(source, options=RestoreOptions(rate))
     plan = ours.plan(source, options=RestoreOptions(slow_motion(2)))  # midpoints only
-    assert (plan.frames_out, plan.rate) == (4, 30)
+    assert (plan.frames_out, plan.rate) == (4, Fraction(30))
 
 
 def test_which_shipped_models_know_any_time(tmp_path, monkeypatch):
@@ -253,9 +254,8 @@ def test_frames_between_those_looked_at_are_as_the_one_before():
         return None if len(looked) == 1 else Estimate(float(len(looked)), len(looked) == 2)
 
     frames = [Frame(np.full((2, 2, 3), i, np.uint8), Fraction(i), Fraction(1)) for i in range(7)]
-    found = analyse(
-        ((frame, SimpleNamespace(duplicate=False, blur=0.5), frame.time == 4) for frame in frames), judge, 2
-    )
+    scores: Any = SimpleNamespace(duplicate=False, blur=0.5)
+    found = analyse(((frame, scores, frame.time == 4) for frame in frames), judge, 2)
     assert looked == [0, 2, 4, 6]
     assert before == [None, 1, None, 5]  # across a cut there is no motion
     assert found.exposures == [2.0, 2.0, 2.0, 2.0, 3.0, 3.0, 4.0]  # the first was no opinion

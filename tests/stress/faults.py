@@ -196,7 +196,7 @@ def captions(codec: str, folder: Path) -> str:
 def said(path: Path) -> list[bytes | None]:
     """Captions of each frame shown."""
     with av.open(str(path)) as container:
-        kept: list[list[Any]] = [list(frame.side_data) for frame in container.decode(video=0)]  # type: ignore[arg-type]
+        kept: list[list[Any]] = [list(frame.side_data) for frame in container.decode(video=0)]
     frames = [{data.type.name: bytes(data) for data in each} for each in kept]
     return [frame.get("A53_CC") for frame in frames]
 

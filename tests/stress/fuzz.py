@@ -218,7 +218,7 @@ def _restorer() -> Any:
     restorer = alanet.restoration.restorer.Restorer(model, device="cpu", precision="fp32", memory=memory)
     restorer.runner.seconds_per_gmac()
     alanet.restoration.restorer.Restorer = lambda **options: restorer  # type: ignore[assignment, misc]
-    os.fsync = lambda handle: None  # nothing here outlives a loss of power
+    os.fsync = lambda fd: None  # nothing here outlives a loss of power
     gc.freeze()  # what the forks share is not copied by their collectors
     return restorer
 

@@ -99,7 +99,7 @@ def mutate(data: bytes, rng: random.Random, others: Sequence[bytes]) -> tuple[by
 
 
 def _write(data: bytearray, at: int, value: int, size: int, order: str) -> None:
-    written = (value % (1 << 8 * size)).to_bytes(size, order)  # type: ignore[arg-type]
+    written = (value % (1 << 8 * size)).to_bytes(size, order)
     written = written[: max(0, len(data) - at)]
     data[at : at + len(written)] = written
 

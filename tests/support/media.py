@@ -195,8 +195,8 @@ def make_video(
         if pictured is not None:
             out.mux(pictured.encode(av.VideoFrame.from_ndarray(picture(0, 32, 32))))
             out.mux(pictured.encode(None))
-        for stream, track in zip(texts, subtitles, strict=True):
-            _write_subtitle(out, stream, track)
+        for stream, subtitle in zip(texts, subtitles, strict=True):
+            _write_subtitle(out, stream, subtitle)
         for stream, track in zip(sounds, tracks, strict=True):
             _write_audio(out, stream, track)
         _write_pictures(out, video, plan, color, encode_as, interlaced)
@@ -342,10 +342,10 @@ def _write_audio(out: Any, stream: Any, track: Track) -> None:
     stream.codec_context.open(strict=False)
     size = stream.codec_context.frame_size or step
     offset, at = round(track.start * track.rate), 0
-    while part := fifo.read(size, partial=True):
-        part.pts, part.time_base = at + offset, Fraction(1, track.rate)
-        at += part.samples
-        out.mux(stream.encode(part))
+    while packet := fifo.read(size, partial=True):
+        packet.pts, packet.time_base = at + offset, Fraction(1, track.rate)
+        at += packet.samples
+        out.mux(stream.encode(packet))
     out.mux(stream.encode(None))
 
 

@@ -220,7 +220,7 @@ def places(values: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return found
 
 
-WRONG = ("text", -5, 10**400, float("nan"), [[]])
+WRONG: tuple[Any, ...] = ("text", -5, 10**400, float("nan"), [[]])
 
 
 def put(values: Any, path: tuple[Any, ...], wrong: Any) -> Any:

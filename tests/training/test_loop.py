@@ -315,9 +315,9 @@ def test_two_processes_and_one_with_the_doubled_batch_reach_the_same_weights(tmp
     assert one.about["samples"] == two.about["samples"] == 40
     start = network().double().state_dict()
     for name in ("model", "ema"):
-        for key, value in one.part(name).items():
-            assert (value - two.part(name)[key]).abs().max() < 1e-9
-    assert max((value - start[key]).abs().max() for key, value in one.part("model").items()) > 1e-3  # they did move
+        for key, weight in one.part(name).items():
+            assert (weight - two.part(name)[key]).abs().max() < 1e-9
+    assert max((weight - start[key]).abs().max() for key, weight in one.part("model").items()) > 1e-3  # they did move
 
 
 def test_psnr_by_hand() -> None:
@@ -462,7 +462,8 @@ def test_a_log_with_damaged_bytes_does_not_stop_a_run(tmp_path) -> None:
 
 def test_a_forged_network_or_optimizer_is_refused_in_one_line(tmp_path) -> None:
     """The fields that only the model at hand can judge: five wrong values for each of its config, and its tensors."""
-    config, wrong, tried = settings(), ("text", -5, 10**400, float("nan"), [[]]), 0
+    config, tried = settings(), 0
+    wrong: tuple[Any, ...] = ("text", -5, 10**400, float("nan"), [[]])
     train(network(), config, Sharpen(), tmp_path)
     good = latest(tmp_path)
 
@@ -481,8 +482,8 @@ def test_a_forged_network_or_optimizer_is_refused_in_one_line(tmp_path) -> None:
         tried += 1
     assert tried >= 5 * (len(model["config"]) + 1)
     for name in [name for name in good.tensors if not name.startswith("random/")][::17]:
-        value = good.tensors[name]
-        for other in (value.half(), value.flatten()[:0], torch.cat((value.flatten(), value.flatten()))):
+        weight = good.tensors[name]
+        for other in (weight.half(), weight.flatten()[:0], torch.cat((weight.flatten(), weight.flatten()))):
             refused(good.about, {**good.tensors, name: other})
         if not name.startswith("ema/"):
             refused(good.about, {key: tensor for key, tensor in good.tensors.items() if key != name})

@@ -65,7 +65,7 @@ def test_every_frame_comes_out_once_and_in_order() -> None:
 def test_few_frames_are_held_back() -> None:
     asked = 0
 
-    def source():  # type: ignore[no-untyped-def]
+    def source():
         nonlocal asked
         for i in range(1000):
             asked += 1
@@ -113,9 +113,13 @@ def test_a_clock_that_begins_beyond_all_counting_begins_at_the_start() -> None:
     assert repaired(since_1970)[0] == since_1970
 
 
+def stated(own: F):
+    return lambda _: own
+
+
 def test_a_last_duration_that_cannot_be_is_a_period() -> None:
     for own in (F(0), F(-1), F(10**9)):
-        timed = list(durations([(0, F(0)), (1, F(1))], lambda _, own=own: own, PERIOD, Repairs()))
+        timed = list(durations([(0, F(0)), (1, F(1))], stated(own), PERIOD, Repairs()))
         assert [duration for _, _, duration in timed] == [F(1), PERIOD]
 
 

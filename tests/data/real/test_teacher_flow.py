@@ -82,6 +82,7 @@ def test_flows_lead_from_half_way_to_both_frames_whatever_the_turn(folder):
     source, parted, brought = clips(folder), [], []
     for index in range(24):
         batch = source.batch(index, size=2, crop=48)
+        assert batch.halfway_flow is not None
         for n, time in enumerate(batch.times[0].tolist()):
             i = int(time)
             for side, frame in enumerate((batch.clip[:, i], batch.clip[:, i + 1]) if time != i else ()):
@@ -122,14 +123,16 @@ def test_batch_k_is_always_batch_k(folder):
 def test_the_loss_is_that_of_flows_from_half_way(folder):
     """Motion that goes evenly from one frame to the next is what a teacher half-way tells of it; half of it is not."""
     batch = clips(folder).batch(0, size=2, crop=0)
+    flow = batch.halfway_flow
+    assert flow is not None
 
     def motion(j: int, times: float) -> Motion:
-        passed = times * (batch.halfway_flow[:, j, 1] - batch.halfway_flow[:, j, 0])
+        passed = times * (flow[:, j, 1] - flow[:, j, 0])
         steps = [(resized(passed, CELL, cell), -resized(passed, CELL, cell)) for cell in (16, 8, 4)]
         return Motion(*steps[-1], tuple(steps))
 
-    exact = float(halfway_flow_loss({j: motion(j, 1.0) for j in range(3)}, batch.halfway_flow))
-    half = float(halfway_flow_loss({j: motion(j, 0.5) for j in range(3)}, batch.halfway_flow))
+    exact = float(halfway_flow_loss({j: motion(j, 1.0) for j in range(3)}, flow))
+    half = float(halfway_flow_loss({j: motion(j, 0.5) for j in range(3)}, flow))
     assert exact == pytest.approx(math.log1p(0.01), abs=1e-3)
     assert half > 0.4
 
@@ -188,6 +191,7 @@ def test_scenes_and_real_video_train_one_network(folder, tmp_path):
     batches = [run.data.sampler.batch(k, size=1, crop=32) for k in range(12)]
     whole = {batch.flow is None: float((batch.times % 1 == 0).sum()) for batch in batches}  # of real video or not
     assert whole == {True: 0.0, False: 1.0}, "of real video only in-between frames"
+    assert run.hooks.objective is not None
     for batch in batches:
         terms = run.hooks.objective(run.model.train(), batch, 0.5)[1]
         assert ("exposure" in terms) == (batch.flow is not None), "and no exposures"

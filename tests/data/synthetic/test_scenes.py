@@ -197,7 +197,7 @@ def test_a_damaged_still_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("values", [{"height": 62}, {"frames": 0}, {"max_displacement": -1}, {"layers": ()}])
 def test_impossible_scenes_are_refused(values: dict[str, object]) -> None:
     with pytest.raises(OptionError, match="allowed"):
-        SceneOptions(**values)  # type: ignore[arg-type]
+        SceneOptions(**values)
 
 
 def test_a_bank_holds_the_scenes_and_can_grow(folder: Path, stills: Stills, tmp_path: Path) -> None:

@@ -202,7 +202,7 @@ def sound_only(path: Path, *, cover: bool) -> Path:
         if cover:
             picture_stream = out.add_stream("mjpeg", rate=1)
             picture_stream.width = picture_stream.height = 32
-            picture_stream.pix_fmt, picture_stream.disposition = "yuvj420p", 0x400
+            picture_stream.pix_fmt, picture_stream.disposition = "yuvj420p", 0x400  # type: ignore[assignment]
             out.mux(picture_stream.encode(av.VideoFrame.from_ndarray(picture(0, 32, 32))))
             out.mux(picture_stream.encode(None))
         frame = av.AudioFrame.from_ndarray(np.zeros((2, 4096), np.float32), "fltp", "stereo")

@@ -71,7 +71,7 @@ def test_restored_pixels_become_the_yuv_of_the_tags(tmp_path: Path, matrix: str,
     expected = [scale[0][0] + scale[0][1] * y, scale[1][0] + scale[1][1] * cb, scale[1][0] + scale[1][1] * cr]
     with av.open(str(out)) as container:
         planes = next(container.decode(video=0)).planes
-        found = [np.frombuffer(plane, dtype).reshape(plane.height, -1)[8, 8] for plane in planes]
+        found = [np.frombuffer(memoryview(plane), dtype).reshape(plane.height, -1)[8, 8] for plane in planes]
     assert np.abs(np.array(found, float) - expected).max() <= 1.5  # libswscale rounds full-range chroma down
     assert video(out)["color_space"] == matrix
     assert video(out)["color_range"] == levels

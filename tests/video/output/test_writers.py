@@ -103,7 +103,7 @@ def two_videos(folder: Path) -> Path:
         given = [av.open(str(path)) for path in paths]
         pairs = [(s, target.add_stream_from_template(s, opaque=True)) for file in given for s in file.streams]
         for (_, stream), default in zip(pairs, (1, 0, 1), strict=True):
-            stream.disposition = default
+            stream.disposition = default  # type: ignore[assignment]
         target.start_encoding()
         for file in given:
             for packet in file.demux():
