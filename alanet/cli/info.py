@@ -68,9 +68,9 @@ def info(
         with screen.waiting("loading the network"):
             # Planned first: what is too large for the memory is refused before its frames are held.
             seconds = None if str(path) == "-" else _estimate(path, reading, network)
-            judge, every = _judge(video, network)
+            estimator, every = _estimator(video, network)
         with progress(screen, "looking at frames") as show:
-            found = analyse(_counted(_examined(video, reading), video, show), judge, every)
+            found = analyse(_counted(_examined(video, reading), video, show), estimator, every)
     if plot is not None and found is not None:
         _draw(video, found, plot)
     if report.json:
@@ -110,7 +110,7 @@ def _examined(video: VideoInfo, reading: ReadOptions) -> Iterable[tuple[Frame, S
     return examined if reading.cuts == "auto" else ((frame, scores, False) for frame, scores, _ in examined)
 
 
-def _judge(video: VideoInfo, network: NetworkOptions) -> tuple[Estimator | None, int]:
+def _estimator(video: VideoInfo, network: NetworkOptions) -> tuple[Estimator | None, int]:
     """What a network that is named thinks of a frame, and of which frames: all of a short video, else one a bar."""
     if network.model is None:
         return None, 1
@@ -165,8 +165,8 @@ def _as_json(video: VideoInfo, found: Analysis | None, seconds: float | None) ->
             "blur": _track(found),
             "estimate_seconds": seconds,
         }
-        if found.judged:
-            said |= {"exposures": found.exposures, "judged": found.judged, "judged_sharp": found.sharp}
+        if found.classified:
+            said |= {"exposures": found.exposures, "classified": found.classified, "sharp": found.sharp}
     return said
 
 
@@ -250,14 +250,14 @@ def _findings(found: Analysis, *, plain: bool) -> list[tuple[str, str]]:
     if starts:
         rows.append(("blur", marks(starts, found.frames, columns)))
     rows.append(("blur", ruler(float(found.start), float(found.end), columns)))
-    return rows + (_exposure(found, columns, plain=plain) if found.judged else [])
+    return rows + (_exposure(found, columns, plain=plain) if found.classified else [])
 
 
 def _exposure(found: Analysis, columns: int, *, plain: bool) -> list[tuple[str, str]]:
     """A bar a moment, full for a whole period; and what the network makes of it."""
     mean = sum(found.exposures) / len(found.exposures)
-    looked = count(found.judged, "frame") + (" looked at" if found.judged < found.frames else "")
-    share = f"{found.sharp / found.judged:.0%} of {looked} are already sharp and are left unchanged"
+    looked = count(found.classified, "frame") + (" looked at" if found.classified < found.frames else "")
+    share = f"{found.sharp / found.classified:.0%} of {looked} are already sharp and are left unchanged"
     return [
         ("exposure", bars(found.exposures, columns, plain=plain)),
         ("exposure", f"mean {mean:.2f} of the frame period; {share}"),

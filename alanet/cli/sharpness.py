@@ -1,4 +1,4 @@
-"""`alanet evaluate sharpness`: what a network judges sharp, and the threshold from which it passes frames on."""
+"""`alanet evaluate sharpness`: which frames a network classifies as sharp, and the threshold for passing them on."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from alanet.errors import OutputError
 
 if TYPE_CHECKING:
     from alanet.engine.runner import Runner
-    from alanet.evaluation.sharpness import Judgement
+    from alanet.evaluation.sharpness import SharpnessEstimate
     from alanet.notes import Notes
 
 __all__ = ["sharpness"]
@@ -59,7 +59,7 @@ def sharpness(
     """Count sharp and blurry frames that pass, by threshold, and choose the threshold."""
     from alanet.engine.runner import pick_device
     from alanet.evaluation.page import parse_section
-    from alanet.evaluation.sharpness import as_markdown, as_plain, judging_runner, lowest_threshold
+    from alanet.evaluation.sharpness import as_markdown, as_plain, estimating_runner, lowest_threshold
     from alanet.model.weights import available_models, load_model, save_weights
     from alanet.notes import Notes
 
@@ -69,35 +69,37 @@ def sharpness(
     if into is not None:
         parse_section(into)
     network = load_model(model if model in available_models() else weights_in(Path(model)))
-    runner = judging_runner(network, pick_device(device))
+    runner = estimating_runner(network, pick_device(device))
     screen, notes = Screen(quiet=verbosity.quiet), Notes()
-    judged: list[Judgement] = []
-    with progress(screen, "judging frames") as show:
-        for one in _judged(runner, videos, material, notes):
-            judged.append(one)
-            show(len(judged), None, "")
-    truth = by if by != "auto" else "extent" if all(one.extent is not None for one in judged) else "exposure"
-    current, chosen = network.sharp_above, lowest_threshold(judged, truth, most)
+    estimates: list[SharpnessEstimate] = []
+    with progress(screen, "estimating") as show:
+        for one in _estimates(runner, videos, material, notes):
+            estimates.append(one)
+            show(len(estimates), None, "")
+    truth = by if by != "auto" else "extent" if all(one.extent is not None for one in estimates) else "exposure"
+    current, chosen = network.sharp_above, lowest_threshold(estimates, truth, most)
     rows = [("warning", line) for line in notes.warnings]
     if write is not None:
         network.sharp_above = chosen
         save_weights(network, write)
         rows.append(("result", str(write.absolute())))
     screen.rows([*rows, ("chosen", f"{chosen:.5g}: at most {most:.1%} of the blurry frames pass, by {truth}")])
-    put_into(into, as_markdown(judged, current, chosen))
+    put_into(into, as_markdown(estimates, current, chosen))
     if verbosity.json:
-        sys.stdout.write(json.dumps(as_plain(judged, current, chosen)) + "\n")
+        sys.stdout.write(json.dumps(as_plain(estimates, current, chosen)) + "\n")
     else:
-        print_text(as_markdown(judged, current, chosen))
+        print_text(as_markdown(estimates, current, chosen))
     return 0
 
 
-def _judged(runner: Runner, videos: tuple[Path, ...], material: Material, notes: Notes) -> Iterator[Judgement]:
-    """Of scenes first, whose motion is known, then of videos."""
+def _estimates(
+    runner: Runner, videos: tuple[Path, ...], material: Material, notes: Notes
+) -> Iterator[SharpnessEstimate]:
+    """Estimates for scenes, then for videos."""
     from alanet.data.synthetic.bank import Bank
-    from alanet.evaluation.sharpness import judge_footage, judge_scenes
+    from alanet.evaluation.sharpness import estimate_footage, estimate_scenes
 
     if material.scenes is not None:
-        yield from judge_scenes(runner, Bank(material.scenes), material.scene_count)
+        yield from estimate_scenes(runner, Bank(material.scenes), material.scene_count)
     for footage in replace(material, scenes=None).footage(videos, notes):
-        yield from judge_footage(runner, footage)
+        yield from estimate_footage(runner, footage)

@@ -20,7 +20,7 @@ class Counts:
     duplicates: int = 0
     passed: int = 0  # of frames_out: the network came to nothing, and the input is shown
     first_passed: Fraction | None = None  # time of the first of these
-    judged: int = 0  # input frames whose exposure was estimated
+    classified: int = 0  # input frames whose exposure was estimated
     sharp: int = 0  # of these, classified as sharp
     exposures: float = 0.0  # their sum, periods
     untouched: int = 0  # of frames_out, holds included: input frames passed through: sharp, or strength 0

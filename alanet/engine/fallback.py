@@ -3,7 +3,7 @@
     out of memory     tiles of half the size, from the frame in hand on; what waits in the ring is made again for them
     NaN, infinity     the frame once more in fp32; None where that does not help, and the stream shows the input
 
-Each frame is judged by itself, so that a run that goes on after another one comes to the same pictures. (Where a GPU
+Each frame is checked by itself, so that a run that goes on after another one comes to the same pictures. (Where a GPU
 was full, to pictures within the tiles' tolerance.) On a CPU memory is planned and nothing is tried twice: the kernel
 ends what takes too much without asking.
 """

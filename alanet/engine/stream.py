@@ -8,7 +8,7 @@ once, where the network relates; memory does not depend on length.
 A run that goes on after another one skips what is there: nothing is encoded but what the first new frame looks at.
 Nothing is interpolated or borrowed across a cut or a gap (`frames/gaps.py`): windows end there, and the restored frame
 before is held.
-A frame that the network judges sharp is passed on at its own time as it came, planes and all: nothing is made for it.
+A frame that the network classifies as sharp is passed on unchanged at its own time, with its decoded planes.
 """
 
 from __future__ import annotations
@@ -216,7 +216,7 @@ class _Ring:
     def passes(self, estimate: Estimate | None, phases: Sequence[Fraction]) -> bool:
         """Whether frame i is shown unchanged; an estimate is counted."""
         if estimate is not None:
-            self.counts.judged += 1
+            self.counts.classified += 1
             self.counts.sharp += estimate.sharp
             self.counts.exposures += estimate.exposure
         return bool(phases) and (self.strength == 0 or (estimate is not None and estimate.sharp))

@@ -1,13 +1,14 @@
-"""Which frames a network judges sharp, beside the truth; and from which probability on it may let frames pass.
+"""Classification of frames as sharp: a network's estimates against the ground truth, and the threshold to use.
 
-There are two truths:
+There are two definitions of the ground truth:
 
-    by extent     sharp: blurred over less than a pixel (`data/blur_extent.py`); blurry: an exposure of 5 or more and a
-                  blur extent of a pixel or more. What can be seen, and what networks are trained for. Scenes know it.
-    by exposure   sharp: an exposure of 1; blurry: 5 or more, whatever moves. All that is known of a video; a long
-                  exposure of what stands still counts as blurry although it looks sharp.
+    by extent     sharp: a blur extent below a pixel (`data/blur_extent.py`); blurry: an exposure of 5 or more and a
+                  blur extent of a pixel or more. This is the visible blur that networks are trained on. Only scenes
+                  state it.
+    by exposure   sharp: an exposure of 1; blurry: 5 or more, whatever the motion. The only one known for a video; a
+                  long exposure of a static scene counts as blurry although it looks sharp.
 
-Frames are judged as `alanet restore` would: whole, rounded to 8 bits, among their neighbours (of the same exposure), by
+Frames are classified as in `alanet restore`: whole, rounded to 8 bits, with their neighbours (of the same exposure), by
 the same runner. Exposures are counted in sharp frames of which `period` make a period.
 """
 
@@ -32,14 +33,14 @@ from alanet.model.network import Network, Window
 
 __all__ = [
     "LONG",
-    "Judgement",
+    "SharpnessEstimate",
     "Truth",
     "as_markdown",
     "as_plain",
+    "estimate_footage",
+    "estimate_scenes",
+    "estimating_runner",
     "exposure_error",
-    "judge_footage",
-    "judge_scenes",
-    "judging_runner",
     "lowest_threshold",
     "shares",
 ]
@@ -52,8 +53,8 @@ Truth = Literal["extent", "exposure"]
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
-    """What is said of a frame, and what is so."""
+class SharpnessEstimate:
+    """A network's estimate for a frame, and the ground truth."""
 
     exposure: int  # sharp frames
     extent: float | None  # pixels; None: motion is not known
@@ -73,18 +74,18 @@ class Judgement:
     @property
     def _extent(self) -> float:
         if self.extent is None:
-            raise OptionError("how far a video's frames are blurred is not known; judge by exposure, or use scenes")
+            raise OptionError("the blur extent of a video's frames is not known; use --by exposure, or scenes")
         return self.extent
 
 
-def judging_runner(model: Network, device: torch.device, precision: str = "fp32") -> Runner:
+def estimating_runner(model: Network, device: torch.device, precision: str = "fp32") -> Runner:
     """A runner for a network that estimates exposure; OptionError for one that does not."""
     if not model.estimates:
         raise OptionError(f"{type(model).__name__} does not estimate exposure; give weights of a network that does")
     return Runner(model, device, precision)
 
 
-def judge_scenes(runner: Runner, bank: Bank, count: int | None = None) -> Iterator[Judgement]:
+def estimate_scenes(runner: Runner, bank: Bank, count: int | None = None) -> Iterator[SharpnessEstimate]:
     """Every frame of the first `count` scenes at every exposure that the bank has room for."""
     t, period = bank.t, bank.options.period
     for scene in range(min(len(bank), count or len(bank))):
@@ -92,10 +93,10 @@ def judge_scenes(runner: Runner, bank: Bank, count: int | None = None) -> Iterat
         for length in (n for n in EXPOSURES if n <= bank.exposure.frames):
             extents = blur_extent(torch.full((1, t), length), sweep, period)[0].tolist()
             frames = (sharp[bank.exposure.window(i, length)] for i in range(t))
-            yield from _judged(runner, frames, period, length, extents)
+            yield from _estimates(runner, frames, period, length, extents)
 
 
-def judge_footage(runner: Runner, footage: Footage, period: int = 8) -> Iterator[Judgement]:
+def estimate_footage(runner: Runner, footage: Footage, period: int = 8) -> Iterator[SharpnessEstimate]:
     """Every period-th frame of a sharp high-rate video at every exposure."""
     exposure = Exposure(EXPOSURES[-1], period)
     if not (t := exposure.available(len(footage.frames))):
@@ -104,14 +105,16 @@ def judge_footage(runner: Runner, footage: Footage, period: int = 8) -> Iterator
         )
     for length in EXPOSURES:
         frames = (footage.frames[exposure.window(i, length)] for i in range(t))
-        yield from _judged(runner, frames, period, length, [None] * t)
+        yield from _estimates(runner, frames, period, length, [None] * t)
 
 
-def _judged(
+def _estimates(
     runner: Runner, frames: Iterable[Any], period: int, length: int, extents: Sequence[float | None]
-) -> Iterator[Judgement]:
-    """A clip as a stream judges it, each frame by the motion to its neighbours too. frames: of each input, those that
-    the shutter is open for, t h w 3 uint8."""
+) -> Iterator[SharpnessEstimate]:
+    """Estimates for a clip as in a stream, with the motion between neighbours.
+
+    frames: the sharp frames within the exposure of each input, t h w 3 uint8.
+    """
     window: dict[int, Any] = {}
     relations: dict[int, Any] = {}
     for i, open_for in enumerate(frames):
@@ -120,14 +123,14 @@ def _judged(
         window[i] = features
         if i:
             relations[i - 1] = runner.relate(window[i - 1], features)
-            yield _judgement(runner, window, i - 1, relations, period, length, extents[i - 1])
+            yield _estimate(runner, window, i - 1, relations, period, length, extents[i - 1])
             del window[i - 1]
             relations.pop(i - 2, None)
     last = len(extents) - 1
-    yield _judgement(runner, window, last, relations, period, length, extents[last])
+    yield _estimate(runner, window, last, relations, period, length, extents[last])
 
 
-def _judgement(
+def _estimate(
     runner: Runner,
     window: Mapping[int, Any],
     i: int,
@@ -135,67 +138,75 @@ def _judgement(
     period: int,
     length: int,
     extent: float | None,
-) -> Judgement:
+) -> SharpnessEstimate:
     found = runner.estimate(Window(window, relations), i)
     if found is None or not math.isfinite(found.logit):
         raise DataError("the network's estimate is NaN or infinite; its weights are of no use")
-    return Judgement(length, extent, found.exposure * period, found.logit)
+    return SharpnessEstimate(length, extent, found.exposure * period, found.logit)
 
 
-def shares(judged: Sequence[Judgement], threshold: float, truth: Truth) -> tuple[float, float]:
+def shares(estimates: Sequence[SharpnessEstimate], threshold: float, truth: Truth) -> tuple[float, float]:
     """(share of the sharp frames passed, share of the blurry ones wrongly passed) at a probability; NaN of none."""
     limit = _logit(threshold)
-    sharp = [one.logit > limit for one in judged if one.is_sharp(truth)]
-    blurry = [one.logit > limit for one in judged if one.is_blurry(truth)]
+    sharp = [one.logit > limit for one in estimates if one.is_sharp(truth)]
+    blurry = [one.logit > limit for one in estimates if one.is_blurry(truth)]
     return _mean(sharp), _mean(blurry)
 
 
-def lowest_threshold(judged: Sequence[Judgement], truth: Truth, most: float = 0.005) -> float:
+def lowest_threshold(estimates: Sequence[SharpnessEstimate], truth: Truth, most: float = 0.005) -> float:
     """The lowest probability, not below 1/2, above which at most the share `most` of the blurry frames lies.
 
-    Below 1/2 is never right: what is thought to be blurry is restored. DataError where there is no blurry frame, or
-    where too many are held to be sharp for certain.
+    A threshold below 1/2 would pass frames that are more likely blurry. DataError where there is no blurry frame, or
+    where too many have a probability of 1.
     """
     if not 0 <= most < 1:
         raise OptionError(f"a share of {most} of blurry frames wrongly passed; allowed: from 0 to below 1")
-    blurry = sorted((one.logit for one in judged if one.is_blurry(truth)), reverse=True)
+    blurry = sorted((one.logit for one in estimates if one.is_blurry(truth)), reverse=True)
     if not blurry:
-        raise DataError(f"no blurry frame by {truth} among {len(judged)}; give scenes or videos in which things move")
+        raise DataError(
+            f"no blurry frame by {truth} among {len(estimates)}; give scenes or videos in which things move"
+        )
     highest = blurry[math.floor(most * len(blurry))]  # this one and all below must not pass
     threshold = max(0.5, _probability(highest))
     while threshold < 1 and _logit(threshold) < highest:  # rounding
         threshold = math.nextafter(threshold, 1)
     if threshold >= 1:
-        raise DataError(f"more than {most:.1%} of the blurry frames are held to be sharp for certain; train it longer")
+        raise DataError(
+            f"more than {most:.1%} of the blurry frames have a probability of 1 of being sharp; train longer"
+        )
     return threshold
 
 
-def as_markdown(judged: Sequence[Judgement], current: float, chosen: float | None = None) -> str:
-    """Shares by threshold, and what is said by exposure. current: the weights' own threshold."""
-    known = all(one.extent is not None for one in judged)
+def as_markdown(estimates: Sequence[SharpnessEstimate], current: float, chosen: float | None = None) -> str:
+    """Shares by threshold, and estimates by exposure. current: the weights' own threshold."""
+    known = all(one.extent is not None for one in estimates)
     truths: tuple[Truth, ...] = ("extent", "exposure") if known else ("exposure",)
     heads = [f"{what}, by {truth}" for truth in truths for what in ("sharp passed", "blurry wrongly passed")]
     rows = [["threshold", *heads]]
     for threshold in sorted({*THRESHOLDS, current, *([] if chosen is None else [chosen])}):
         names = [name for name, at in (("now", current), ("chosen", chosen)) if at == threshold]
         row = [f"{threshold:.5g}" + (f" ({', '.join(names)})" if names else "")]
-        rows.append([*row, *(_percent(x) for truth in truths for x in shares(judged, threshold, truth))])
+        rows.append([*row, *(_percent(x) for truth in truths for x in shares(estimates, threshold, truth))])
     counts = ", ".join(
-        f"{sum(one.is_sharp(truth) for one in judged):,} sharp and {sum(one.is_blurry(truth) for one in judged):,} "
-        f"blurry by {truth}"
+        f"{sum(one.is_sharp(truth) for one in estimates):,} sharp and "
+        f"{sum(one.is_blurry(truth) for one in estimates):,} blurry by {truth}"
         for truth in truths
     )
-    parts = [as_table(rows[0], rows[1:]), f"{len(judged):,} frames: {counts}", _by_exposure(judged, current, known)]
-    if (error := exposure_error(judged)) is not None:
+    parts = [
+        as_table(rows[0], rows[1:]),
+        f"{len(estimates):,} frames: {counts}",
+        _by_exposure(estimates, current, known),
+    ]
+    if (error := exposure_error(estimates)) is not None:
         parts.append(f"Mean error of the exposure where the blur extent is 1 px or more: {error:.2f} of the period.")
     return "\n\n".join(parts)
 
 
-def _by_exposure(judged: Sequence[Judgement], current: float, known: bool) -> str:
-    """How the judgements lie: that all are alike would show here."""
+def _by_exposure(estimates: Sequence[SharpnessEstimate], current: float, known: bool) -> str:
+    """Distribution of the probabilities by exposure: it shows a network that classifies all frames alike."""
     rows = [["exposure", "frames", "blurred", "estimated", "passed now", "probability: least tenth", "middle", "most"]]
-    for length in sorted({one.exposure for one in judged}):
-        ours = [one for one in judged if one.exposure == length]
+    for length in sorted({one.exposure for one in estimates}):
+        ours = [one for one in estimates if one.exposure == length]
         spread = np.quantile([one.probability for one in ours], (0.1, 0.5, 0.9))
         blurred = _percent(_mean([(one.extent or 0.0) >= VISIBLE for one in ours])) if known else "unknown"
         passed = _percent(_mean([one.logit > _logit(current) for one in ours]))
@@ -204,16 +215,18 @@ def _by_exposure(judged: Sequence[Judgement], current: float, known: bool) -> st
     return as_table(rows[0], rows[1:])
 
 
-def exposure_error(judged: Sequence[Judgement], period: int = 8) -> float | None:
-    """Mean error of the exposure, as a fraction of the frame period, over frames whose blur extent is a pixel or more:
-    where nothing moves an exposure cannot be seen. None without such frames."""
-    errors = [abs(one.estimate - one.exposure) / period for one in judged if (one.extent or 0.0) >= VISIBLE]
+def exposure_error(estimates: Sequence[SharpnessEstimate], period: int = 8) -> float | None:
+    """Mean error of the exposure, as a fraction of the frame period, over frames with a blur extent of a pixel or more.
+
+    The exposure of a frame without motion is not visible. None without such frames.
+    """
+    errors = [abs(one.estimate - one.exposure) / period for one in estimates if (one.extent or 0.0) >= VISIBLE]
     return sum(errors) / len(errors) if errors else None
 
 
-def as_plain(judged: Sequence[Judgement], current: float, chosen: float | None) -> dict[str, Any]:
-    """For JSON: every judgement, and the thresholds."""
-    return {"sharp_above": current, "chosen": chosen, "frames": [asdict(one) for one in judged]}
+def as_plain(estimates: Sequence[SharpnessEstimate], current: float, chosen: float | None) -> dict[str, Any]:
+    """For JSON: every estimate, and the thresholds."""
+    return {"sharp_above": current, "chosen": chosen, "frames": [asdict(one) for one in estimates]}
 
 
 def _logit(probability: float) -> float:

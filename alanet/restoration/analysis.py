@@ -33,8 +33,8 @@ class Analysis:
     duplicates: int = 0
     blurs: list[float | None] = field(default_factory=list)  # a frame each
     exposures: list[float] = field(default_factory=list)  # a frame each, periods; of the last estimate before it
-    judged: int = 0  # frames that a network looked at
-    sharp: int = 0  # of these, found sharp
+    classified: int = 0  # frames whose exposure and sharpness a network estimated
+    sharp: int = 0  # of these, classified as sharp
 
     @property
     def variable(self) -> bool:
@@ -46,12 +46,12 @@ class Analysis:
 
 def analyse(
     frames: Iterable[tuple[Frame, Scores, bool]],
-    judge: Estimator | None = None,
+    estimator: Estimator | None = None,
     every: int = 1,
 ) -> Analysis:
     """One pass over (frame, its scores, whether it starts a new shot); the first frame starts none.
 
-    judge: what a network thinks of a frame, given the one before in its shot; asked of one frame in `every`.
+    estimator: a network's estimate of a frame, given the one before in its shot; called for one frame in `every`.
     """
     found = Analysis()
     before: Fraction | None = None
@@ -64,12 +64,12 @@ def analyse(
             found.shortest = gap if found.shortest is None else min(found.shortest, gap)
             found.longest = gap if found.longest is None else max(found.longest, gap)
         shown = None if cut else shown
-        said = judge(frame.pixels, shown) if judge is not None and found.frames % every == 0 else None
+        said = estimator(frame.pixels, shown) if estimator is not None and found.frames % every == 0 else None
         if said is not None:
-            found.judged += 1
+            found.classified += 1
             found.sharp += said.sharp
             found.exposures += [said.exposure] * (found.frames - len(found.exposures))
-        if found.judged:
+        if found.classified:
             found.exposures.append(found.exposures[-1] if said is None else said.exposure)
         found.frames += 1
         found.times.append(frame.time)

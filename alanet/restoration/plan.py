@@ -82,7 +82,7 @@ class RestoreReport:
     notes: Notes
     earlier_out: int = 0  # of frames_out: made by an interrupted run before this one
     passed: int = 0  # of frames_out: the network gave NaN or infinity, and the input is shown
-    judged: int = 0  # input frames whose exposure the network estimated
+    classified: int = 0  # input frames whose exposure and sharpness the network estimated
     sharp: int = 0  # of these, already sharp
     exposure: float | None = None  # mean estimate, in input periods; None: nothing was estimated
     untouched: int = 0  # restored frames that are input frames, left as they were

@@ -59,9 +59,9 @@ def run_plan(
         done,
         seconds=whole.seconds,
         passed=whole.passed,
-        judged=whole.judged,
+        classified=whole.classified,
         sharp=whole.sharp,
-        exposure=whole.exposures / whole.judged if whole.judged else None,
+        exposure=whole.exposures / whole.classified if whole.classified else None,
         untouched=whole.untouched,
     )
 
@@ -84,8 +84,8 @@ def report(
         notes=plan.notes,
         earlier_out=earlier_out,
         passed=counts.passed,
-        judged=counts.judged,
+        classified=counts.classified,
         sharp=counts.sharp,
-        exposure=counts.exposures / counts.judged if counts.judged else None,
+        exposure=counts.exposures / counts.classified if counts.classified else None,
         untouched=counts.untouched,
     )

@@ -57,7 +57,7 @@ def closing_rows(report: RestoreReport) -> list[tuple[str, str]]:
     found = [count(n, thing) for n, thing in ((report.cuts, "cut"), (report.duplicates, "duplicate frame")) if n]
     rows = [("done", ", ".join([done, *found]))]
     if report.exposure is not None:
-        share = f"{report.sharp:,} of {report.judged:,} already sharp, left unchanged"
+        share = f"{report.sharp:,} of {report.classified:,} already sharp, left unchanged"
         rows.append(("frames", f"{share}; mean exposure {report.exposure:.2f} of the frame period"))
     rows += [("kept", line) for line in report.notes.kept]
     rows += [("left out", line) for line in report.notes.left_out]

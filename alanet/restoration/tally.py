@@ -24,7 +24,7 @@ class Tally:
 
     frames_out: int = 0
     seconds: float = 0.0
-    judged: int = 0
+    classified: int = 0
     sharp: int = 0
     exposures: float = 0.0
     untouched: int = 0
@@ -64,7 +64,7 @@ class TallyKeeper:
 
 
 def _tally(counts: Counts, seconds: float, made: int) -> Tally:
-    return Tally(made, seconds, counts.judged, counts.sharp, counts.exposures, counts.untouched, counts.passed)
+    return Tally(made, seconds, counts.classified, counts.sharp, counts.exposures, counts.untouched, counts.passed)
 
 
 def _read(path: Path) -> Tally:

@@ -39,14 +39,14 @@ class Spy:
     """
 
     def __init__(self, sharp=None):
-        self.encodes, self.calls, self.judged, self.sharp = 0, [], [], sharp
+        self.encodes, self.calls, self.estimated, self.sharp = 0, [], [], sharp
 
     def encode(self, pixels):
         self.encodes += 1
         return int(pixels[0, 0, 0])
 
     def estimate(self, window, i):
-        self.judged.append((i, sorted(window.features), sorted(window.relations)))
+        self.estimated.append((i, sorted(window.features), sorted(window.relations)))
         one = window.features[i]
         return None if self.sharp is None else Estimate(0.25 + one, self.sharp(one))
 
@@ -171,15 +171,15 @@ def test_sharp_frames_pass_as_they_came_and_nothing_is_made_for_them():
     assert [frame.source for frame in out] == [None] * 2 + ["planes 1"] + [None] * 5 + ["planes 4"] * 2  # the hold too
     assert out[2].pixels is frames[1][0].pixels
     assert [frame.time for frame in out] == [k / RATE / 2 for k in range(10)]
-    assert (counts.judged, counts.sharp, counts.untouched) == (5, 2, 3)
+    assert (counts.classified, counts.sharp, counts.untouched) == (5, 2, 3)
     assert counts.exposures == pytest.approx(5 * 0.25 + 100)
 
 
-def test_a_frame_is_judged_among_its_neighbours_and_nothing_is_made_of_a_sharp_one():
+def test_a_frame_is_estimated_with_its_neighbours_and_a_sharp_one_is_not_restored():
     spy = Spy(lambda first: True)
     out = list(stream(numbered(3), lazily(spy), Factor(1), window=2))
     assert (spy.encodes, spy.calls) == (3, [])
-    assert spy.judged == [(0, [0, 1], [0]), (1, [0, 1, 2], [0, 1]), (2, [1, 2], [1])]
+    assert spy.estimated == [(0, [0, 1], [0]), (1, [0, 1, 2], [0, 1]), (2, [1, 2], [1])]
     assert [frame.source for frame in out] == [f"planes {i}" for i in range(3)]
 
 

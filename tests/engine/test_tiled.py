@@ -81,7 +81,7 @@ def test_with_motion_across_the_frame_too(aligning, frames):
     assert np.abs(whole[0] - frames[1] / 65535).mean() > 0.01  # it does something
 
 
-def test_a_frame_judged_sharp_comes_back_from_tiles_as_it_is(aligning, frames):
+def test_a_sharp_frame_is_unchanged_in_tiles(aligning, frames):
     window = {i: aligning.encode(frame) for i, frame in enumerate(frames)}
     window[1] = replace(window[1], sharp=torch.full((1,), 100.0))
     pairs = {i: aligning.relate(window[i], window[i + 1]) for i in (0, 1)}

@@ -1,4 +1,4 @@
-"""What is judged sharp: both truths, thresholds worked out by hand, and the verb from scenes to weights."""
+"""Classification as sharp: both truths, thresholds worked out by hand, and the verb from scenes to weights."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from alanet.data.synthetic.bank import Bank
 from alanet.errors import DataError, OptionError
 from alanet.evaluation.footage import Footage
 from alanet.evaluation.sharpness import (
-    Judgement,
+    SharpnessEstimate,
     as_markdown,
-    judge_footage,
-    judge_scenes,
-    judging_runner,
+    estimate_footage,
+    estimate_scenes,
+    estimating_runner,
     lowest_threshold,
     shares,
 )
@@ -34,8 +34,8 @@ TINY = ALANetPlusConfig((8, 8, 12), (1, 1, 1), (1, 1, 1), motion=8, stem=4)
 CPU = torch.device("cpu")
 
 
-def judgement(exposure: int, extent: float | None, logit: float) -> Judgement:
-    return Judgement(exposure, extent, 3.0, logit)
+def estimate_of(exposure: int, extent: float | None, logit: float) -> SharpnessEstimate:
+    return SharpnessEstimate(exposure, extent, 3.0, logit)
 
 
 @pytest.fixture(scope="module")
@@ -51,74 +51,74 @@ def network():
 
 
 def test_a_long_exposure_of_what_stands_still_is_sharp_to_the_eye_and_blurry_by_its_exposure():
-    still, moving, short, little = (judgement(*x, 0.0) for x in ((9, 0.0), (9, 4.0), (1, 0.0), (3, 1.5)))
+    still, moving, short, little = (estimate_of(*x, 0.0) for x in ((9, 0.0), (9, 4.0), (1, 0.0), (3, 1.5)))
     assert [one.is_sharp("extent") for one in (still, moving, short, little)] == [True, False, True, False]
     assert [one.is_blurry("extent") for one in (still, moving, short, little)] == [False, True, False, False]
     assert [one.is_sharp("exposure") for one in (still, moving, short, little)] == [False, False, True, False]
     assert [one.is_blurry("exposure") for one in (still, moving, short, little)] == [True, True, False, False]
-    with pytest.raises(OptionError, match="how far a video's frames are blurred is not known"):
-        judgement(9, None, 0.0).is_sharp("extent")
+    with pytest.raises(OptionError, match="the blur extent of a video's frames is not known"):
+        estimate_of(9, None, 0.0).is_sharp("extent")
 
 
 def test_shares_by_hand():
-    judged = [judgement(1, 0.0, x) for x in (3.0, 2.0, -1.0, 0.1)] + [judgement(9, 4.0, x) for x in (2.5, -1.0)]
-    assert shares(judged, 0.5, "extent") == (0.75, 0.5)
-    assert shares(judged, 1 / (1 + math.exp(-2.7)), "extent") == (0.25, 0.0)
-    assert math.isnan(shares(judged[:4], 0.5, "extent")[1])
+    estimates = [estimate_of(1, 0.0, x) for x in (3.0, 2.0, -1.0, 0.1)] + [estimate_of(9, 4.0, x) for x in (2.5, -1.0)]
+    assert shares(estimates, 0.5, "extent") == (0.75, 0.5)
+    assert shares(estimates, 1 / (1 + math.exp(-2.7)), "extent") == (0.25, 0.0)
+    assert math.isnan(shares(estimates[:4], 0.5, "extent")[1])
 
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("most", [0.0, 0.005, 0.1])
 def test_the_threshold_is_the_lowest_that_passes_so_few(seed, most):
     rng = np.random.default_rng(seed)
-    judged = [judgement(1, 0.0, x) for x in rng.normal(3, 2, 300)] + [
-        judgement(9, 4.0, x) for x in rng.normal(1, 1, 400)
+    estimates = [estimate_of(1, 0.0, x) for x in rng.normal(3, 2, 300)] + [
+        estimate_of(9, 4.0, x) for x in rng.normal(1, 1, 400)
     ]
-    chosen = lowest_threshold(judged, "extent", most)
-    assert shares(judged, chosen, "extent")[1] <= most
-    assert shares(judged, chosen - 1e-6, "extent")[1] > most
+    chosen = lowest_threshold(estimates, "extent", most)
+    assert shares(estimates, chosen, "extent")[1] <= most
+    assert shares(estimates, chosen - 1e-6, "extent")[1] > most
 
 
 def test_the_threshold_is_never_below_a_half_nor_useless():
-    apart = [judgement(1, 0.0, 5.0), judgement(9, 4.0, -5.0)]
+    apart = [estimate_of(1, 0.0, 5.0), estimate_of(9, 4.0, -5.0)]
     assert lowest_threshold(apart, "extent") == 0.5
     with pytest.raises(DataError, match="no blurry frame by extent among 1"):
         lowest_threshold(apart[:1], "extent")
-    with pytest.raises(DataError, match=r"more than 0.5% of the blurry frames are held to be sharp for certain"):
-        lowest_threshold([judgement(9, 4.0, 80.0)], "extent")
+    with pytest.raises(DataError, match=r"more than 0.5% of the blurry frames have a probability of 1"):
+        lowest_threshold([estimate_of(9, 4.0, 80.0)], "extent")
     with pytest.raises(OptionError, match="a share of 2"):
         lowest_threshold(apart, "extent", 2)
 
 
 def test_what_the_threshold_says_is_what_the_network_then_does(network, bank):
     """The chosen number, put into the config, passes exactly the frames that it was said to pass."""
-    runner = judging_runner(network, CPU)
-    judged = list(judge_scenes(runner, bank))
-    chosen = lowest_threshold(judged, "extent", 0.2)
+    runner = estimating_runner(network, CPU)
+    estimates = list(estimate_scenes(runner, bank))
+    chosen = lowest_threshold(estimates, "extent", 0.2)
     network.config = replace(network.config, sharp_above=chosen)
-    again = list(judge_scenes(runner, bank))
-    assert again == judged
+    again = list(estimate_scenes(runner, bank))
+    assert again == estimates
     limit = math.log(chosen / (1 - chosen))
-    for one in judged:
+    for one in estimates:
         features = runner.encode(np.zeros((16, 16, 3), np.uint8))
         features = replace(features, sharp=torch.tensor([one.logit]))
         assert runner.estimate(Window({0: features}), 0).sharp == (one.logit > limit)
 
 
 def test_scenes_give_every_exposure_its_own_smear(network, bank):
-    judged = list(judge_scenes(judging_runner(network, CPU), bank))
-    assert len(judged) == 2 * bank.t * 8
-    by_exposure: dict[int, list[Any]] = {n: [one.extent for one in judged if one.exposure == n] for n in (1, 5, 9)}
+    estimates = list(estimate_scenes(estimating_runner(network, CPU), bank))
+    assert len(estimates) == 2 * bank.t * 8
+    by_exposure: dict[int, list[Any]] = {n: [one.extent for one in estimates if one.exposure == n] for n in (1, 5, 9)}
     assert set(by_exposure[1]) == {0.0}
     assert by_exposure[9] == pytest.approx([2 * x for x in by_exposure[5]])
     assert max(by_exposure[9]) > 0.5
-    assert len(list(judge_scenes(judging_runner(network, CPU), bank, 1))) == bank.t * 8
+    assert len(list(estimate_scenes(estimating_runner(network, CPU), bank, 1))) == bank.t * 8
 
 
 def test_frames_are_means_around_their_centre(network, monkeypatch):
-    """A film of grey levels 0, 2, 4 ...: whatever the exposure, the mean is the middle frame, which is judged."""
+    """A film of grey levels 0, 2, 4 ...: whatever the exposure, the mean is the middle frame, which is estimated."""
     seen = []
-    runner = judging_runner(network, CPU)
+    runner = estimating_runner(network, CPU)
     encode = runner.encode
 
     def recorded(pixels):
@@ -127,31 +127,31 @@ def test_frames_are_means_around_their_centre(network, monkeypatch):
 
     monkeypatch.setattr(runner, "encode", recorded)
     frames = np.broadcast_to(np.arange(0, 64, 2, dtype=np.uint8)[:, None, None, None], (32, 16, 16, 3))
-    judged = list(judge_footage(runner, Footage.of("a", frames)))
+    estimates = list(estimate_footage(runner, Footage.of("a", frames)))
     assert seen == [14, 30, 46] * 8  # a clip at each exposure, as a stream would see it
-    assert [one.exposure for one in judged[::3]] == [1, 3, 5, 7, 9, 11, 13, 15]
+    assert [one.exposure for one in estimates[::3]] == [1, 3, 5, 7, 9, 11, 13, 15]
     assert runner.relates == 2 * 8
-    assert {one.extent for one in judged} == {None}
+    assert {one.extent for one in estimates} == {None}
     with pytest.raises(DataError, match="has 14 frames; exposures up to 15 need as many"):
-        list(judge_footage(runner, Footage.of("a", frames[:14])))
+        list(estimate_footage(runner, Footage.of("a", frames[:14])))
 
 
-def test_only_networks_that_judge():
+def test_only_networks_that_estimate_exposure():
     with pytest.raises(OptionError, match="ALANet does not estimate exposure"):
-        judging_runner(ALANet(ALANetConfig(width=0.125)), CPU)
+        estimating_runner(ALANet(ALANetConfig(width=0.125)), CPU)
     broken = ALANetPlus(TINY)
     torch.nn.init.constant_(broken.exposure_head.to_estimates.bias, torch.nan)
     with pytest.raises(DataError, match="NaN or infinite"):
-        list(judge_footage(judging_runner(broken, CPU), Footage.of("a", np.zeros((15, 16, 16, 3), np.uint8))))
+        list(estimate_footage(estimating_runner(broken, CPU), Footage.of("a", np.zeros((15, 16, 16, 3), np.uint8))))
 
 
-def test_the_table_shows_where_all_is_judged_alike():
-    judged = [judgement(n, 0.5 * (n - 1), 3.0) for n in (1, 5, 9) for _ in range(4)]
-    text = as_markdown(judged, 0.9)
+def test_the_table_shows_where_all_estimates_are_alike():
+    estimates = [estimate_of(n, 0.5 * (n - 1), 3.0) for n in (1, 5, 9) for _ in range(4)]
+    text = as_markdown(estimates, 0.9)
     assert "| 0.9 (now) | 100.0% | 100.0% | 100.0% | 100.0% |" in text
     assert "| 9 | 4 | 100.0% | 3.0 | 100.0% | 0.953 | 0.953 | 0.953 |" in text
     assert "12 frames: 4 sharp and 8 blurry by extent, 4 sharp and 8 blurry by exposure" in text
-    assert "by extent" not in as_markdown([judgement(1, None, 1.0), judgement(9, None, -1.0)], 0.9)
+    assert "by extent" not in as_markdown([estimate_of(1, None, 1.0), estimate_of(9, None, -1.0)], 0.9)
 
 
 def test_the_verb_writes_weights_with_the_threshold(tmp_path, capsys, network, bank):
@@ -168,8 +168,8 @@ def test_the_verb_writes_weights_with_the_threshold(tmp_path, capsys, network, b
     assert run([*words, "--write", str(out)]) == 4
     assert "exists already; --overwrite" in capsys.readouterr().err
     page = tmp_path / "page.md"
-    assert run([*words, "--by", "exposure", "--into", f"{page}#judge"]) == 0
+    assert run([*words, "--by", "exposure", "--into", f"{page}#sharpness"]) == 0
     told = capsys.readouterr()
-    assert "(chosen)" in page.read_text().split("<!-- judge -->")[1]
+    assert "(chosen)" in page.read_text().split("<!-- sharpness -->")[1]
     assert "by exposure" in told.err
     assert "(chosen)" in told.out

@@ -12,7 +12,7 @@ def run(folder: Path, frames: int, segment: int, *, resumed: bool) -> TallyKeepe
     """A run of so many restored frames, each second one of an input frame that is estimated; ended without notice."""
     keeper, counts = TallyKeeper(folder, resumed=resumed), Counts()
     for made in range(1, frames + 1):
-        counts.judged += made % 2
+        counts.classified += made % 2
         counts.sharp += made % 4 == 1
         counts.exposures += 0.5 * (made % 2)
         keeper.add(counts, 0.1 * made, made)
@@ -24,7 +24,7 @@ def test_counts_of_finished_segments_are_added_to_those_of_the_run_that_resumes(
     run(tmp_path, 15, 8, resumed=False)
     assert TallyKeeper(tmp_path, resumed=True).earlier == Tally(8, 0.8, 4, 2, 2.0, 0, 0)
     again = run(tmp_path, 12, 8, resumed=True)
-    counts = Counts(judged=6, sharp=3, exposures=3.0)
+    counts = Counts(classified=6, sharp=3, exposures=3.0)
     assert again.whole(counts, 1.2, 12) == Tally(20, 2.0, 10, 5, 5.0, 0, 0)
     assert TallyKeeper(tmp_path, resumed=True).earlier.frames_out == 16
 

@@ -83,11 +83,11 @@ def test_input_planes_come_out_bit_for_bit(tmp_path, pix_fmt, how):
     assert alike(given[-1], made[-1])  # held
     assert not any(alike(a, b) for a, b in zip(given, made[1:-1:2], strict=False))
     assert report.untouched == 8
-    judged = (7, 7, pytest.approx(0.5)) if how == "sharp" else (0, 0, None)
-    assert (report.judged, report.sharp, report.exposure) == judged
+    expected = (7, 7, pytest.approx(0.5)) if how == "sharp" else (0, 0, None)
+    assert (report.classified, report.sharp, report.exposure) == expected
 
 
-def test_only_frames_judged_sharp_pass(tmp_path, monkeypatch):
+def test_only_sharp_frames_pass(tmp_path, monkeypatch):
     """Through RGB and a network of noise the others differ; and for those that pass the network is not run."""
     source = make_video(tmp_path / "a.mkv", frames=6, codec="ffv1")
     ours = restorer(network())
@@ -96,7 +96,7 @@ def test_only_frames_judged_sharp_pass(tmp_path, monkeypatch):
     report = ours.restore(source, tmp_path / "b.mkv", RestoreOptions(encode=EncodeOptions(codec="ffv1")))
     same = [alike(a, b) for a, b in zip(planes_of(source), planes_of(tmp_path / "b.mkv")[::2], strict=True)]
     assert same == [True, False, False, True, True, False]
-    assert (report.judged, report.sharp, report.untouched) == (6, 3, 3)
+    assert (report.classified, report.sharp, report.untouched) == (6, 3, 3)
     assert (ours.runner.encodes, ours.runner.relates, ours.runner.generates) == (6, 5, 11 - 3)
 
 
@@ -111,18 +111,18 @@ def test_an_opinion_that_is_no_number_is_none():
     assert restorer(ALANet(ALANetConfig(width=0.125))).runner.estimate(Window({0: None}), 0) is None
 
 
-def test_a_gpu_that_is_full_when_a_frame_is_judged_takes_smaller_tiles(monkeypatch):
+def test_a_gpu_that_is_full_when_exposure_is_estimated_takes_smaller_tiles(monkeypatch):
     steady = FallbackRunner(restorer(network()).runner, (), "exact", Notes())
     fails = iter([True, False])
     real = steady.runner.estimate
 
-    def judge(*given):
+    def estimate(*given):
         if next(fails):
             raise torch.OutOfMemoryError("CUDA out of memory")
         return real(*given)
 
     taken: list[Any] = []
-    monkeypatch.setattr(steady.runner, "estimate", judge)
+    monkeypatch.setattr(steady.runner, "estimate", estimate)
     monkeypatch.setattr(steady, "_take_smaller", taken.append)
     pixels = np.zeros((16, 16, 3), np.uint8)
     assert steady.estimate(Window({0: Kept(pixels)}), 0).sharp
@@ -131,7 +131,7 @@ def test_a_gpu_that_is_full_when_a_frame_is_judged_takes_smaller_tiles(monkeypat
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_arrays_judged_sharp_come_back_exactly_and_are_not_the_callers(dtype):
+def test_sharp_arrays_come_back_exactly_and_are_not_the_callers(dtype):
     given = [np.random.default_rng(i).integers(0, np.iinfo(dtype).max, (18, 34, 3), dtype) for i in range(3)]
     out = restorer(network()).arrays(given)
     assert all(np.array_equal(a, b) for a, b in zip(given, out[::2], strict=True))
@@ -151,7 +151,7 @@ def test_strength_is_in_the_command_line_and_refused_beyond_1(tmp_path, capsys):
     assert "0 of 3 already sharp, left unchanged; mean exposure 0.50 of the frame period" in told.err + told.out
     assert run(["restore", str(source), "-o", str(tmp_path / "b.mkv"), "--strength", "0", *words]) == 0
     said = json.loads(capsys.readouterr().out)
-    assert (said["untouched"], said["judged"], said["sharp"]) == (4, 2, 0)  # no opinion is needed of the last
+    assert (said["untouched"], said["classified"], said["sharp"]) == (4, 2, 0)  # no opinion is needed of the last
     assert said["exposure"] == pytest.approx(0.5, abs=1e-3)
     assert run(["restore", str(source), "-o", str(tmp_path / "c.mkv"), "--strength", "1.5", *words]) != 0
     assert "strength 1.5 is not a number from 0" in capsys.readouterr().err
@@ -239,31 +239,31 @@ def test_info_shows_what_the_network_makes_of_it(tmp_path, capsys):
     assert sum(line.split()[:1] == ["exposure"] for line in told.splitlines()) >= 1
     assert run(["info", str(source), "--json", *words]) == 0
     said = json.loads(capsys.readouterr().out)
-    assert (said["judged"], said["judged_sharp"]) == (10, 10)
+    assert (said["classified"], said["sharp"]) == (10, 10)
     assert said["exposures"] == pytest.approx([0.5] * 10, abs=1e-3)
     assert run(["info", str(source), "--json"]) == 0
-    assert "judged" not in json.loads(capsys.readouterr().out)
+    assert "classified" not in json.loads(capsys.readouterr().out)
 
 
 def test_frames_between_those_looked_at_are_as_the_one_before():
     looked, before = [], []
 
-    def judge(pixels, earlier):
+    def estimate(pixels, earlier):
         looked.append(int(pixels[0, 0, 0]))
         before.append(None if earlier is None else int(earlier[0, 0, 0]))
         return None if len(looked) == 1 else Estimate(float(len(looked)), len(looked) == 2)
 
     frames = [Frame(np.full((2, 2, 3), i, np.uint8), Fraction(i), Fraction(1)) for i in range(7)]
     scores: Any = SimpleNamespace(duplicate=False, blur=0.5)
-    found = analyse(((frame, scores, frame.time == 4) for frame in frames), judge, 2)
+    found = analyse(((frame, scores, frame.time == 4) for frame in frames), estimate, 2)
     assert looked == [0, 2, 4, 6]
     assert before == [None, 1, None, 5]  # across a cut there is no motion
     assert found.exposures == [2.0, 2.0, 2.0, 2.0, 3.0, 3.0, 4.0]  # the first was no opinion
-    assert (found.judged, found.sharp) == (3, 1)
+    assert (found.classified, found.sharp) == (3, 1)
 
 
 def test_frames_that_follow_each_other_are_encoded_once_each_for_an_opinion():
-    """And each is judged by its motion from the one before; what was not looked at before is encoded for that."""
+    """And each is estimated with its motion from the one before; what was not looked at before is encoded for that."""
     runner = restorer(network()).runner
     opinions = FrameEstimates(runner)
     frames = [np.random.default_rng(i).integers(0, 256, (32, 48, 3), np.uint8) for i in range(5)]

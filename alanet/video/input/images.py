@@ -27,7 +27,9 @@ from alanet.video.tags import color_of, side_data_of
 __all__ = ["missing_numbers", "natural_order", "pictures", "probe_folder"]
 
 
-logging.getLogger("PIL").addHandler(logging.NullHandler())  # it logs what it then raises, which is told in one line
+logging.getLogger("PIL").addHandler(
+    logging.NullHandler()
+)  # it logs its errors before it raises them, and errors are reported in one line
 
 SUFFIXES = frozenset(
     (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pnm", ".dpx", ".jp2", ".qoi", ".tga")
