@@ -67,14 +67,38 @@ def check_available() -> None:
 
 
 def per_time(result: Result) -> Figure:
-    """Mean PSNR by the part of the period that has passed: 0 is deblurred."""
-    figure, (axes,) = _figure(1, title=f"PSNR by time, {result.protocol}")
+    """Mean gain over blend by the part of the period that has passed, image by image; 0 is deblurred.
+
+    Images that either restores exactly are left out, so all methods are compared on the same ones. Without blend in the
+    result the plot shows the mean PSNR.
+    """
+    gains = any(name == "blend" for name, _ in result.methods)
+    title = f"{'Gain over blend' if gains else 'PSNR'} by time, {result.protocol}"
+    figure, (axes,) = _figure(1, title=title)
     for number, (name, _) in enumerate(result.methods):
-        found = {phase: mean.psnr for phase, mean in result.by_phase(name).items() if mean.psnr is not None}
-        axes.plot([float(phase) for phase in found], list(found.values()), label=name, **_look(number))
-    axes.set(xlabel="time after an input frame (frame periods)", ylabel="PSNR (dB), mean over images")
+        found = _gain_by_phase(result, name) if gains else _psnr_by_phase(result, name)
+        axes.plot(list(found), list(found.values()), label=name, **_look(number))
+    axes.set(
+        xlabel="time after an input frame (frame periods)",
+        ylabel="gain (dB), mean over images" if gains else "PSNR (dB), mean over images",
+    )
     _legend(figure, axes)
     return figure
+
+
+def _psnr_by_phase(result: Result, name: str) -> dict[float, float]:
+    return {float(phase): mean.psnr for phase, mean in result.by_phase(name).items() if mean.psnr is not None}
+
+
+def _gain_by_phase(result: Result, name: str) -> dict[float, float]:
+    """Phase -> mean difference from blend over the images that neither restores exactly."""
+    blend = {(score.video, score.time): score.psnr for score in result.of("blend")}
+    gains: dict[float, list[float]] = {}
+    for score in result.of(name):
+        gain = score.psnr - blend[score.video, score.time]
+        if math.isfinite(gain):
+            gains.setdefault(float(score.time % 1), []).append(gain)
+    return {phase: sum(values) / len(values) for phase, values in sorted(gains.items())}
 
 
 def per_frame(result: Result, video: str | None = None) -> Figure:

@@ -1,5 +1,7 @@
 """Plots show the values that they are given, with units on every axis."""
 
+import math
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -34,6 +36,13 @@ def test_by_blur_extent_the_gain_over_both_baselines_is_shown():
     lines = [{line.get_label(): line.get_ydata()[0] for line in axes.lines} for axes in (deblurred, interpolated)]
     assert lines[0]["ours"] == pytest.approx(10 * np.log10(2 / 0.1)), "over copy"
     assert lines[1] == pytest.approx({"copy": 10 * np.log10(1 / 2), "blend": 0, "ours": 10}), "over blend"
+
+
+def test_by_time_images_that_are_restored_exactly_are_left_out():
+    made = result(("blend", 22.0, 1.0), ("ours", 25.0, 1.0))
+    exact = tuple(replace(s, psnr=math.inf) if (s.method, s.time) == ("blend", 2) else s for s in made.scores)
+    (axes,) = plots.per_time(replace(made, scores=exact)).axes
+    assert {line.get_label(): list(line.get_ydata()) for line in axes.lines} == {"blend": [0, 0], "ours": [3, 3]}
 
 
 def test_equal_methods_without_a_cost_are_one_line():
