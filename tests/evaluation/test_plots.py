@@ -33,7 +33,9 @@ def result(*methods: tuple[str, float, float]) -> Result:
 def test_by_blur_extent_the_gain_over_both_baselines_is_shown():
     made = result(("copy", 20.0, 2.0), ("blend", 22.0, 1.0), ("ours", 25.0, 0.1))
     deblurred, interpolated = plots.by_extent(made).axes
-    lines = [{line.get_label(): line.get_ydata()[0] for line in axes.lines} for axes in (deblurred, interpolated)]
+    lines = [
+        {line.get_label(): np.asarray(line.get_ydata())[0] for line in axes.lines} for axes in (deblurred, interpolated)
+    ]
     assert lines[0]["ours"] == pytest.approx(10 * np.log10(2 / 0.1)), "over copy"
     assert lines[1] == pytest.approx({"copy": 10 * np.log10(1 / 2), "blend": 0, "ours": 10}), "over blend"
 
