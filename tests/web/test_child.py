@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +12,7 @@ import pytest
 
 from alanet.errors import MediaError, ResourceError
 from alanet.web.child import Child, CrashedError, Report, Stopped
+from tests.support.paths import ROOT
 
 
 @pytest.fixture
@@ -67,6 +70,26 @@ def test_what_takes_too_long_is_ended(child: Child, tmp_path: Path) -> None:
     with pytest.raises(ResourceError, match=r"longer than 0\.2 s"):
         child.call(wait_for, tmp_path / "began", seconds=0.2)
     assert child.call(double, 1) == 2
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_a_child_ends_with_a_server_that_is_killed() -> None:
+    code = "import os; from alanet.web.child import Child; print(Child().call(os.getpid), flush=True); os.abort()"
+    server = subprocess.run([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+    assert server.returncode == -signal.SIGABRT
+    child, end = int(server.stdout), time.monotonic() + 60
+    while alive(child) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not alive(child)
+
+
+def alive(process: int) -> bool:
+    """Whether a process runs; one that ended and is not yet collected does not."""
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
 
 
 def test_reports_arrive_in_order_and_stop_ends_the_work(child: Child) -> None:
