@@ -131,7 +131,7 @@ def noted_signals() -> Iterator[list[int]]:
 
 
 def _alarm(seconds: float) -> None:
-    """Raise ALARM so many seconds from now; 0: not at all."""
+    """Raise ALARM after this number of seconds; 0: not at all."""
     if ALARM is not None:
         signal.setitimer(signal.ITIMER_REAL, seconds)
 

@@ -81,7 +81,7 @@ def main() -> None:
             sub.add_argument("--long", type=int, default=3000, help="frames of the long run; 0 leaves it out")
             sub.add_argument("--sizes", type=size, nargs="*", default=[(640, 352), (1920, 1080), (3840, 2160)])
             sub.add_argument(
-                "--uhd", type=int, nargs="?", const=3, help="4K, restoring so many frames, and nothing else"
+                "--uhd", type=int, nargs="?", const=3, help="4K, restoring this number of frames, and nothing else"
             )
             sub.add_argument("--modes", nargs="*", default=["exact", "feather"], choices=["exact", "feather"])
             sub.add_argument("--frames", type=int, default=32, help="of each size: two an x264 frame ahead fill it")

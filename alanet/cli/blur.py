@@ -1,4 +1,4 @@
-"""`alanet data blur`: a poor video with its truth, made from a sharp high-rate one."""
+"""`alanet data blur`: a blurred video with its ground truth, made from a sharp high-rate one."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def _versions() -> list[Finding]:
 
 
 def _memory() -> str:
-    """The size of the memory, where the system tells it (Windows does not)."""
+    """The size of the memory, if the system reports it (Windows does not)."""
     try:
         return size(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     except (AttributeError, ValueError, OSError):

@@ -1,4 +1,4 @@
-"""What `alanet evaluate` and its tables are asked alike, and where results go: terminal, files, a section of a page."""
+"""Options shared by `alanet evaluate` and its tables, and where results go: terminal, files, a section of a page."""
 
 from __future__ import annotations
 

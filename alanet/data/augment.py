@@ -134,7 +134,7 @@ class Degradation:
     noise_most: float = 0.02  # standard deviation at white; dark parts have a third of it
     jpeg: float = 0.2
     jpeg_quality: tuple[int, int] = (40, 95)
-    soft: float = 0.0  # out of focus, the truth as well: what is soft in all frames is no blur of motion
+    soft: float = 0.0  # share of clips out of focus, inputs and ground truth: defocus is not motion blur
     soft_most: float = 1.2  # standard deviation, pixels
     photons: float = 0.0  # share of clips with the noise of a sensor, before everything else
     full_well: tuple[float, float] = (200.0, 5000.0)  # electrons of a white pixel: few in the dark, many by day
@@ -173,7 +173,7 @@ def defocus(clip: Tensor, truth: Tensor, rng: np.random.Generator, options: Degr
 
 
 def _smoothed(pictures: Tensor, deviation: float) -> Tensor:
-    """Pictures (n c h w) under a Gaussian of so many pixels."""
+    """Pictures (n c h w) blurred by a Gaussian of this sigma in pixels."""
     radius = min(math.ceil(3 * deviation), pictures.shape[-1] - 1, pictures.shape[-2] - 1)
     away = torch.arange(-radius, radius + 1, device=pictures.device, dtype=pictures.dtype)
     weights = (-(away / deviation).square() / 2).exp()

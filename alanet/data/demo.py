@@ -1,4 +1,4 @@
-"""`alanet data blur`: a sharp high-rate video -> a poor low-rate one, and its truth beside it, to show a restorer.
+"""`alanet data blur`: a sharp high-rate video -> a poor low-rate one, and its ground truth, to show a restorer.
 
     sharp     0 1 2 3 4 5 6 7 8 9 ...            rate r, exposure 11, period 8, truth x2
     poor      frame i: the mean of 11 frames around frame 5 + 8 i, or that frame itself, at rate r / 8

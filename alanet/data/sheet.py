@@ -1,6 +1,6 @@
 """A contact sheet: clips as one picture, to be looked at. A sheet of scenes must look like video, not like noise.
 
-A row is a clip: its input frames | the truth at the batch's times. `python -m alanet.data.sheet BANK OUT.png`.
+A row is a clip: its input frames | the ground truth at the batch's times. `python -m alanet.data.sheet BANK OUT.png`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What can go wrong while the network works, and need not end a run: a GPU that is full, a result that is no number.
 
-    out of memory     tiles of half the size, from the frame in hand on; what waits in the ring is made again for them
+    out of memory     tiles of half the size, from the current frame on; what waits in the ring is made again for them
     NaN, infinity     the frame once more in fp32; None where that does not help, and the stream shows the input
 
 Each frame is checked by itself, so that a run that goes on after another one comes to the same pictures. (Where a GPU

@@ -3,7 +3,7 @@
     peak = the process itself: Python, PyTorch, the weights
          + pictures under way, a pixel of the frame: decoded, read ahead, in the ring, waiting for the encoder, and
            inside the encoder, which looks dozens of pictures ahead
-         + the network at work, a pixel of the tile in hand: the features of a window, and the last scale of G; of a
+         + the network at work, a pixel of the current tile: the features of a window, and the last scale of G; of a
            network that aligns the features are the whole frame's, and so is the work on a frame and on a pair
 
 Everything is counted from what is held at once, but the insides of the encoders and of PyTorch's convolutions, which

@@ -156,7 +156,7 @@ def _intervals(
 
 
 class _Ring:
-    """The frames around the one in hand, with their features."""
+    """The frames around the current one, with their features."""
 
     def __init__(
         self,

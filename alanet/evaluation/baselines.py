@@ -75,8 +75,8 @@ def minterpolate(inputs: Sequence[Picture], times: Sequence[Fraction]) -> list[P
     """FFmpeg's filter of that name with its default options, on 4:4:4 planes so that no colour is lost on the way.
 
     The filter starts and ends inside its input, so it is shown the first and the last frame three times more; its scene
-    detection is off, for motion after a held frame would look like a cut to it. Raises ResourceError where the FFmpeg
-    at hand has no such filter, DataError for pictures too small for its blocks.
+    detection is off, for motion after a held frame would look like a cut to it. Raises ResourceError where FFmpeg's
+    build has no such filter, DataError for pictures too small for its blocks.
     """
     factor = math.lcm(*(time.denominator for time in times))
     if factor == 1:

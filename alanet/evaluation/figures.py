@@ -1,4 +1,4 @@
-"""The paper's figures from any methods at hand: strips over time (Figure 4), crops and error maps (Figure 5).
+"""The paper's figures for the given methods: strips over time (Figure 4), crops and error maps (Figure 5).
 
 Pictures in and out are h w 3 uint8. An error map shows the absolute difference, mean over the channels, from black
 (none) over red and yellow to white (`top` of 255 and more); the colour bar beside it says what is what. Numbers in dB
@@ -73,7 +73,7 @@ def restore_all(methods: Sequence[Method], trial: Trial) -> Restored:
 
 
 def strips(restored: Restored, times: Sequence[Fraction], box: CropBox | None = None, *, zoom: int = 1) -> Picture:
-    """Figure 4: a row a method, between the inputs and the truth; a column a time (`times`: some of the trial's).
+    """Figure 4: a row a method, between inputs and ground truth; a column a time (`times`: some of the trial's).
 
     `box`: the part to show, by default all. The row of inputs is empty at times in between.
     """

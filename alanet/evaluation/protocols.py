@@ -1,4 +1,4 @@
-"""Which frames of a sharp high-rate video become a restorer's inputs, which of them are blurred, and what is the truth.
+"""Which frames of a sharp high-rate video become a restorer's inputs, which are blurred, and the ground truth.
 
 A protocol is named in the tables and printed under them:
 

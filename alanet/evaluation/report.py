@@ -79,7 +79,7 @@ def as_markdown(results: Sequence[Result], *, brief: bool = False) -> str:
 
 
 def table2(result: Result, quoted: Sequence[Quoted] = QUOTED) -> str:
-    """All methods at hand (means over images), and under them what others have published."""
+    """The given methods (means over images), and below them published results."""
     rows = [[name, *_three(result, name)] for name, _ in result.methods]
     for row in quoted:
         values = [_quoted(pair) for pair in (row.deblurred, row.interpolated, row.joint)]

@@ -26,7 +26,7 @@ FORMAT = "alanet evaluation 1"
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One restored frame against the truth."""
+    """One restored frame against the ground truth."""
 
     method: str
     video: str

@@ -33,7 +33,7 @@ __all__ = ["BlurryClip", "Exposure", "average", "blur", "draw_blurred", "expose"
 class Exposure:
     """Where the shutter opens: both in frames of the sharp video."""
 
-    frames: int = 11  # the shutter is open for so many frames; odd
+    frames: int = 11  # the shutter is open for this number of frames; odd
     period: int = 8  # from one centre to the next; even
 
     def __post_init__(self) -> None:
@@ -142,10 +142,10 @@ def expose(
     linear: bool = False,
     eight_bits: bool = True,
 ) -> BlurryClip:
-    """A clip of len(blurred) input frames from the first sharp frames, with the truth of all its times.
+    """A clip of len(blurred) input frames from the first sharp frames, with the ground truth of all its times.
 
     sharp: t c h w, float in [0, 1], numpy or torch. Where `blurred` is false the input is the centre frame itself.
-    `eight_bits` rounds the inputs as a file would; the truth is left as given.
+    `eight_bits` rounds the inputs as a file would; the ground truth is not rounded.
     """
     lengths = tuple(exposure.frames if is_blurred else 1 for is_blurred in blurred)
     times = exposure.times(len(lengths), factor)

@@ -47,7 +47,7 @@ class Repeats:
 
     @property
     def animation(self) -> bool:
-        """Whether so many frames are repeats that the video is animation on twos, threes or fours."""
+        """Whether the share of repeated frames is that of animation on twos, threes or fours."""
         return self.repeats >= LEAST and self.repeats >= SHARE * self.frames
 
 

@@ -106,7 +106,7 @@ Schedule = Factor | TargetRate
 
 
 def check_slow(slow: int) -> None:
-    """OptionError unless a video can be made so many times as long."""
+    """Raise OptionError unless a video can be made `slow` times as long."""
     if not _whole(slow):
         raise OptionError(f"slow {slow!r} is not a whole number; give 4 for a video four times as long")
     if not 1 <= slow <= HIGHEST_FACTOR:

@@ -28,7 +28,7 @@ __all__ = ["ChannelAttention", "attend", "describe", "gated"]
 def describe(latent: Tensor, local: int = 0) -> Tensor:
     """The channel descriptor of a latent, its global average: `b c h w -> b c`; float32 under autocast too.
 
-    local: `b c h w`, the mean over squares of so many places to a side; near an edge, of the outermost whole square.
+    local: `b c h w`, the mean over squares of `local` places to a side; near an edge, of the outermost whole square.
     """
     latent = latent.to(torch.promote_types(latent.dtype, torch.float32))
     height, width = latent.shape[-2:]

@@ -134,7 +134,7 @@ class RayCrew:
         self._next += 1
 
     def _retire(self, number: int) -> None:
-        """End so many actors: those that wait for room first, then those that have nothing to do."""
+        """End this number of actors: those that wait for room first, then those that have nothing to do."""
         waiting = [n for n in self._actors if n in self._hand and n not in self._started]
         idle = [n for n in self._actors if n not in self._hand]
         for n in [*reversed(waiting), *reversed(idle)][: max(0, number)]:

@@ -39,7 +39,7 @@ class Crew(Protocol):
         """A video is over. kept: finished segments are there for a later run."""
 
     def frames(self) -> int:
-        """Restored frames so far of segments in hand and finished ones; 0 where only finished ones are counted."""
+        """Restored frames so far of current and finished segments; 0 where only finished ones are counted."""
 
     def close(self) -> None:
         """End all workers, whatever they do."""

@@ -60,7 +60,7 @@ class Dispatch:
         self._warned = self._stopping = False
 
     def run(self) -> None:
-        """Restore all. Raises what concerns the whole run, and interruptions once segments in hand are finished."""
+        """Restore all. Raises what concerns the whole run, and interruptions once the current segments are finished."""
         try:
             with noted_signals() as noted:
                 while self._files < self._total:
@@ -77,7 +77,7 @@ class Dispatch:
                 self._close(film)
 
     def _stopped(self, noted: list[int]) -> bool:
-        """Whether nothing is in hand that is worth waiting for; says once what is waited for."""
+        """Whether no current task is worth waiting for. Reports once what is waited for."""
         if not self._stopping:
             self._stopping = True
             self._say("Workers finish their current segments. Press Ctrl-C again to stop now.")

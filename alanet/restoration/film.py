@@ -1,4 +1,4 @@
-"""A video of a batch while it is open: its parts, tasks in hand, tries and failures."""
+"""A video of a batch while it is open: its parts, current tasks, tries and failures."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class OpenFilm:
     began: float
     prepared: Prepared | None = None
     free: deque[Part] = field(default_factory=deque)
-    busy: int = 0  # tasks in hand
+    busy: int = 0  # current tasks
     made: Made = field(default_factory=lambda: Made(0, 0))
     finished: int = 0  # segments, an earlier run's included
     tries: dict[int, list[str]] = field(default_factory=dict)  # by segment; -1: prepare or join

@@ -36,8 +36,8 @@ class RestoreProgress:
     position: Fraction  # time of the last restored frame, seconds
     earlier_in: int = 0  # of frames_in: an interrupted run had done them
     earlier_out: int = 0  # of frames_out
-    finished: int | None = None  # segments that an interruption now would not lose; None: none is in hand
-    wait: float | None = None  # seconds until the one in hand is finished, at the pace so far
+    finished: int | None = None  # segments that an interruption now would not lose; None: no segment is being made
+    wait: float | None = None  # seconds until the current one is finished, at the pace so far
 
     @property
     def time_left(self) -> float | None:
@@ -127,7 +127,7 @@ class RunProgress:
         )
 
     def _wait(self, first: Fraction, position: Fraction) -> float | None:
-        """Seconds until the segment in hand, or the video, has come to its end."""
+        """Seconds until the current segment, or the video, is finished."""
         segments = self._writer.segments
         if self._writer.job is None or position <= first:
             return None

@@ -77,7 +77,7 @@ class TrainConfig:
 
     validate_minutes: float = 5.0
     save_minutes: float = 5.0
-    validate_steps: int | None = None  # also every so many steps
+    validate_steps: int | None = None  # also validate after this number of steps
     save_steps: int | None = None
     log_steps: int = 50  # steps a line of metrics.jsonl stands for
     keep: int = 3  # checkpoints kept

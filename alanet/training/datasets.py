@@ -33,7 +33,9 @@ __all__ = ["TrainingData", "open_data"]
 log = logging.getLogger("alanet")
 
 EPOCH = 10_000  # clips counted as an epoch where scenes are rendered during training and never repeat
-SHARE = 10  # one of so many scenes, videos or photographs is held out where the recipe names nothing to validate on
+SHARE = (
+    10  # one in this number of scenes, videos or photographs is held out where the recipe names nothing to validate on
+)
 FEWEST_VIDEOS = 5  # with fewer, none of them is held out
 
 

@@ -1,4 +1,4 @@
-"""What training makes small: the distance between restored frames and the truth.
+"""The training loss: the distance between restored frames and the ground truth.
 
 b batch, n restored frames of a clip, c h w; float, values about [0, 1]. Every term is a mean over all restored frames.
 (The paper writes a sum over them; the mean keeps the learning rate independent of how many frames a step restores.)

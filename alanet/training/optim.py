@@ -37,7 +37,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """One step on the gradients at hand."""
+        """One step on the current gradients."""
         for group in self.param_groups:
             for weight in group["params"]:
                 if weight.grad is None:

@@ -1,6 +1,6 @@
 """What a run writes down about itself, and summaries of several runs.
 
-`metrics.jsonl` gets a line of JSON every so many steps; TensorBoard gets the same, if installed. A summary is one line
+`metrics.jsonl` gets a line of JSON every `log_steps` steps; TensorBoard too, if installed. A summary is one line
 a run: network, data, minutes, clips, and the gains of its best validation.
 """
 

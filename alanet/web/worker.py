@@ -58,7 +58,7 @@ class WebWorker:
         self._thread.start()
 
     def stop(self, patience: float = 20.0) -> None:
-        """Stop after the frame in hand; its job resumes when a server starts again."""
+        """Stop after the current frame; its job resumes when a server starts again."""
         self._stop.set()
         self._wake.set()
         if self._thread.is_alive():

@@ -42,7 +42,7 @@ def test_by_blur_extent_the_gain_over_both_baselines_is_shown():
 
 def test_by_time_images_that_are_restored_exactly_are_left_out():
     made = result(("blend", 22.0, 1.0), ("ours", 25.0, 1.0))
-    exact = tuple(replace(s, psnr=math.inf) if (s.method, s.time) == ("blend", 2) else s for s in made.scores)
+    exact = tuple(replace(s, psnr=math.inf) if (s.method, s.time) == ("blend", Fraction(2)) else s for s in made.scores)
     (axes,) = plots.per_time(replace(made, scores=exact)).axes
     assert {line.get_label(): list(line.get_ydata()) for line in axes.lines} == {"blend": [0, 0], "ours": [3, 3]}
 

@@ -74,7 +74,7 @@ class Mask:
 class Layer:
     """A picture and its path.
 
-    `candidates` are places of the stills at hand, as fractions: which still, x and y in it. The one with most detail is
+    `candidates` are places in the photographs: which one, x and y as fractions. The one with most detail is
     taken, as motion cannot be seen in a clear sky.
     """
 
