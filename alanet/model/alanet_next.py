@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -36,7 +37,8 @@ from alanet.model.cost import count_macs, small_frame
 from alanet.model.decoder import Decoder, Guide, Side
 from alanet.model.layers import CELL, act, blocks, compute_type, conv, enlarged, warp
 from alanet.model.network import Cost, FrameEstimate, Memory, Tiling, Window, check_clip, split_features
-from alanet.model.rife import CoarseFlow
+from alanet.model.next_losses import exposure_loss, flow_loss
+from alanet.model.rife import CoarseFlow, halved
 from alanet.model.shutter_head import ExposureHead, ShutterEstimate, exposure_of
 
 __all__ = ["ALANetNext", "ALANetNextConfig"]
@@ -142,7 +144,7 @@ class ALANetNext(nn.Module):
         """E of eq. 2: `b 3 h w` -> what the window needs of it."""
         own, side = self.encoder(frame)
         frame = frame.contiguous()  # planes: elementwise operations at full size mix frames with other planes
-        return Encoded(frame, _halved(frame), frame.mean(1, keepdim=True), tuple(own), tuple(side), describe(own[-1]))
+        return Encoded(frame, halved(frame), frame.mean(1, keepdim=True), tuple(own), tuple(side), describe(own[-1]))
 
     def relate(self, a: Encoded, b: Encoded) -> Pair:
         """Motion between two frames, how they blend half-way, and both exposures by it. No gradient."""
@@ -181,8 +183,16 @@ class ALANetNext(nn.Module):
         return FrameEstimate(exposure_of(mean.log_exposure), mean.log_deviation.exp(), mean.sharp)
 
     def objective(self, batch: Any, progress: float) -> Tensor | None:
-        """Motion and exposure are trained on their own; the decoder by the trainer's loss."""
-        return None
+        """Flow and exposure head have losses of their own, each trained alone; the rest has the trainer's loss."""
+        if any(weights.requires_grad for weights in self.decoder.parameters()):
+            return None
+        if any(weights.requires_grad for weights in self.flow.parameters()):
+            return flow_loss(self.flow, batch)
+        with torch.no_grad():
+            frames = [Encoded(x, halved(x), x.mean(1, keepdim=True), (), (), x) for x in batch.clip.unbind(1)]
+            flows = [self._flow_at(a, b, 0.5)[0] for a, b in pairwise(frames)]
+        motion = [flow[:, 2:] - flow[:, :2] for flow in flows]
+        return exposure_loss(self.exposure, [x.luma for x in frames], motion, batch)
 
     def can_restore(self, phase: Fraction) -> bool:
         return 0 <= phase < 1
@@ -251,8 +261,7 @@ class ALANetNext(nn.Module):
 
     def _flow_at(self, a: Encoded, b: Encoded, phase: float | Tensor) -> tuple[Tensor, Tensor]:
         """Flow to a and b (b 4 h/4 w/4, full-size pixels) and the weight of a (b 1 h w)."""
-        at = a.half.new_zeros(len(a.half)) + phase
-        flow, logit = self.flow(a.half, b.half, at)
+        flow, logit = self.flow(a.half, b.half, a.half.new_zeros(len(a.half)) + phase)
         height, width = a.frame.shape[-2:]
         flow = (2 * F.avg_pool2d(flow.float(), 2))[..., : height // CELL, : width // CELL]
         weight = enlarged(logit.float(), 2).sigmoid()
@@ -304,10 +313,3 @@ def _growth(before: Pair | None, motion: Tensor, after: Pair | None, phase: floa
     if after is not None:
         growth = growth + phase * (warp(after.motion, motion, CELL) - motion)
     return growth
-
-
-def _halved(frame: Tensor) -> Tensor:
-    """Half-size frames whose sizes are padded to multiples of 32."""
-    half = F.interpolate(frame, scale_factor=0.5, mode="bilinear", antialias=True, align_corners=False)
-    height, width = half.shape[-2:]
-    return F.pad(half, (0, -width % 32, 0, -height % 32), mode="replicate")

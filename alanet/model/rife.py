@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from alanet.model.layers import enlarged, reduced
 
-__all__ = ["CoarseFlow"]
+__all__ = ["CoarseFlow", "halved"]
 
 WIDTHS = (192, 128, 96, 64)  # of the blocks, coarse to fine
 SCALES = (8, 4, 2, 1)  # each block works on frames reduced by this
@@ -115,3 +115,10 @@ def sample(x: Tensor, flow: Tensor) -> Tensor:
 
 def _down(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(inputs, outputs, 3, 2, 1), nn.LeakyReLU(0.2, True))
+
+
+def halved(frame: Tensor) -> Tensor:
+    """Half-size frames whose sizes are padded to multiples of 32."""
+    half = F.interpolate(frame, scale_factor=0.5, mode="bilinear", antialias=True, align_corners=False)
+    height, width = half.shape[-2:]
+    return F.pad(half, (0, -width % 32, 0, -height % 32), mode="replicate")

@@ -111,21 +111,26 @@ def _network(recipe: Recipe) -> Any:
 
 
 # The parts that can be trained alone, by the names that networks give them; the first that a network has.
-PARTS = {"exposure_head": ("exposure_refiner", "exposure_head"), "generator": ("generator",)}
+PARTS = {
+    "exposure_head": (("exposure_refiner",), ("exposure_head",), ("exposure",)),
+    "generator": (("generator",), ("encoder", "decoder")),
+    "flow": (("flow",),),
+}
 
 
 def _freeze(recipe: Recipe, model: Any) -> None:
     """Only one part of the network is trained."""
     only, parts = recipe.train_only, dict(model.named_children())
-    part = next((parts[name] for name in PARTS[only] if name in parts), None)
-    if not recipe.init or not model.estimates or part is None:
+    found = next((names for names in PARTS[only] if set(names) <= parts.keys()), ())
+    if not recipe.init or not model.estimates or not found:
         raise OptionError(
             f"train_only {only} needs a network that estimates exposure and is already trained; give init"
         )
     if recipe.objective.motion_warmup:
         raise OptionError(f"train_only {only} does not go with motion_warmup; leave one of them out")
     model.requires_grad_(False)
-    part.requires_grad_(True)
+    for name in found:
+        parts[name].requires_grad_(True)
 
 
 def loss_of(recipe: Recipe, device: torch.device) -> RestorationLoss:
@@ -139,10 +144,10 @@ def loss_of(recipe: Recipe, device: torch.device) -> RestorationLoss:
 
 
 def _objective(recipe: Recipe, model: Any, device: torch.device) -> Objective:
-    if recipe.train_only == "exposure_head":
+    learns = model.auxiliary_losses
+    if recipe.train_only == "exposure_head" and learns:
         return exposure_objective()
     options, loss = recipe.objective, loss_of(recipe, device)
-    learns = model.auxiliary_losses
     if options.motion_warmup and not (learns and model.config.align and options.motion > 0):
         raise OptionError("motion_warmup needs a network with a loss of its motion, and objective.motion above 0")
     if not learns:
