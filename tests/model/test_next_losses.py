@@ -30,6 +30,12 @@ def blurry() -> Batch:
     return made(ExposureMix(sharp=0.0, blurry=1.0)).batch(0, size=4, crop=64)
 
 
+def flow_of(batch: Batch) -> torch.Tensor:
+    """Of each pair, from its first frame: b t-1 2 h/4 w/4."""
+    assert batch.flow is not None
+    return batch.flow[:, :, 0]
+
+
 def pair_of(batch: Batch) -> tuple[int, int, float]:
     """The first in-between time: its place in the batch, its pair, its phase."""
     return next((k, int(t), t % 1) for k, t in enumerate(batch.times[0].tolist()) if t % 1)
@@ -39,7 +45,7 @@ def test_known_flow_leads_from_the_frame_between_to_both(batch: Batch) -> None:
     k, i, at = pair_of(batch)
     phase = torch.full((4,), at)
     a, b, truth = (halved(x) for x in (batch.clip[:, i], batch.clip[:, i + 1], batch.truth[:, k]))
-    flows = _flows(batch.flow[:, i, 0], 0.0, torch.zeros(4, 4, 32, 32), phase)
+    flows = _flows(flow_of(batch)[:, i], 0.0, torch.zeros(4, 4, 32, 32), phase)
     for x, flow in ((a, flows[:, :2]), (b, flows[:, 2:])):
         errors = [float((warp(x, way * flow, 1) - truth)[INNER].abs().mean()) for way in (1, 0, -1)]
         assert errors == sorted(errors)
@@ -49,7 +55,7 @@ def test_known_flow_leads_from_the_frame_between_to_both(batch: Batch) -> None:
 def test_the_known_flow_has_a_smaller_loss_than_none(batch: Batch) -> None:
     k, i, at = pair_of(batch)
     one = replace(batch, times=batch.times[:, [k]], truth=batch.truth[:, [k]])
-    exact = _flows(batch.flow[:, i, 0], 0.0, torch.zeros(4, 4, 32, 32), torch.full((4,), at))
+    exact = _flows(flow_of(batch)[:, i], 0.0, torch.zeros(4, 4, 32, 32), torch.full((4,), at))
     losses = []
     for flow in (exact, 0.5 * exact, 0 * exact):
         steps = [(flow, torch.zeros(4, 1, 32, 32))] * 4
@@ -60,7 +66,7 @@ def test_the_known_flow_has_a_smaller_loss_than_none(batch: Batch) -> None:
 
 def test_a_teacher_s_flow_stands_in_where_none_is_true(batch: Batch) -> None:
     k, i, _ = pair_of(batch)
-    half = torch.stack((-batch.flow[:, :, 0] / 2, batch.flow[:, :, 0] / 2), 2)
+    half = torch.stack((-flow_of(batch) / 2, flow_of(batch) / 2), 2)
     one = replace(batch, times=torch.full((4, 1), i + 0.5), truth=batch.truth[:, [k]], flow=None, halfway_flow=half)
     flow = half[:, i].flatten(1, 2)
     steps = [(torch.nn.functional.interpolate(flow, scale_factor=2.0) / 2, torch.zeros(4, 1, 32, 32))] * 4
