@@ -65,14 +65,14 @@ def tilt(step: int, folder: Path) -> Path:
 
 
 def first_shot(order: str | None, folder: Path) -> Path:
-    """12 s: 2 s of text that scrolls, then the sample, whose frames are fields where an `order` is given."""
-    text = made.scroll(folder, 2)
+    """12 s: 2 s of text that scrolls, then the sample, or, where an `order` is given, a test picture in fields."""
+    text, path = made.scroll(folder, 2), folder / "film.mp4"
     shot = "[0:v]loop=1:30,trim=duration=2,scale=320:240,fps=25,setsar=1,setpts=PTS-STARTPTS[a]"
-    rest = f"[1:v]scale=320:240,fps=50,setsar=1{',' + woven(order) if order else ',fps=25'}[b]"
-    graph = f"{shot};{rest};[a][b]concat=n=2"
-    path = folder / "film.mp4"
-    inputs = ("-i", str(text), "-stream_loop", "9", "-i", str(SAMPLE), "-t", "12")
-    ffmpeg(*inputs, "-filter_complex", graph, "-c:v", "libx264", "-crf", "14", "-pix_fmt", "yuv420p", str(path))
+    rest = f"[1:v]scale=320:240,setsar=1{',' + woven(order) if order else ',fps=25'}[b]"
+    second = generated("testsrc2", 50, 10) if order else ("-stream_loop", "9", "-i", str(SAMPLE))
+    graph = ("-filter_complex", f"{shot};{rest};[a][b]concat=n=2")
+    h264 = ("-c:v", "libx264", "-crf", "14", "-pix_fmt", "yuv420p")
+    ffmpeg("-i", str(text), *second, *graph, "-t", "12", *h264, str(path))
     return path
 
 
@@ -126,10 +126,10 @@ KINDS: dict[str, tuple[str, str, Maker]] = {  # flags, right decision, maker
     },
     "test picture (testsrc2)": ("progressive", "progressive", made.test_picture),
     "test picture (testsrc)": ("progressive", "progressive", partial(plain, "testsrc", "progressive")),
-    "test picture (mandelbrot)": ("progressive", "progressive", partial(plain, "mandelbrot", "progressive")),
+    "test picture (smptebars)": ("progressive", "progressive", partial(plain, "smptebars", "progressive")),
     "telecine (2:3)": ("tff", "telecine", made.telecine),
     "text for 2 s, then camera": ("progressive", "progressive", partial(first_shot, None)),
-    "text for 2 s, then camera, woven": ("progressive", "tff", partial(first_shot, "tff")),
+    "text for 2 s, then test picture, woven": ("progressive", "tff", partial(first_shot, "tff")),
     "woven for 2 s, then camera": ("progressive", "progressive", woven_first),
 }
 
