@@ -14,7 +14,7 @@ from alanet.errors import AlanetError
 from alanet.video.input.probe import probe
 from tests.stress.test_pairs import OUTPUTS
 from tests.support.doubling import restored
-from tests.support.witness import ffprobe, packets, program
+from tests.support.witness import ffprobe, packets, program, times
 
 pytestmark = pytest.mark.stress
 
@@ -59,14 +59,15 @@ def source_of(encoder: str, folder: Path) -> Path | None:
 
 
 def takes(source: Path, ending: str, folder: Path) -> bool:
-    """Whether the program copies the second video into such a file, and finds the same packets in it."""
+    """Whether the program copies the second video into such a file, and finds the same packets and pictures in it."""
     out = folder / f"witness{ending}"
     command = [program("ffmpeg"), "-v", "error", "-y", "-i", str(source), "-map", "0:v:1", "-c", "copy", str(out)]
     if subprocess.run(command, capture_output=True, check=False).returncode:
         return False
     try:
         names = [coded(path, at) for path, at in ((source, 1), (out, 0))]
-        return None not in names and names[0] == names[1] and len(packets(out, "v:0")) == len(packets(source, "v:1"))
+        same = len(packets(out, "v:0")) == len(packets(source, "v:1"))
+        return same and None not in names and names[0] == names[1] and bool(times(out))
     except (AssertionError, LookupError):
         return False
 

@@ -184,12 +184,12 @@ def _same_sound(container: Any, stream: Any, given: Sequence[Any]) -> bool:
 
 
 def _span(packets: Sequence[Any]) -> Fraction:
-    """Seconds from the first packet's begin to the last one's end."""
+    """Seconds from the first packet's begin to the last one's end; as long as the others, where it states no length."""
     if not packets:
         return Fraction(0)
     first, last = packets[0], packets[-1]
-    end = (last.pts or 0) * last.time_base + (last.duration or 0) * last.time_base
-    return Fraction(end - (first.pts or 0) * first.time_base)
+    begins = Fraction((last.pts or 0) * last.time_base - (first.pts or 0) * first.time_base)
+    return begins + ((last.duration or 0) * last.time_base or begins / max(1, len(packets) - 1))
 
 
 def _mux_copy(trial: Any, stream: Any, given: Any, latest: int | None) -> int | None:
