@@ -182,6 +182,7 @@ def run_training(
     verbosity: Verbosity = Verbosity(),
 ) -> int:
     """Train a network on real videos, rendered scenes or photographs. The same command resumes a run."""
+    from alanet.engine.threads import configure_threads
     from alanet.training import distributed
     from alanet.training.prepare import prepare
     from alanet.training.recipe import make_recipe, merged, parse_setting, read_values
@@ -190,7 +191,7 @@ def run_training(
     for setting in training.set or ():
         values = merged(values, parse_setting(setting))
     whole = make_recipe(merged(read_values(config) if config else {}, values))
-    _use_threads(machine.threads)
+    configure_threads(machine.threads)
     chief = os.environ.get("RANK", "0") == "0"
     screen = Screen(quiet=verbosity.quiet or not chief)
     try:
@@ -294,9 +295,3 @@ def _conclude(screen: Screen, report: TrainReport, output: Path, as_json: bool) 
 
 def _given(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
-
-
-def _use_threads(threads: int | None) -> None:
-    from alanet.engine.threads import configure_threads
-
-    configure_threads(threads)

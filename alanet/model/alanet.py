@@ -293,10 +293,8 @@ class ALANet(nn.Module):
 
 
 def _sum_over(features: Features, rows: slice, columns: slice) -> Tensor:
-    """The sum of the latent over these cells, b c, float32."""
     return features.latent[..., rows, columns].sum(dim=(-2, -1), dtype=torch.float32)
 
 
 def _with_descriptor(features: Features, descriptor: Tensor) -> Features:
-    """A tile's features with the descriptor of its whole frame."""
     return replace(features, descriptor=descriptor)

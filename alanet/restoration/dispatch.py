@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -295,7 +296,5 @@ class Dispatch:
 
 def _remove_empty(folder: Path) -> None:
     """A folder made for a result that did not come to be."""
-    try:
+    with suppress(OSError):
         folder.rmdir()
-    except OSError:
-        return
