@@ -87,9 +87,9 @@ def test_the_committed_config_is_what_the_shipped_weights_were_trained_with():
 def test_every_committed_config_is_one(path):
     config = make_recipe(read_values(path))
     assert config.dataset in (Path("scenes"), Path("scenes-far"))
-    assert config.clips.t == 5
+    assert config.clips.t == 5 or config.network == "ALANetNext"
     assert config.held_out == Path("held-out")
-    assert config.train.minutes
+    assert config.train.minutes or config.train.steps
 
 
 def test_a_config_survives_json_and_brings_what_it_leaves_out(tmp_path):
