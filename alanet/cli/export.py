@@ -24,7 +24,7 @@ def export(
     output: Annotated[Path, Parameter(name=["--output", "-o"], help="Folder for the files. It must be empty.")],
     format: Annotated[
         Literal["onnx", "openvino", "torch"],
-        Parameter(name="--format", help="onnx and openvino need the extra: pip install 'alanet[export]'."),
+        Parameter(name="--format", help='onnx and openvino need the extra: pip install "alanet[export]".'),
     ] = "onnx",
     size: Annotated[
         str | None,

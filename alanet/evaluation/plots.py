@@ -63,7 +63,7 @@ def available() -> bool:
 def check_available() -> None:
     """Raises ResourceError without matplotlib."""
     if not available():
-        raise ResourceError("plots need matplotlib; install it: pip install 'alanet[plots]'")
+        raise ResourceError('plots need matplotlib; install it: pip install "alanet[plots]"')
 
 
 def per_time(result: Result) -> Figure:

@@ -251,7 +251,7 @@ def _check_packages(format: Format) -> None:
     missing = [package for package in NEEDS[format] if importlib.util.find_spec(package) is None]
     if missing:
         raise ResourceError(
-            f"format {format} needs {' and '.join(missing)}; install them: pip install 'alanet[export]'"
+            f'format {format} needs {" and ".join(missing)}; install them: pip install "alanet[export]"'
         )
 
 

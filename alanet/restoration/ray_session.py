@@ -56,7 +56,7 @@ def ray_module() -> Any:
     try:
         import ray
     except ImportError:
-        raise ResourceError("--cluster needs Ray, which is not installed: pip install 'alanet[cluster]'") from None
+        raise ResourceError('--cluster needs Ray, which is not installed: pip install "alanet[cluster]"') from None
     return ray
 
 

@@ -193,7 +193,7 @@ def _fsspec() -> Any:
     try:
         import fsspec.core
     except ImportError:
-        raise ResourceError("URLs need fsspec, which is not installed: pip install 'alanet[cluster]'") from None
+        raise ResourceError('URLs need fsspec, which is not installed: pip install "alanet[cluster]"') from None
     return fsspec
 
 

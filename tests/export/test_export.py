@@ -109,7 +109,7 @@ def test_what_cannot_be_exported_is_one_line(tmp_path: Path, monkeypatch, capsys
         export_model(network(), tmp_path / "out", "tflite")
     monkeypatch.setitem(write.NEEDS, "onnx", ("nothing_of_that_name",))
     with pytest.raises(
-        ResourceError, match=r"needs nothing_of_that_name; install them: pip install 'alanet\[export\]'"
+        ResourceError, match=r'needs nothing_of_that_name; install them: pip install "alanet\[export\]"'
     ):
         export_model(network(), tmp_path / "out")
     assert run(["export", "alanet-half", "-o", str(tmp_path / "out"), "--size", "large"]) == 2

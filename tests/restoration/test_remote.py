@@ -277,7 +277,7 @@ def test_without_ray_the_way_to_install_it_is_named(tmp_path, capsys, monkeypatc
     (tmp_path / "a.mp4").touch()
     assert run(["restore", str(tmp_path / "a.mp4"), "-o", str(tmp_path / "out"), "--cluster", "-q"]) == 5
     (line,) = capsys.readouterr().err.splitlines()
-    assert line == "alanet: --cluster needs Ray, which is not installed: pip install 'alanet[cluster]'"
+    assert line == 'alanet: --cluster needs Ray, which is not installed: pip install "alanet[cluster]"'
 
 
 def test_progress_is_plain_values():
