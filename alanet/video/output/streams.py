@@ -178,9 +178,9 @@ def _shows(container: Any, stream: Any) -> bool:
 def _same_sound(container: Any, stream: Any, given: Sequence[Any]) -> bool:
     """Whether packets that were read back last as long as those given, and hold their bytes or, re-framed, most.
 
-    A decoder of the stream has to open too: MOV and MP4 lose the block size that one of WMA needs.
+    WMA's decoder has to open, too: MOV and MP4 lose the block size that it needs.
     """
-    if stream.codec_context is not None:  # None: FFmpeg has no decoder of it
+    if (codec_of(stream) or "").startswith("wma"):
         stream.codec_context.open(strict=False)  # raises av.FFmpegError
     read = [packet for packet in container.demux(stream) if packet.size]
     spans = [_span(packets) for packets in (read, given)]
