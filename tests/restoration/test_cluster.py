@@ -39,7 +39,7 @@ pytest.importorskip("ray")
 
 FILMS, SEGMENTS = 5, 3
 TASKS = FILMS * (1 + SEGMENTS + 1) + 1  # prepare, segments and join of each good film; prepare of the damaged one
-MOMENTS = range(1, TASKS, max(1, TASKS // 20))
+MOMENTS = [1 + k * TASKS // 20 for k in range(20)]
 
 
 @pytest.fixture(scope="module")
