@@ -62,9 +62,12 @@ class Bank:
                 [_tensor(shard_path(self.folder, kind, k)).to(device) for k in shards] for kind in KINDS
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
+            reason = f"{type(error).__name__}: {error}"
+            if isinstance(error, FileNotFoundError):
+                reason = f"{Path(error.filename).name} is missing"
             raise DataError(
-                f"no complete bank of scenes in {self.folder} ({type(error).__name__}: {error}); "
-                "render it, or finish its rendering"
+                f"no complete bank of scenes in {self.folder} ({reason}); "
+                "alanet data scenes renders it, or finishes it; alanet data build makes a dataset of videos"
             ) from None
         self.t = self.exposure.available(self.options.frames)
 
