@@ -24,7 +24,7 @@ from alanet.cli.options import (
 )
 from alanet.cli.progress import Show, progress
 from alanet.cli.screen import Paper, Screen, is_plain, page
-from alanet.errors import OptionError
+from alanet.errors import OptionError, OutputError
 from alanet.restoration.analysis import Analysis, FrameEstimates, analyse
 from alanet.restoration.summary import describe, estimate
 from alanet.text import bars, clock, count, marks, rate, ruler, safe, size
@@ -61,6 +61,8 @@ def info(
     if plot is not None and quick:
         raise OptionError("--plot needs every frame, which --quick does not read; leave one of them out")
     path = source_path(source)
+    if plot is not None:
+        _check_plot(plot)
     video = probe(path, input_rate=reading.input_rate, stream=reading.stream, telecine=reading.telecine)
     found, seconds = None, None
     if not quick:
@@ -78,6 +80,17 @@ def info(
     else:
         _show(video, found, seconds)
     return 0
+
+
+def _check_plot(target: Path) -> None:
+    """Refuse a plot that cannot be drawn or written before the video is read."""
+    from alanet.evaluation.plots import check_available
+
+    check_available()
+    if target.suffix.lower() != ".png":
+        raise OutputError(f"{target.name}: plots are written as PNG; give a name that ends in .png")
+    if target.exists():
+        raise OutputError(f"{target} exists; give another name with --plot")
 
 
 def _draw(video: VideoInfo, found: Analysis, target: Path) -> None:

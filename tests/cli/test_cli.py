@@ -176,6 +176,9 @@ def test_info_shows_its_progress_and_draws_a_timeline(clip, weights, tmp_path, m
     with Image.open(target) as picture:
         assert picture.size[0] > 600
     assert run(["info", str(clip), "--quick", "--plot", str(target)]) == 2
+    for refused in (target, tmp_path / "timeline.jpg"):
+        assert run(["info", str(clip), *small(weights), "--plot", str(refused)]) == 4
+        assert "looking at frames" not in capsys.readouterr().err  # before the video is read
 
 
 def test_restore_says_what_it_does_and_where_the_result_is(clip, weights, tmp_path, monkeypatch, capsys):
