@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from alanet.frames.frame import VideoInfo
     from alanet.restoration.plan import RestorePlan, RestoreReport
 
-__all__ = ["closing_rows", "describe", "estimate", "named", "opening_rows"]
+__all__ = ["closing_rows", "describe", "estimate", "named", "opening_rows", "slower"]
 
 
 def describe(info: VideoInfo) -> str:
@@ -34,7 +34,7 @@ def opening_rows(plan: RestorePlan, network: str) -> list[tuple[str, str]]:
     """What is about to be done. Raises OutputError where the disk is too small for it."""
     from alanet.video.output.disk import check_room
 
-    rows = [("input", describe(plan.info)), ("output", rate(plan.rate) + _slower(plan)), ("network", network)]
+    rows = [("input", describe(plan.info)), ("output", rate(plan.rate) + slower(plan)), ("network", network)]
     if len(plan.tiles) > 1:
         rows.append(("tiles", f"{len(plan.tiles)} a frame, to stay within the memory"))
     if plan.done:
@@ -44,7 +44,8 @@ def opening_rows(plan: RestorePlan, network: str) -> list[tuple[str, str]]:
     return [*rows, ("estimate", estimate(plan.seconds, plan.frames_in))]
 
 
-def _slower(plan: RestorePlan) -> str:
+def slower(plan: RestorePlan) -> str:
+    """Slow motion, after the rate: ", 4 times slower"; "" without it."""
     slow = plan.options.schedule.slow
     return f", {slow} times slower" if slow > 1 else ""
 

@@ -76,6 +76,7 @@ def _control(option: Field[Any], hint: Any, models: Mapping[str, str], default_m
     if option.name == "rate":
         return Control("rate", label, text, "combo", "x2", RATES)
     if option.name == "slow":
+        text = "How many times as long the result is. Its rate is “Frame rate”."  # which the page always gives
         return Control("slow", label, text, "slider", 1, least=1, most=SLOWEST)
     if option.name == "strength":
         return Control("strength", label, text, "slider", option.default, step=0.05)

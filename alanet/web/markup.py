@@ -12,7 +12,7 @@ from fractions import Fraction
 from html import escape
 from typing import TYPE_CHECKING
 
-from alanet.restoration.summary import describe, estimate
+from alanet.restoration.summary import describe, estimate, slower
 from alanet.text import binary, count, duration, rate, size
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ __all__ = [
     "CANCELLED",
     "STATES",
     "Compared",
+    "cancelling",
     "compared",
     "estimated",
     "facts",
@@ -94,7 +95,7 @@ def pending(info: VideoInfo) -> str:
     """The place of the two pictures before they are there."""
     return (
         f'<figure class="compare"><div class="frames pending" style="--shape: {_shape(info)}"></div>'
-        "<figcaption>Restoring one frame</figcaption></figure>"
+        "<figcaption>Restoring one frame for the preview</figcaption></figure>"
     )
 
 
@@ -102,7 +103,7 @@ def compared(job: WebJob, info: VideoInfo, found: Compared) -> str:
     """Before and after with a divider."""
     at = f"{float(found.time):.3f} s"
     if found.interpolated:
-        left, right, text = "blend", "restored", f"In-between frame at {at}, beside the blend of its two neighbours"
+        left, right, text = "blend", "restored", f"In-between frame at {at}, beside a blend of the frames around it"
     else:
         left, right, text = "input", "restored", f"Deblurred frame at {at}, beside the input frame"
     if found.unchanged:
@@ -125,7 +126,8 @@ def compared(job: WebJob, info: VideoInfo, found: Compared) -> str:
 def estimated(plan: RestorePlan) -> str:
     """The result's rate, and how long a restoration takes."""
     return (
-        f'<p class="estimate">Result: {rate(plan.rate)}. Restoring takes {estimate(plan.seconds, plan.frames_in)}.</p>'
+        f'<p class="estimate">Result: {rate(plan.rate)}{slower(plan)}. '
+        f"Restoring takes {estimate(plan.seconds, plan.frames_in)}.</p>"
     )
 
 
@@ -145,6 +147,11 @@ def running(progress: RestoreProgress | None) -> str:
     parts += [] if progress.time_left is None else [f"{duration(progress.time_left)} left"]
     parts += [f"resumed after {count(progress.earlier_out, 'frame')}"] if progress.earlier_out else []
     return _bar(share, " · ".join(parts))
+
+
+def cancelling() -> str:
+    """A job stops when its process answers: loading the network or one large frame can take a while."""
+    return _bar(None, "Cancelling")
 
 
 def queue_line(ahead: int) -> str:

@@ -5,6 +5,7 @@ video -> facts -> one moment, before and after -> options -> restore -> progress
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from importlib import resources
 from typing import Any
@@ -23,7 +24,9 @@ __all__ = ["asset", "build_page", "theme"]
 
 EVERY = 1.0  # seconds between two looks at the progress
 ACTIVE = ("waiting", "running")
+MORE = "More options: part of the video, quality, scenes, sound"
 CONFIRM = '(id, sure) => [id, confirm("Delete this video and its result?")]'
+FOCUS = "() => document.querySelector('#cancel')?.focus()"  # the button that was pressed is gone
 # Values come as they are sent and are checked where they are used: Gradio's check prints a traceback for a wrong one.
 RAW: dict[str, Any] = {"api_visibility": "private", "preprocess": False}
 QUIET: dict[str, Any] = {"show_progress": "hidden", **RAW}
@@ -97,13 +100,13 @@ class _Page:
         self.current, self.shown = gr.State(None), gr.State("")
         with gr.Column(visible=False) as self.work:
             self.facts = gr.HTML(js_on_load=script)
-            self.moment = gr.Slider(0, 1, value=0, step=0.01, label="Time", elem_id="moment")
+            self.moment = gr.Slider(0, 1, value=0, step=0.01, label="Time of the preview", elem_id="moment")
             self.compare = gr.HTML(js_on_load=script, elem_id="compare")
             self.fields = self._controls()
             self.estimate = gr.HTML(js_on_load=None)
             with gr.Row():
                 self.restore = gr.Button("Restore", variant="primary")
-                self.cancel = gr.Button("Cancel", visible=False)
+                self.cancel = gr.Button("Cancel", visible=False, elem_id="cancel")
             self.status = gr.HTML(js_on_load=None)
             self.result = gr.HTML(js_on_load=script)
             self.delete = gr.Button("Delete this video", size="sm", elem_id="delete", scale=0)
@@ -119,7 +122,7 @@ class _Page:
             with gr.Row(elem_classes="options"):
                 for name in names:
                     made[name] = _drawn(described[name])
-        with gr.Accordion("More options", open=False), gr.Row(elem_classes="options"):
+        with gr.Accordion(MORE, open=False), gr.Row(elem_classes="options"):
             for name in ADVANCED:
                 made[name] = _drawn(described[name])
         return made
@@ -153,7 +156,11 @@ class _Page:
         changes = [field.input for field in fields if field not in typed]
         changes += [change for field in typed for change in (field.blur, field.submit)]
         gr.on(changes, self.show_moment, given, looks, trigger_mode="always_last", **shown)
-        self.restore.click(self.start, [self.current, *fields], [*moving, self.estimate], **QUIET)
+        # Said by the browser: the answer to a click comes after the pictures that are being made.
+        self.restore.click(None, None, self.status, js=f"() => {json.dumps(markup.running(None))}", **QUIET)
+        self.restore.click(self.start, [self.current, *fields], [*moving, self.estimate], **QUIET).then(
+            None, js=FOCUS, **QUIET
+        )
         self.cancel.click(self.stop, [self.current], moving, **QUIET)
         self.timer.tick(self.follow, [self.current, self.shown], moving, **QUIET)
 
@@ -197,15 +204,15 @@ class _Page:
         """Queue the job, or say why its options cannot be used."""
         job = self.jobs.find(_owner(request), id)
         if job is None or job.state in ACTIVE:
-            return [gr.skip()] * 9
+            return _refused(gr.skip())
         given = self._values(values)
         estimate, refused = self.view.estimate(job, given)
         if refused:
-            return [*[gr.skip()] * 8, estimate]
+            return _refused(estimate)
         try:
             job = self.jobs.enqueue(job, given)
         except AlanetError as error:  # two pages of one visitor at once
-            return [*[gr.skip()] * 8, markup.failure(str(error))]
+            return _refused(markup.failure(str(error)))
         self.worker.wake()
         return [*self._moving(request, job, ""), gr.skip()]
 
@@ -274,6 +281,11 @@ class _Page:
         ]
 
 
+def _refused(estimate: Any) -> list[Any]:
+    """Nothing starts: what `start` returns, with the reason in place of the estimate."""
+    return [gr.skip(), gr.skip(), "", *[gr.skip()] * 5, estimate]
+
+
 def _drawn(control: Control) -> Any:
     """A Gradio component for one option."""
     same = {"label": control.label, "info": control.help or None, "value": control.default, "min_width": 220}
@@ -285,7 +297,10 @@ def _drawn(control: Control) -> Any:
         return gr.Slider(control.least, control.most, step=control.step, **same)
     if control.kind == "check":
         return gr.Checkbox(**same)
-    return gr.Number(**same) if control.kind == "number" else gr.Textbox(max_lines=1, **same)
+    empty = {"start": "first frame", "end": "last frame"}.get(control.name, "default")  # what an empty field means
+    if control.kind == "number":
+        return gr.Number(placeholder=empty, **same)
+    return gr.Textbox(max_lines=1, placeholder=empty, **same)
 
 
 def _owner(request: gr.Request) -> str | None:

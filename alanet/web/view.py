@@ -116,6 +116,8 @@ class View:
 
     def status(self, job: WebJob) -> str:
         """The progress, the place in the queue, or what went wrong."""
+        if job.state == "running" and self.worker.cancelling:
+            return markup.cancelling()
         if job.state == "running":
             step = self.worker.step
             return step.progress if step is not None and step.job == job.id else markup.running(None)

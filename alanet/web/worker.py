@@ -78,6 +78,11 @@ class WebWorker:
             elif now is not None and now.state == "running":
                 self._cancel.set()
 
+    @property
+    def cancelling(self) -> bool:
+        """Whether the running job is being stopped for its visitor."""
+        return self._cancel.is_set()
+
     def _work(self) -> None:
         swept = 0.0
         while not self._stop.is_set():

@@ -123,7 +123,7 @@ def test_from_upload_to_download(visitor: Visitor, browser: Any, site: Site, tmp
     visitor.shown("Deblurred frame at 1.200 s, beside the input frame")
     page.locator("#moment input[type=range]").focus()
     page.keyboard.press("ArrowRight")
-    visitor.shown("In-between frame at 1.220 s, beside the blend of its two neighbours")
+    visitor.shown("In-between frame at 1.220 s, beside a blend of the frames around it")
     keep(page, tmp_path, "loaded")
     timeline = page.locator(".timeline svg")
     timeline.click(position={"x": timeline.bounding_box()["width"] * 1.2 / 2.44, "y": 20})
@@ -139,6 +139,8 @@ def test_from_upload_to_download(visitor: Visitor, browser: Any, site: Site, tmp
     visitor.shown("for 8 frames")
     keep(page, tmp_path, "options")
     visitor.button("Restore").click()
+    visitor.button("Cancel").wait_for()
+    page.wait_for_function("document.activeElement.innerText === 'Cancel'")
     page.locator("a.download").wait_for()
     with page.expect_download() as download:
         page.locator("a.download").click()

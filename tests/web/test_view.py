@@ -55,8 +55,19 @@ def test_a_crash_is_said_and_the_next_video_is_shown(view: View, monkeypatch: py
     assert "Deblurred frame" in view.compare(other, {"rate": "x2"}, 0.25)
     assert after.stat().st_mtime_ns > written
     text, refused = view.estimate(other, {"rate": "x2"})
+    assert "Result: 8 fps. Restoring takes" in text
     assert "for 8 frames" in text
+    assert "Result: 8 fps, 2 times slower." in view.estimate(other, {"rate": "x2", "slow": 2})[0]
     assert not refused
+
+
+def test_a_running_job_says_that_it_is_being_cancelled(view: View) -> None:
+    job = view.jobs.enqueue(add(view), {"rate": "x2"})
+    running = view.jobs.change(job.id, state="running")
+    assert running is not None
+    assert "Starting" in view.status(running)
+    view.worker.cancel(running)
+    assert "Cancelling" in view.status(running)
 
 
 def test_a_crash_while_an_upload_is_examined_refuses_it(view: View, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,10 +58,12 @@ def test_a_cancelled_job_resumes_after_its_finished_segments(jobs: Jobs) -> None
     until(lambda: list(jobs.path(job).glob(".*/00001.mp4")) != [])
     assert jobs.get(waiting.id).state == "waiting"
     worker.cancel(job)
+    assert worker.cancelling
     until(lambda: jobs.get(job.id).state == "cancelled")
     jobs.enqueue(job, VALUES)
     worker.wake()
     until(lambda: jobs.get(job.id).state in ("done", "failed"))
+    assert not worker.cancelling
     worker.stop()
     rows = jobs.get(job.id).rows
     assert any("earlier run" in text for _, text in rows), rows
