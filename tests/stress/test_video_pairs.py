@@ -24,6 +24,7 @@ HARDWARE = ("_nvenc", "_qsv", "_vaapi", "_v4l2m2m", "_omx", "_mf", "_amf", "_vid
 NOT_FILES = ("wrapped_avframe", "vnull")  # pointers, nothing
 RAW = ("ayuv", "v308", "v408", "v410")  # raw video in later versions of FFmpeg; the program's own does not read it
 REFRAMED = {("vc2", ".ts")}  # the end of the sequence is a packet of its own there
+DROPPED = {"utvideo"}  # a limit, stated in docs/video.md
 OPTIONS = {"dnxhd": ("-profile:v", "dnxhr_lb"), "librav1e": ("-speed", "10"), "libaom-av1": ("-cpu-used", "8")}
 
 
@@ -94,5 +95,5 @@ def test_a_further_video_comes_through_or_the_message_is_true(encoder: str, tmp_
             spans = [each[len(given) - 1][0] - each[0][0] for each in (kept, given)]
             assert abs(spans[0] - spans[1]) < 0.002, (ending, encoder)
         else:
-            assert not takes(source, ending, tmp_path), (ending, left)
+            assert encoder in DROPPED or not takes(source, ending, tmp_path), (ending, left)
         out.unlink()
