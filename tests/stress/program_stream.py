@@ -37,7 +37,7 @@ def softly_telecined(stream: bytes) -> bytes:
     coded, at, group, count, shown = bytearray(stream), 0, 0, 0, 0
     while (at := coded.find(b"\0\0\1", at)) >= 0:
         kind, at = coded[at + 3], at + 4
-        if kind == 0xB8:  # a group of pictures: their numbers begin anew
+        if kind == 0xB8:  # a group of pictures: their numbers start at 0 again
             group = count
         elif kind == 0x00:
             shown, count = group + (coded[at] << 2 | coded[at + 1] >> 6), count + 1

@@ -16,7 +16,7 @@ def textures(count: int, seed: int, size: int = 96) -> torch.Tensor:
 
 
 def motion_blurred(frames: torch.Tensor, pixels: int, axis: int = -1) -> torch.Tensor:
-    """Frames that moved by so many pixels during the exposure."""
+    """Frames that moved by these numbers of pixels during the exposure."""
     return torch.stack([frames.roll(k, axis) for k in range(pixels)]).mean(0)
 
 
