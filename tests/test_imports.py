@@ -37,7 +37,7 @@ BARE = (  # run on a machine that has torch and numpy and little else
     "data/real/dataset.py",
     "data/real/teacher_flow.py",
     "data/augment.py",
-    "data/blur_extent.py",
+    "frames/blur_extent.py",
     "training",
 )
 HEAVY = {"torch", "av", "numpy"}

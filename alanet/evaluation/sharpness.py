@@ -2,7 +2,7 @@
 
 There are two definitions of the ground truth:
 
-    by extent     sharp: a blur extent below a pixel (`data/blur_extent.py`); blurry: an exposure of 5 or more and a
+    by extent     sharp: a blur extent below a pixel (`frames/blur_extent.py`); blurry: an exposure of 5 or more and a
                   blur extent of a pixel or more. This is the visible blur that networks are trained on. Only scenes
                   state it.
     by exposure   sharp: an exposure of 1; blurry: 5 or more, whatever the motion. The only one known for a video; a
@@ -22,12 +22,12 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from alanet.data.blur_extent import VISIBLE, blur_extent
 from alanet.data.synthetic.bank import Bank
 from alanet.engine.runner import Runner
 from alanet.errors import DataError, OptionError
 from alanet.evaluation.footage import Footage
 from alanet.evaluation.report import as_table
+from alanet.frames.blur_extent import VISIBLE, blur_extent
 from alanet.frames.exposure import Exposure, average, to_eight_bits
 from alanet.model.network import Network, Window
 

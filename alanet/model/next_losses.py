@@ -20,16 +20,14 @@ import torch.nn.functional as F
 from einops import rearrange, reduce
 from torch import Tensor
 
+from alanet.frames.blur_extent import PERIOD, VISIBLE, blur_extent
 from alanet.model.layers import CELL, cheap_warp, enlarged, warp
 from alanet.model.rife import CoarseFlow, halved
 from alanet.model.shutter_head import LEAST, ExposureHead, ShutterEstimate
 
 __all__ = ["exposure_loss", "flow_loss", "motion_at"]
 
-PERIOD = 8  # sharp frames a period, of all training data
 STEPS = (0.1, 0.2, 0.4, 1.0)  # weights of the flow after each block
-VISIBLE = 1.0  # pixels: a frame with a smaller blur extent is sharp
-MOST_BLURRED = 0.99  # of a frame's places have at most the frame's blur extent
 LEAST_ERROR = 1e-4  # mean squared error that is added, so that perfect frames do not decide
 
 
@@ -99,24 +97,24 @@ def exposure_loss(head: ExposureHead, luma: Sequence[Tensor], motion: Sequence[T
     for i, moved in enumerate(motion):
         speed = moved.square().sum(1).sqrt().mean((-2, -1))
         for j in (i, i + 1):
-            sweep = None if batch.sweep is None else batch.sweep[:, j].float().square().sum(1).sqrt().flatten(1)
+            sweep = None if batch.sweep is None else batch.sweep[:, j : j + 1]
             losses.append(_exposure_loss(head(luma[j], moved), batch.exposure[:, j], speed, sweep))
     return torch.stack(losses).mean()
 
 
 def _exposure_loss(found: ShutterEstimate, exposure: Tensor, speed: Tensor, sweep: Tensor | None) -> Tensor:
-    """exposure: b, in sharp frames; speed: b, mean motion; sweep: b (h w), the true motion's length, where known."""
+    """exposure: b, in sharp frames; speed: b, mean motion; sweep: b 1 2 h/4 w/4, the true motion, if known."""
     wanted = exposure / PERIOD
     log = (wanted + LEAST).log()
     error = 0.5 * (found.log_exposure - log).abs() + (found.log_exposure.exp() - LEAST - wanted).abs()
-    speed = speed if sweep is None else sweep.mean(1)
+    speed = speed if sweep is None else sweep.float().square().sum(2).sqrt().mean((1, 2, 3))
     weight = speed / (speed + 1)  # nothing shows the exposure of what stands still
     deviation = found.log_deviation.clamp(-5, 2)
     unsure = error.detach() * (-deviation).exp() + deviation
     if sweep is None:  # a long exposure is blurry where something moves; a short one may be either
         sharp, counts = exposure <= 1, (exposure <= 1) | ((exposure >= 5) & (speed > 1.5))
     else:
-        extent = torch.quantile(sweep, MOST_BLURRED, dim=1) * (exposure - 1) / PERIOD
+        extent = blur_extent(exposure[:, None], sweep)[:, 0]
         sharp, counts = extent < VISIBLE, torch.ones_like(exposure, dtype=torch.bool)
     wrong = F.binary_cross_entropy_with_logits(found.sharp, sharp.to(found.sharp.dtype), reduction="none")
     return _mean(error + 0.1 * unsure, weight) + 0.5 * _mean(wrong, counts.to(wrong.dtype))

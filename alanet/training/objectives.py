@@ -2,8 +2,8 @@
 
 b batch, t frames of a clip; flow, sweep and exposure as `data/clips.py` gives them (pixels, and sharp frames per
 period). Pixel losses alone hardly train the motion; with a loss of its own it is trained within minutes. A frame is
-sharp where its blur is not visible (`data/blur_extent.py`), whatever its exposure. The exposure of such a frame is not
-visible either, so it has no loss.
+sharp where its blur is not visible (`frames/blur_extent.py`), whatever its exposure. Nothing shows the exposure of such
+a frame, so it has no loss.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from alanet.data.blur_extent import PERIOD, VISIBLE, blur_extent
 from alanet.errors import OptionError
+from alanet.frames.blur_extent import PERIOD, VISIBLE, blur_extent
 from alanet.model.alanet_plus import ALANetPlus, PlusFeatures
 from alanet.model.exposure_head import statistics
 from alanet.model.flow import Motion, towards

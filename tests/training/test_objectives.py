@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from alanet.data.augment import ExposureMix
-from alanet.data.blur_extent import blur_extent
 from alanet.data.clips import SceneClips
 from alanet.data.cutting import ClipOptions
 from alanet.data.synthetic.render import Stills
 from alanet.data.synthetic.scenes import SceneOptions
+from alanet.frames.blur_extent import blur_extent
 from alanet.model.alanet_plus import ALANetPlus, ALANetPlusConfig
 from alanet.model.flow import Motion
 from alanet.model.layers import CELL, resized, warp
