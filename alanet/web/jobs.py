@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import secrets
 import shutil
@@ -227,9 +228,10 @@ def owner_of(token: str) -> str:
 
 
 def usage(folder: Path) -> int:
-    """Bytes of all files in a folder."""
+    """Bytes of all files in a folder; what is removed meanwhile is not counted."""
     total = 0
-    for path in folder.rglob("*"):
-        with suppress(OSError):
-            total += path.lstat().st_size
+    for parent, _, names in os.walk(folder):  # skips a folder that was removed
+        for name in names:
+            with suppress(OSError):
+                total += os.lstat(os.path.join(parent, name)).st_size
     return total

@@ -70,8 +70,11 @@ class Site:
         return self.ask("GET", "/").headers["set-cookie"].partition(";")[0]
 
     def files(self) -> set[str]:
-        """All files of the jobs."""
-        return {path.relative_to(self.folder).as_posix() for path in self.folder.rglob("*")}
+        """All files and folders of the jobs; the server may remove them meanwhile."""
+        found: set[str] = set()
+        for folder, folders, files in os.walk(self.folder):  # passes over a folder that goes
+            found.update((Path(folder) / name).relative_to(self.folder).as_posix() for name in folders + files)
+        return found
 
     def end(self, how: signal.Signals) -> None:
         self.process.send_signal(how)

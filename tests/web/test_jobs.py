@@ -1,6 +1,7 @@
 """Jobs on disk: whose they are, what is left of them, and what a server finds when it starts again."""
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from alanet.errors import InputError, OutputError, ResourceError
-from alanet.web.jobs import MOST, Jobs, WebJob, display_name
+from alanet.web.jobs import MOST, Jobs, WebJob, display_name, usage
 from alanet.web.options import ServerOptions
 
 OPTIONS = ServerOptions(disk=1 << 20)
@@ -116,6 +117,22 @@ def test_limits_are_one_line(tmp_path: Path) -> None:
         with pytest.raises(ResourceError, match=f"{MOST} videos"):
             add(jobs)
         add(jobs, owner="you")
+
+
+def test_used_space_is_counted_while_folders_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "data").write_bytes(b"1234")
+    scan = os.scandir
+
+    def removed(path: str) -> object:
+        if Path(path).name == "b":  # the job is deleted after its folder was listed
+            (Path(path) / "data").unlink()
+            Path(path).rmdir()
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", removed)
+    assert usage(tmp_path) == 4
 
 
 def test_the_record_has_no_cookie(jobs: Jobs) -> None:
