@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import resource
 import time
 from concurrent.futures import Future
 from fractions import Fraction
@@ -12,6 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from alanet.engine.memory import peak_memory
 from alanet.restoration.batch import Item, Outcome
 from alanet.restoration.cluster import RayCrew
 from alanet.restoration.crew import Crew
@@ -116,7 +116,7 @@ def batch(options: argparse.Namespace, folder: Path) -> None:
 
         wall, used = timed(Dispatch(items, crew, over=count).run)
         assert over[0] == files
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        peak = peak_memory() / 2**20
         rows.append(
             (
                 f"{files:,}",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 from fractions import Fraction
@@ -13,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from alanet.engine.memory import ENCODERS, memory_cost, resident_memory
+from alanet.engine.memory import ENCODERS, memory_cost, peak_memory, resident_memory
 from alanet.errors import ResourceError
 from alanet.frames.tiles import overhead, round_up
 from alanet.restoration.options import RestoreOptions
@@ -35,10 +34,6 @@ child(Namespace(**json.loads(sys.argv[2])))
 def child(given: argparse.Namespace) -> None:
     """One run in a process of its own: what it holds after every `every` input frames, and its peak, bytes."""
 
-    def peak() -> int:
-        value = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return value if sys.platform == "darwin" else value * 1024
-
     held: dict[int, int] = {}
     said: dict[str, Any] = {}
     one = restorer(given, precision=given.precision, memory=given.memory, tile_mode=given.tile_mode)
@@ -59,7 +54,7 @@ def child(given: argparse.Namespace) -> None:
 
     report = one.run(plan, on_progress=note)
     said["lacks"] = ahead * max(0.0, 1 - report.frames_out / AHEAD)
-    print(json.dumps({**said, "held": list(held.items()), "peak": peak()}))
+    print(json.dumps({**said, "held": list(held.items()), "peak": peak_memory()}))
 
 
 def apart(options: argparse.Namespace, source: Path, **more: object) -> dict[str, Any]:

@@ -39,6 +39,7 @@ __all__ = [
     "free_memory",
     "is_full_gpu",
     "memory_cost",
+    "peak_memory",
     "resident_memory",
     "whole_work",
 ]
@@ -155,6 +156,16 @@ def resident_memory() -> int:
     try:
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError, AttributeError):
+        pass
+    return peak_memory()
+
+
+def peak_memory() -> int:
+    """Bytes this process held at most. On Linux not by getrusage, which counts the program that started it, too."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024
+    except (OSError, StopIteration):
         pass
     try:
         import resource

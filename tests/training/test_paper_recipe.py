@@ -36,7 +36,7 @@ def moving(seed: int) -> list[np.ndarray]:
     return [texture[:, k : k + 64] for k in range(48)]
 
 
-@pytest.mark.slow
+@pytest.mark.stress
 def test_it_goes_from_videos_to_both_tables(tmp_path: Path) -> None:
     folder = tmp_path / "original_high_fps_videos"
     folder.mkdir()
