@@ -47,6 +47,10 @@ class Material:
     )
     scenes: Annotated[Path | None, Parameter(metavar="BANK", help="Scenes of `alanet data scenes`.")] = None
     scene_count: Annotated[int | None, Parameter(metavar="N", help="Only the first N scenes.")] = None
+    generated: Annotated[
+        list[Literal["animation", "screen"]] | None,
+        Parameter(negative="", help="Video made on the spot, 104 frames: drawn animation or a screen. Repeatable."),
+    ] = None
     limit: Annotated[int | None, Parameter(metavar="N", help="Only the first N sharp frames of each video.")] = None
     size: Annotated[
         Literal["paper", "native"],
@@ -62,12 +66,15 @@ class Material:
         for name, number in (("--limit", self.limit), ("--scene-count", self.scene_count)):
             if number is not None and number < 1:
                 raise OptionError(f"{name} {number} is not a number from 1 up")
-        if not videos and self.data is None and self.scenes is None:
-            raise DataError("no video to evaluate on; give files, folders, .npy arrays, --data SET or --scenes BANK")
+        if not videos and self.data is None and self.scenes is None and not self.generated:
+            raise DataError(
+                "no video to evaluate on; give files, folders, .npy arrays, --data SET, --scenes BANK or "
+                "--generated KIND"
+            )
         for video in videos:
             if not video.is_file() and not video.is_dir():
                 raise MediaError(f"{video}: no such file; give videos, folders of their frames, or .npy arrays")
-        names = [video.stem for video in videos]
+        names = [*(video.stem for video in videos), *(self.generated or [])]
         if twice := next((name for name in names if names.count(name) > 1), None):
             raise DataError(f"two videos are named {twice}; rename one, tables go by name")
 
@@ -75,20 +82,23 @@ class Material:
         """How many videos there are; None where a data set is among them."""
         if self.data is not None:
             return None
+        named = len(videos) + len(self.generated or [])
         if self.scenes is None:
-            return len(videos)
+            return named
         from alanet.data.synthetic.bank import Bank
 
         scenes = len(Bank(self.scenes))
-        return len(videos) + (scenes if self.scene_count is None else min(scenes, self.scene_count))
+        return named + (scenes if self.scene_count is None else min(scenes, self.scene_count))
 
     def footage(self, videos: tuple[Path, ...], notes: Notes) -> Iterator[Footage]:
         """One video after the other."""
-        from alanet.evaluation.footage import footage_of_scenes, footage_of_set, load_footage
+        from alanet.evaluation.footage import footage_of_scenes, footage_of_set, generated_footage, load_footage
 
         rate = None if self.assume_rate is None else parse_ratio(self.assume_rate)
         for video in videos:
             yield load_footage(video, size=self.size, limit=self.limit, assume_rate=rate, notes=notes)
+        for kind in self.generated or []:
+            yield generated_footage(kind, limit=self.limit)
         if self.data is not None:
             yield from footage_of_set(self.data, limit=self.limit)
         if self.scenes is not None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,10 @@ from alanet.frames.color import to_float, to_integer
 from alanet.frames.frame import Pixels
 from alanet.notes import Notes
 
-__all__ = ["Footage", "Size", "footage_of_scenes", "footage_of_set", "load_footage", "scored_size"]
+if TYPE_CHECKING:
+    from alanet.data.synthetic.drawings import Kind
+
+__all__ = ["Footage", "Size", "footage_of_scenes", "footage_of_set", "generated_footage", "load_footage", "scored_size"]
 
 Size = Literal["paper", "native"]
 LONGER_SIDE = 640  # pixels
@@ -141,6 +144,13 @@ def footage_of_scenes(folder: str | Path, *, count: int | None = None, limit: in
         name = f"scene {scene} of seed {bank.seed}"
         footage = Footage.of(name, np.ascontiguousarray(bank.sharp(scene)[:limit].numpy()))
         yield replace(footage, sweep=bank.sweep(scene).float().cpu().numpy())
+
+
+def generated_footage(kind: Kind, *, limit: int | None = None) -> Footage:
+    """Drawn animation or a screen, made on the spot: 104 frames, or `limit`. Raises OptionError for another kind."""
+    from alanet.data.synthetic.drawings import draw
+
+    return Footage.of(kind, draw(kind, limit or 104), rate="240, generated")
 
 
 def _load_array(path: Path, limit: int | None) -> Footage:

@@ -120,6 +120,17 @@ def test_scenes_of_a_bank_are_scored_alike_here_and_while_training(bank, weights
         assert told[f"{kind} gain"] == pytest.approx(ours - evaluated.over_images(baseline, kind).psnr, abs=0.05)
 
 
+def test_drawn_animation_and_a_screen_need_no_file(capsys):
+    words = ("--generated", "screen", "--limit", 19, "--no-model", "--without", "minterpolate")
+    code, out, err = tell(capsys, "evaluate", *words, "--json")
+    assert code == 0, err
+    (result,) = json.loads(out)["results"]
+    assert [one["name"] for one in result["subjects"]] == ["screen"]
+    code, _, err = tell(capsys, "evaluate", "--generated", "screen", "--generated", "screen", "--no-model")
+    assert code == 2
+    assert "two videos are named screen" in err
+
+
 def test_the_test_videos_of_a_set_and_low_rates(tmp_path, capsys):
     (tmp_path / "in").mkdir()
     for name, frames in {"a": 40, "b": 43}.items():
@@ -264,7 +275,10 @@ def test_an_animation_loops_over_all_times_with_the_same_columns(clip, weights, 
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        ((), "no video to evaluate on; give files, folders, .npy arrays, --data SET or --scenes BANK"),
+        (
+            (),
+            "no video to evaluate on; give files, folders, .npy arrays, --data SET, --scenes BANK or --generated KIND",
+        ),
         (("none.mp4",), "none.mp4: no such file"),
         (("CLIP", "CLIP"), "two videos are named pan"),
         (("CLIP", "--protocol", "all-blury"), "choose from all-blurry, mixed, all-sharp, sweep"),
