@@ -98,15 +98,12 @@ def restoration_progress(screen: Screen) -> Iterator[Callable[[RestoreProgress],
 def restoration_line(now: RestoreProgress) -> str:
     """ "  50 %   12 of 24 frames   1.5 frames a second   0:08 left": all of it counts input frames."""
     total = now.frames_in_total
-    done = now.frames_in - now.earlier_in
-    rate = f"{done / now.seconds:.1f} frames a second" if done > 0 and now.seconds > 0 else ""
-    left = now.time_left
-    if left is None or total is None:
+    rate = "" if now.rate_in is None else f"{now.rate_in:.1f} frames a second"
+    if total is None or now.frames_in > total:
         return "   ".join(filter(None, [count(now.frames_in, "frame"), rate, f"at {clock(float(now.position))}"]))
-    share = f"{100 * now.frames_in // total:3d} %"
-    return "   ".join(
-        filter(None, [share, f"{now.frames_in:,} of {count(total, 'frame')}", rate, f"{clock(left)} left"])
-    )
+    share = f"{100 * now.frames_in // max(1, total):3d} %"
+    left = "" if now.time_left is None else f"{clock(now.time_left)} left"
+    return "   ".join(filter(None, [share, f"{now.frames_in:,} of {count(total, 'frame')}", rate, left]))
 
 
 @contextmanager

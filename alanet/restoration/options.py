@@ -48,11 +48,14 @@ class ReadOptions:
         metadata={"help": "Repeated drawings of animation. skip: interpolate between the drawings."},
     )
     deinterlace: Literal["auto", "on", "off"] = field(
-        default="auto", metadata={"help": "Deinterlacing. auto: if the file is interlaced."}
+        default="auto",
+        metadata={
+            "help": "Deinterlacing, for video of cameras and TV with alternating lines. auto: if the file has them."
+        },
     )
     telecine: Literal["keep", "remove"] = field(
         default="keep",
-        metadata={"help": "Film with fields repeated (2:3 pulldown). remove: restore the film."},
+        metadata={"help": "Film shown as TV video by repeating fields (2:3 pulldown). remove: restore the film."},
     )
     stream: int | None = field(
         default=None,
@@ -119,7 +122,9 @@ class RestoreOptions(ReadOptions):
     )
     tail: Tail = field(
         default="hold",
-        metadata={"help": "After the last input frame: hold repeats it (2N frames), drop does not (2N - 1)."},
+        metadata={
+            "help": "After the last input frame. hold: repeat it, 2N frames in all. drop: end there, 2N - 1 frames."
+        },
     )
     encode: EncodeOptions = field(default_factory=EncodeOptions)
     restart: bool = field(default=False, metadata={"help": "Start over instead of resuming an interrupted run."})

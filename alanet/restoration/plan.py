@@ -144,11 +144,11 @@ def segment_length(rate: Fraction, work: float) -> Fraction:
 
 
 def suffix_of(rate: Schedule) -> str:
-    """What is put behind a result's name: "_x2", "_slow4", "_60fps"."""
+    """What is put behind a result's name, as its options were given: "_x2", "_slow4", "_slow4_x2", "_60fps"."""
     slow = f"_slow{rate.slow}" if rate.slow > 1 else ""
     if isinstance(rate, TargetRate):
         return f"{slow}_{float(rate.rate):g}fps"
-    return slow if slow and rate.n == rate.slow else f"{slow}_{rate}"
+    return slow if slow and rate.n == rate.slow else f"{slow}_x{rate.n / rate.slow:g}"
 
 
 def nothing_shown(plan: RestorePlan) -> str:

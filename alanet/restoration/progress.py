@@ -18,6 +18,8 @@ from alanet.video.output.destination import work_folder
 
 __all__ = ["Pass", "RestoreProgress", "RunProgress"]
 
+ENOUGH, ENOUGH_SECONDS = 8, 2.0  # input frames and seconds of this run, from which its speed is known
+
 
 @dataclass(frozen=True, slots=True)
 class RestoreProgress:
@@ -40,18 +42,22 @@ class RestoreProgress:
     wait: float | None = None  # seconds until the current one is finished, at the pace so far
 
     @property
-    def time_left(self) -> float | None:
-        """Seconds, at the speed so far; None where the length is unknown or nothing is done yet."""
+    def rate_in(self) -> float | None:
+        """Input frames a second of this run; None until enough of them are done."""
         done = self.frames_in - self.earlier_in
-        if self.frames_in_total is None or done <= 0 or self.frames_in > self.frames_in_total:
+        return done / self.seconds if done >= ENOUGH and self.seconds >= ENOUGH_SECONDS else None
+
+    @property
+    def time_left(self) -> float | None:
+        """Seconds, at the speed of this run; None where that or the length is not known."""
+        if self.frames_in_total is None or self.rate_in is None or self.frames_in > self.frames_in_total:
             return None
-        return self.seconds / done * (self.frames_in_total - self.frames_in)
+        return (self.frames_in_total - self.frames_in) / self.rate_in
 
     @property
     def rate(self) -> float | None:
-        """Restored frames a second of this run; None before the first."""
-        made = self.frames_out - self.earlier_out
-        return made / self.seconds if made > 0 and self.seconds > 0 else None
+        """Restored frames a second of this run; None until enough of them are done."""
+        return None if self.rate_in is None else (self.frames_out - self.earlier_out) / self.seconds
 
 
 class Pass(Protocol):

@@ -7,7 +7,7 @@ is checked here, whatever a visitor sends.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -24,15 +24,33 @@ ADVANCED = (
 LABELS = {
     "rate": "Frame rate",
     "slow": "Slow motion",
-    "crf": "Quality (CRF)",
     "model": "Network",
+    "codec": "File format (codec)",
+    "crf": "Quality (CRF)",
+    "preset": "Encoding speed (preset)",
+    "tail": "Last frame (tail)",
+    "cuts": "Scene cuts",
+    "duplicates": "Repeated frames (duplicates)",
+    "deinterlace": "Interlaced video (deinterlace)",
+    "telecine": "Film on TV (telecine)",
     "slow_audio": "Sound",
     "stream": "Video stream",
+}
+PLAIN = {  # the same for people who do not know the terms, in place of the option's help
+    "model": "The neural network that restores the frames: its name, and what it is for.",
+    "slow": "How many times as long the result is. Its rate is “Frame rate”.",  # which the page always gives
+    "codec": "How the result is compressed.",
 }
 RATES = ("x2", "x4", "x8", "24", "30", "60", "120")
 SLOWEST = 16
 WHOLE = ("slow", "stream")  # options that are whole numbers
-FILES = ("x264", "x265", "av1", "prores", "ffv1")  # codecs whose result is one file
+FILES = {  # codecs whose result is one file
+    "x264": "x264 (H.264): plays almost everywhere",
+    "x265": "x265 (H.265): smaller, for newer players",
+    "av1": "av1: smallest, slow to make",
+    "prores": "prores: large, for editing programs",
+    "ffv1": "ffv1: lossless, largest",
+}
 LONGEST = 40  # characters of a value that is typed
 PRESET = re.compile(r"[a-z0-9]{1,12}")
 
@@ -67,23 +85,20 @@ def controls(models: Mapping[str, str], default_model: str) -> dict[str, Control
 def _control(option: Field[Any], hint: Any, models: Mapping[str, str], default_model: str) -> Control:
     label = LABELS.get(option.name, option.name.capitalize())
     again = rf"^{re.escape(label.partition(' (')[0])}(?: of the result)?[:;] "  # what the label says
-    text = re.sub(again, "", readable(str(option.metadata["help"])))
+    text = PLAIN.get(option.name) or re.sub(again, "", readable(str(option.metadata["help"])))
     text = text[:1].upper() + text[1:]
     if option.name == "model":
         names = sorted(models, key=lambda name: name != default_model)  # the default first
         words = tuple(f"{name}: {re.split(r';| [(]', models[name])[0]}" for name in names)
-        return Control("model", label, "", "choice", default_model, tuple(names), words)
+        return Control("model", label, text, "choice", default_model, tuple(names), words)
     if option.name == "rate":
         return Control("rate", label, text, "combo", "x2", RATES)
     if option.name == "slow":
-        text = "How many times as long the result is. Its rate is “Frame rate”."  # which the page always gives
         return Control("slow", label, text, "slider", 1, least=1, most=SLOWEST)
     if option.name == "strength":
         return Control("strength", label, text, "slider", option.default, step=0.05)
     if option.name == "codec":
-        return Control(
-            "codec", label, text.replace("png writes a folder of images; ", ""), "choice", option.default, FILES
-        )
+        return Control("codec", label, text, "choice", option.default, tuple(FILES), tuple(FILES.values()))
     if get_origin(hint) is Literal:
         return Control(option.name, label, text, "choice", option.default, get_args(hint))
     if hint is bool:
@@ -118,11 +133,19 @@ def options_of(
         if value is None or value == "":
             continue
         value = _checked(control, value)
-        given[name] = parse[name](value) if name in parse else value
+        given[name] = _parsed(control, parse[name], value) if name in parse else value
     if unknown := values.keys() - {*MAIN, *ADVANCED}:
         raise OptionError(f"option {min(unknown)[:LONGEST]!r} is not one of the page")
     own = {option.name: getattr(network, option.name) for option in fields(NetworkOptions)}
     return sorted_options({**own, **given, "overwrite": True})
+
+
+def _parsed(control: Control, parse: Callable[[str], Any], value: str) -> Any:
+    """What a text means. Raises OptionError that names the control."""
+    try:
+        return parse(value)
+    except OptionError as error:
+        raise OptionError(f"“{control.label}”: {error}") from None
 
 
 def _checked(control: Control, value: Any) -> Any:
@@ -146,5 +169,5 @@ def _checked(control: Control, value: Any) -> Any:
     if control.kind == "choice" and value not in control.choices:
         raise OptionError(f"{control.label} is one of {', '.join(control.choices)}")
     if control.name == "preset" and not PRESET.fullmatch(value):
-        raise OptionError("Preset is a word, such as fast, medium or slow")
+        raise OptionError(f"{control.label} is a word, such as fast, medium or slow")
     return value

@@ -181,6 +181,12 @@ class Jobs:
             self.save(replace(queued, used=time.time()))
             return self._jobs[job.id]
 
+    def resumable(self, job: WebJob) -> bool:
+        """Whether an interrupted run left finished segments."""
+        from alanet.video.output.segments import INDEX
+
+        return any(index.stat().st_size for index in self.path(job).glob(f".*/{INDEX}"))
+
     def clear(self, job: WebJob) -> None:
         """Remove the result and the finished segments."""
         empty_folder(self.path(job), keep=(RECORD, job.input))

@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from alanet.web.options import ServerOptions
 
 __all__ = [
-    "CANCELLED",
+    "ESTIMATING",
     "STATES",
     "Compared",
+    "cancelled",
     "cancelling",
     "compared",
     "estimated",
@@ -49,8 +50,7 @@ STATES = {
     "failed": "failed",
 }
 
-
-CANCELLED = '<p class="lead" role="status">Cancelled. Resume continues after the finished part.</p>'
+ESTIMATING = '<p class="estimate">Estimating the time</p>'
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +147,12 @@ def running(progress: RestoreProgress | None) -> str:
     parts += [] if progress.time_left is None else [f"{duration(progress.time_left)} left"]
     parts += [f"resumed after {count(progress.earlier_out, 'frame')}"] if progress.earlier_out else []
     return _bar(share, " · ".join(parts))
+
+
+def cancelled(*, resumable: bool) -> str:
+    """What the next start does. resumable: segments are finished."""
+    follows = "Resume continues after the finished part." if resumable else "Nothing was finished: Restore starts over."
+    return f'<p class="lead" role="status">Cancelled. {follows}</p>'
 
 
 def cancelling() -> str:

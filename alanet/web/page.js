@@ -51,6 +51,19 @@ const goTo = (timeline, share) => { // the slider does the rest
   for (const name of ["input", "change", "pointerup"]) slider.dispatchEvent(new Event(name, { bubbles: true }));
 };
 
+window.alanet ??= { // for the events of the page
+  held: "", asked: 0, sent: 0,
+  watchFocus() { document.addEventListener("focusin", (event) => { this.held = event.target.id; }); },
+  keepFocus() { // the button that had it is gone, and the other one is there
+    const other = { cancel: "restore", restore: "cancel" }[this.held];
+    if (other && document.activeElement === document.body) document.getElementById(other)?.focus({ preventScroll: true });
+  },
+  busy(on) { document.getElementById("estimate")?.setAttribute("aria-busy", on); },
+  ask() { this.asked += 1; this.busy(true); },
+  send(given) { this.sent = this.asked; return given; },
+  arrived() { if (this.sent === this.asked) this.busy(false); },
+};
+
 element.addEventListener("change", (event) => {
   if (event.target.type === "file") { sendFile(event.target.files[0]); event.target.value = ""; }
 });

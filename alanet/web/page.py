@@ -24,9 +24,11 @@ __all__ = ["asset", "build_page", "theme"]
 
 EVERY = 1.0  # seconds between two looks at the progress
 ACTIVE = ("waiting", "running")
-MORE = "More options: part of the video, quality, scenes, sound"
+MORE = "Advanced options"
 CONFIRM = '(id, sure) => [id, confirm("Delete this video and its result?")]'
-FOCUS = "() => document.querySelector('#cancel')?.focus()"  # the button that was pressed is gone
+# In the browser, see page.js: which button has the focus, and which of two estimates is the last one asked for.
+WATCH, FOCUS = "() => alanet.watchFocus()", "() => alanet.keepFocus()"
+ASK, SEND, ARRIVED = "() => alanet.ask()", "(...given) => alanet.send(given)", "() => alanet.arrived()"
 # Values come as they are sent and are checked where they are used: Gradio's check prints a traceback for a wrong one.
 RAW: dict[str, Any] = {"api_visibility": "private", "preprocess": False}
 QUIET: dict[str, Any] = {"show_progress": "hidden", **RAW}
@@ -103,9 +105,9 @@ class _Page:
             self.moment = gr.Slider(0, 1, value=0, step=0.01, label="Time of the preview", elem_id="moment")
             self.compare = gr.HTML(js_on_load=script, elem_id="compare")
             self.fields = self._controls()
-            self.estimate = gr.HTML(js_on_load=None)
+            self.estimate = gr.HTML(js_on_load=None, elem_id="estimate")
             with gr.Row():
-                self.restore = gr.Button("Restore", variant="primary")
+                self.restore = gr.Button("Restore", variant="primary", elem_id="restore")
                 self.cancel = gr.Button("Cancel", visible=False, elem_id="cancel")
             self.status = gr.HTML(js_on_load=None)
             self.result = gr.HTML(js_on_load=script)
@@ -149,20 +151,25 @@ class _Page:
         ]
         for event in opened:
             event.then(self.show_facts, [self.current], [self.facts], **QUIET).then(
-                self.show_moment, given, looks, **shown
-            )
+                self.show_moment, given, looks, js=SEND, **shown
+            ).then(None, js=ARRIVED, **QUIET)
+        self.blocks.load(None, js=WATCH, **QUIET)
         self.moment.input(self.show_compared, given, [self.compare], trigger_mode="always_last", **shown)
         typed = [field for field in fields if isinstance(field, gr.Textbox | gr.Number)]  # read once, not at every key
         changes = [field.input for field in fields if field not in typed]
         changes += [change for field in typed for change in (field.blur, field.submit)]
-        gr.on(changes, self.show_moment, given, looks, trigger_mode="always_last", **shown)
+        gr.on(changes, None, js=ASK, **QUIET)
+        gr.on(changes, self.show_moment, given, looks, js=SEND, trigger_mode="always_last", **shown).then(
+            None, js=ARRIVED, **QUIET
+        )
+        self.estimate.change(None, js=ARRIVED, **QUIET)
         # Said by the browser: the answer to a click comes after the pictures that are being made.
         self.restore.click(None, None, self.status, js=f"() => {json.dumps(markup.running(None))}", **QUIET)
         self.restore.click(self.start, [self.current, *fields], [*moving, self.estimate], **QUIET).then(
             None, js=FOCUS, **QUIET
         )
-        self.cancel.click(self.stop, [self.current], moving, **QUIET)
-        self.timer.tick(self.follow, [self.current, self.shown], moving, **QUIET)
+        self.cancel.click(self.stop, [self.current], moving, **QUIET).then(None, js=FOCUS, **QUIET)
+        self.timer.tick(self.follow, [self.current, self.shown], moving, **QUIET).then(None, js=FOCUS, **QUIET)
 
     def open_latest(self, request: gr.Request) -> list[Any]:
         """The page of the visitor's running or latest job."""
@@ -260,7 +267,7 @@ class _Page:
                 slider,
                 self.view.pending(job),
             ),
-            *("", restore, cancel, status, result, delete, timer, *fields),
+            *(markup.ESTIMATING, restore, cancel, status, result, delete, timer, *fields),
         ]
 
     def _moving(self, request: gr.Request, job: WebJob, shown: str) -> list[Any]:
@@ -268,7 +275,9 @@ class _Page:
         active, now = job.state in ACTIVE, f"{job.id} {job.state} {job.number}"
         if now == shown:
             return [gr.skip(), gr.skip(), self.view.status(job), *[gr.skip()] * 5]
-        label = {"cancelled": "Resume", "failed": "Try again", "done": "Restore again"}.get(job.state, "Restore")
+        label = {"failed": "Try again", "done": "Restore again"}.get(job.state, "Restore")
+        if job.state == "cancelled" and self.jobs.resumable(job):
+            label = "Resume"
         return [
             gr.update(value=label, visible=not active),
             gr.update(visible=active),

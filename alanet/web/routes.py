@@ -50,6 +50,7 @@ VIDEOS = (
 )
 ENDINGS = {f".{ending}" for ending in (*VIDEOS, "gif", "apng", "webp")}
 TYPES = {".mp4": "video/mp4", ".m4v": "video/mp4", ".mov": "video/quicktime", ".webm": "video/webm"}
+NEXT = "Choose another file, or convert this one to MP4 with another program."  # after a file that is no video
 STALLED = 60.0  # seconds without a byte of an upload
 UPLOADS = 4  # at a time
 
@@ -109,7 +110,7 @@ class Routes:
         try:
             info = self._probe(path)
         except AlanetError as error:
-            raise InputError(message_of(error, self.jobs, job)) from None
+            raise InputError(f"{message_of(error, self.jobs, job)}. {NEXT}") from None
         limit = self.jobs.options.max_length
         if info.duration is not None and info.duration > limit:
             raise InputError(

@@ -70,7 +70,9 @@ def drawing(found: Timeline) -> str:
     cuts = "".join(f'<path class="cut" d="M{x:.2f} 0V{HEIGHT}"/>' for x in at)
     seen = "" if found.whole else f", of the first {clock(found.seconds)}"
     words = f"Blur over time{seen}: {count(len(found.cuts), 'cut')}"
-    caption = f"Blur over time{seen} (higher: more blur{'; red: cuts' if found.cuts else ''})"
+    caption = (
+        f"Blur over time{seen} (higher: more blur{'; red: cuts' if found.cuts else ''}). Click to preview a moment."
+    )
     return (
         f'<figure class="timeline" data-seconds="{found.seconds:.3f}">'
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" preserveAspectRatio="none" role="img" '

@@ -124,7 +124,7 @@ class View:
         if job.state == "waiting":
             return markup.queue_line(sum(other.number < job.number for other in self.jobs.queue()))
         if job.state == "cancelled":
-            return markup.CANCELLED
+            return markup.cancelled(resumable=self.jobs.resumable(job))
         return markup.failure(job.message) if job.state == "failed" else ""
 
     def result(self, job: WebJob) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -132,7 +133,7 @@ def test_progress_is_a_bar_on_a_terminal_and_lines_elsewhere(monkeypatch):
             assert "2.0 frames a second" in text
 
 
-def test_time_left_goes_on_at_the_rate_so_far():
+def test_time_left_is_that_of_this_run_once_enough_is_measured():
     half = RestoreProgress(12, 24, 22, 6.0, Fraction(1, 2))
     assert half.time_left == 6.0
     assert restoration_line(half) == " 50 %   12 of 24 frames   2.0 frames a second   0:06 left"
@@ -140,3 +141,11 @@ def test_time_left_goes_on_at_the_rate_so_far():
     assert unknown.time_left is None
     assert restoration_line(unknown) == "12 frames   2.0 frames a second   at 0:00"
     assert RestoreProgress(30, 24, 60, 6.0, Fraction(1)).time_left is None  # the file lied about its length
+    resumed = RestoreProgress(112, 124, 222, 6.0, Fraction(1, 2), earlier_in=100, earlier_out=200)
+    assert (resumed.time_left, resumed.rate) == (6.0, 22 / 6)
+    for few in (
+        replace(resumed, frames_in=107, frames_out=212),
+        replace(resumed, seconds=1.9),
+    ):
+        assert (few.time_left, few.rate) == (None, None)
+    assert restoration_line(replace(resumed, seconds=1.0)) == " 90 %   112 of 124 frames"

@@ -199,6 +199,8 @@ def test_slow_motion_has_a_name_and_another_rate(tmp_path):
     words = ["restore", str(source), "--model", str(file), "-q", "--device", "cpu", "--precision", "fp32"]
     assert run([*words, "--slow", "3"]) == 0
     assert run([*words, "--slow", "2", "--fps", "50"]) == 0
+    assert run([*words, "--slow", "2", "--fps", "x2", "--end", "0.08"]) == 0
+    assert times(tmp_path / "a_slow2_x2.mp4") == [Fraction(k, 50) for k in range(8)]  # as it was asked for
     assert times(tmp_path / "a_slow3.mp4") == [Fraction(k, 25) for k in range(12)]
     assert times(tmp_path / "a_slow2_50fps.mp4") == [Fraction(k, 50) for k in range(16)]
     assert [number_of(frame.pixels) for frame in decode(probe(tmp_path / "a_slow3.mp4"))][::3] == [0, 1, 2, 3]

@@ -133,15 +133,22 @@ def test_from_upload_to_download(visitor: Visitor, browser: Any, site: Site, tmp
         page.keyboard.press("ArrowLeft")
     assert page.locator(".frames").evaluate("e => e.style.getPropertyValue('--at')") == "40%"
 
-    page.get_by_text("More options").click()
-    page.locator("label", has=page.get_by_text("End", exact=True)).locator("input").fill("0.3")
+    page.get_by_text("Advanced options").click()
+    end = page.locator("label", has=page.get_by_text("End", exact=True)).locator("input")
+    end.fill("soon")
     page.keyboard.press("Tab")
+    visitor.shown("“End”: time 'soon' is not a moment")
+    end.fill("0.3")
+    page.keyboard.press("Tab")
+    page.locator("#estimate[aria-busy=true]").wait_for(timeout=2000)  # at once
     visitor.shown("for 8 frames")
+    page.locator("#estimate[aria-busy=false]").wait_for()
     keep(page, tmp_path, "options")
     visitor.button("Restore").click()
     visitor.button("Cancel").wait_for()
     page.wait_for_function("document.activeElement.innerText === 'Cancel'")
     page.locator("a.download").wait_for()
+    page.wait_for_function("document.activeElement.innerText === 'Restore again'")
     with page.expect_download() as download:
         page.locator("a.download").click()
     assert download.value.suggested_filename == "bikes_x2.mp4"
@@ -152,7 +159,7 @@ def test_from_upload_to_download(visitor: Visitor, browser: Any, site: Site, tmp
     result, given = page.evaluate("['result', 'input'].map(n => document.querySelector(`video.${n}`).currentTime)")
     assert abs(result - given) < 0.15
     assert page.evaluate(NAMELESS) == []
-    page.get_by_text("More options").click()
+    page.get_by_text("Advanced options").click()
     looks(page, tmp_path)
     answers = ["dismiss", "accept"]
     page.on("dialog", lambda dialog: getattr(dialog, answers.pop(0))())
@@ -181,6 +188,7 @@ def test_what_cannot_be_restored_is_said_at_once(visitor: Visitor, site: Site, t
     (tmp_path / "notes.mp4").write_text("not a video " * 100)
     visitor.choose(tmp_path / "notes.mp4")
     visitor.shown("notes.mp4: not a video that can be read")
+    visitor.shown("Choose another file, or convert this one to MP4")
     with (tmp_path / "large.mp4").open("wb") as file:
         file.truncate((2 << 30) + 1)  # takes no space
     visitor.choose(tmp_path / "large.mp4")
@@ -204,9 +212,10 @@ def test_two_visitors_share_the_queue_and_see_their_own_videos(
     other.shown("Waiting: 1 video before yours")
     keep(other.page, tmp_path, "waiting")
     other.button("Cancel").click()
-    other.button("Resume").wait_for()
+    other.shown("Cancelled. Nothing was finished")
+    other.button("Restore").wait_for()
     visitor.button("Cancel").click()
-    visitor.button("Resume").wait_for()
+    visitor.shown("Cancelled.")
     other.close()
 
 
@@ -224,6 +233,7 @@ def test_a_job_outlives_a_reload_a_cancel_and_the_server(
     visitor.until(lambda: any(name.endswith("00001.mp4") for name in site.files()))  # a finished segment
     visitor.button("Cancel").click()
     visitor.shown("Cancelled. Resume continues after the finished part.")
+    visitor.page.wait_for_function("document.activeElement.innerText === 'Resume'")
     visitor.button("Resume").click()
     visitor.shown("resumed after")
     site.end(signal.SIGKILL)

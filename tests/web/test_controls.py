@@ -30,6 +30,7 @@ def test_help_is_the_command_lines_in_the_pages_words() -> None:
     made = controls(MODELS, "alanet-fast")
     assert made["strength"].help == RestoreOptions.__dataclass_fields__["strength"].metadata["help"]
     assert all("--" not in control.help + "".join(control.words) for control in made.values())
+    assert "Encoder" not in made["codec"].help + made["codec"].label  # for people who do not know the term
     assert readable("give --fps or --crf") == "give “Frame rate” or “Quality (CRF)”"
 
 
@@ -79,6 +80,12 @@ def test_values_are_parsed_as_on_the_command_line() -> None:
 def test_what_the_page_does_not_offer_is_refused(values: dict[str, Any]) -> None:
     with pytest.raises(OptionError):
         meant(**values)
+
+
+@pytest.mark.parametrize(("name", "label"), [("end", "End"), ("start", "Start"), ("rate", "Frame rate")])
+def test_a_text_that_means_nothing_is_refused_with_the_name_of_its_field(name: str, label: str) -> None:
+    with pytest.raises(OptionError, match=f"^“{label}”: "):
+        meant(**{name: "soon"})
 
 
 def test_an_impossible_quality_is_refused_before_the_queue() -> None:

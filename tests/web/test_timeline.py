@@ -34,5 +34,5 @@ def test_the_drawing_has_a_bar_a_moment_and_says_what_it_is() -> None:
     svg = drawing(Timeline([0.0, 0.5, 1.0], [1.0], 2.0, 48, 0, False))
     assert [float(h) for h in re.findall(r'height="([\d.]+)"/>', svg)] == [1.68, 28.0, 56.0]
     assert 'class="cut" d="M480.00 0' in svg
-    assert "Blur over time, of the first 0:02 (higher: more blur; red: cuts)" in svg
+    assert "Blur over time, of the first 0:02 (higher: more blur; red: cuts). Click to preview a moment." in svg
     assert 'aria-label="Blur over time, of the first 0:02: 1 cut"' in svg

@@ -70,6 +70,21 @@ def test_a_running_job_says_that_it_is_being_cancelled(view: View) -> None:
     assert "Cancelling" in view.status(running)
 
 
+def test_a_cancelled_job_says_whether_there_is_something_to_resume(view: View) -> None:
+    job = view.jobs.enqueue(add(view), {"rate": "x2"})
+    view.worker.cancel(job)
+    cancelled = view.jobs.get(job.id)
+    assert cancelled is not None
+    assert "Nothing was finished" in view.status(cancelled)
+    work = view.jobs.path(job, ".input_x2.mp4.alanet-part")
+    work.mkdir()
+    (work / "segments.jsonl").touch()
+    assert not view.jobs.resumable(cancelled)
+    (work / "segments.jsonl").write_text("{}\n")
+    assert view.jobs.resumable(cancelled)
+    assert "Resume continues after the finished part" in view.status(cancelled)
+
+
 def test_a_crash_while_an_upload_is_examined_refuses_it(view: View, monkeypatch: pytest.MonkeyPatch) -> None:
     path = make_video(view.jobs.folder / "input.mp4", frames=4, rate=4)
     with monkeypatch.context() as broken:

@@ -18,7 +18,8 @@ class EncodeOptions:
     """
 
     codec: Literal["x264", "x265", "av1", "prores", "ffv1", "png"] = field(
-        default="x264", metadata={"help": "Encoder. png writes a folder of images; ffv1 is lossless."}
+        default="x264",
+        metadata={"help": "Encoder (compression) of the result. png writes a folder of images; ffv1 is lossless."},
     )
     crf: float | None = field(
         default=None,
@@ -28,7 +29,11 @@ class EncodeOptions:
         },
     )
     preset: str | None = field(
-        default=None, metadata={"help": "Encoder preset, such as fast, medium or slow.", "metavar": "NAME"}
+        default=None,
+        metadata={
+            "help": "Encoder preset, such as fast, medium or slow. A slower one makes a smaller file.",
+            "metavar": "NAME",
+        },
     )
     compatible: bool = field(default=False, metadata={"help": "Write 8-bit 4:2:0, which every player supports."})
     slow_audio: Literal["stretch", "drop"] = field(
