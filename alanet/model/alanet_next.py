@@ -44,6 +44,7 @@ from alanet.model.shutter_head import ExposureHead, ShutterEstimate, exposure_of
 __all__ = ["ALANetNext", "ALANetNextConfig"]
 
 OWN_WEIGHT = 0.98  # of the frame itself in the blend that a deblurred frame begins with
+UNALIGNED_WEIGHT = 0.02  # of both neighbours as they are in the blend that an interpolated frame begins with
 
 
 @dataclass(frozen=True)
@@ -218,7 +219,7 @@ class ALANetNext(nn.Module):
         kept = 4 * (3 + 3 / 4 + 1) + value * sum(n / 4 ** (level + 1) for level, n in enumerate(c))
         kept += value * sum(n / 4 ** (level + 2) for level, n in enumerate(side))
         pair = 4 * (6 / 16 + 1)
-        work = 4 * (3 * 3 + 4 + 2 * 10 + 19) + value * 19 + value * 6 * c[0] / 4 + 4 * 16
+        work = 4 * (4 * 3 + 4 + 2 * 10 + 25) + value * 25 + value * 6 * c[0] / 4 + 4 * 16
         whole = 4 * (3 + 24) + 4 * 2 * 192 / 64
         return Memory(4 * kept + 3 * pair, work, whole)
 
@@ -253,10 +254,11 @@ class ALANetNext(nn.Module):
         log = torch.stack([shutter.log_exposure for shutter in pair.shutters]).mean(0)
         exposure, motion = exposure_of(log), flow[:, 2:] - flow[:, :2]
         path = motion * exposure[:, None, None, None]
-        prior = torch.cat((weight, 1 - weight), 1).clamp(1e-3, 1)
+        moved = 1 - UNALIGNED_WEIGHT
+        prior = torch.cat((torch.full_like(weight, UNALIGNED_WEIGHT), moved * weight, moved * (1 - weight)), 1)
         growth = _growth(window.relations.get(i - 1), motion, window.relations.get(i + 1), phase)
         lag = phase * (1 - phase) / 2 * growth  # what speeds up lags behind its mean (Xu et al. 2019, eq. 4)
-        guide = Guide(None, (), None, limited(path), curvature(growth, exposure), prior)
+        guide = Guide(None, (), None, limited(path), curvature(growth, exposure), prior.clamp(1e-3, 1))
         return guide, _side(a, flow[:, :2] + lag, phase), _side(b, flow[:, 2:] + lag, 1 - phase)
 
     def _flow_at(self, a: Encoded, b: Encoded, phase: float | Tensor) -> tuple[Tensor, Tensor]:

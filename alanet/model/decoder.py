@@ -2,7 +2,8 @@
 
 At each scale it joins the neighbours' features, warped along their flow, with the blur features and (for a deblurred
 frame) the frame's own features, and corrects both flows and the blur path. At the finest scale it also takes the
-aligned frames and the luma along the blur path at full size. It ends with three parts: weights by which the candidates
+neighbours as they are, both aligned, and the luma along the blur path at full size. What does not move with its place
+(a caption, a fade) is found in the neighbours as they are. It ends with three parts: weights by which the candidates
 are blended, weights of the luma along the blur path (a deconvolution whose kernel follows the path), and a residual.
 
 Axes: b batch, c channels, h w. Flows and paths are b 2 h/4 w/4 in pixels, float32. Scales are 1/2, 1/4, 1/8, 1/16.
@@ -63,7 +64,7 @@ class Guide:
     descriptor: Tensor | None
     path: Tensor
     curvature: Tensor  # of the path
-    prior: Tensor  # b k 1|h 1|w, blend weights: of the frame itself (deblurred only), before, after
+    prior: Tensor  # b 3 1|h 1|w, blend weights: of the frame itself or both neighbours unaligned; before, after
 
 
 class Decoder(nn.Module):
@@ -72,7 +73,7 @@ class Decoder(nn.Module):
     def __init__(self, channels: Sequence[int], side: Sequence[int], depth: Sequence[int]) -> None:
         super().__init__()
         c, levels, taps = channels, range(len(channels)), len(POSITIONS)
-        self.finest = conv(STEM**2 * (9 + taps), c[0], 3)  # full size, in cells -> 1/2
+        self.finest = conv(STEM**2 * (15 + taps), c[0], 3)  # full size, in cells -> 1/2
         self.neighbours = nn.ModuleList(conv(2 * s, n, 3) for s, n in zip(side, c[1:], strict=True))
         self.guide = nn.ModuleList(conv(4 + BLUR_FEATURES, c[i], 3) for i in levels)
         self.kind = nn.ModuleList(nn.Linear(3, c[i]) for i in levels)
@@ -108,26 +109,29 @@ class Decoder(nn.Module):
         full = resized(flow, CELL, 1)
         corner = (0, 0) if within is None else (within.top, within.left)
         aligned = [self._warp(side.frame, f, 1, corner) for side, f in zip(sides, full.chunk(2, 1), strict=True)]
-        frame = None if to.frame is None else part(to.frame, 1, within)
+        raw = [part(side.frame, 1, within) for side in sides]
+        frame = _mixed(raw, after.distance, before.distance) if to.frame is None else part(to.frame, 1, within)
         prior = part(to.prior, 1, within) if to.prior.shape[-1] > 1 else to.prior.expand(-1, -1, STEM, STEM)
         prior = in_cells(prior)
         # From here on everything at full size is in cells, b h/2 w/2 c 4: what the convolutions at 1/2 take and give.
-        candidates = [in_cells(c) for c in (aligned if frame is None else [frame, *aligned])]
-        seen_before, seen_after = (c.detach() for c in candidates[-2:])
-        if frame is None:
-            base = prior[..., :1, :] * seen_before + prior[..., 1:, :] * seen_after
+        candidates = [in_cells(c) for c in (frame, *aligned)]
+        seen_before, seen_after = (c.detach() for c in candidates[1:])
+        if to.frame is None:
+            moved = prior[..., 1:2, :] * seen_before + prior[..., 2:, :] * seen_after
+            base = moved / (1 - prior[..., :1, :])
             luma = in_planes(base.mean(3, keepdim=True))
         else:
             base, luma = candidates[0], frame.mean(1, keepdim=True)
         along = luma_along(luma, path, part(to.curvature, CELL, within))
-        views = (base * 2 - 1, 2 * (seen_before - base), 2 * (seen_after - base), 4 * along)
+        unaligned = (2 * (in_cells(x) - base) for x in raw)
+        views = (base * 2 - 1, 2 * (seen_before - base), 2 * (seen_after - base), 4 * along, *unaligned)
         seen = torch.cat([view.to(kind) for view in views], 3)
         hints = resized(blur_features(path), CELL, STEM)
         total = self.finest(seen.flatten(3).permute(0, 3, 1, 2))
         x = self._scale(0, x, total, resized(flow, CELL, STEM).detach(), hints, about, to, within, kind)
         out = self.head(x).permute(0, 2, 3, 1).unflatten(3, (6 + len(POSITIONS), STEM**2)).float()
         residual, logits, taps = out[..., :3, :], out[..., 3:6, :], out[..., 6:, :]
-        weights = (logits[..., -len(candidates) :, :] + prior.log()).softmax(3)
+        weights = (logits + prior.log()).softmax(3)
         blend = sum(weights[..., i : i + 1, :] * c for i, c in enumerate(candidates))
         restored: Tensor = in_planes(blend + RESIDUAL * residual + (taps * along).sum(3, keepdim=True))
         return restored
@@ -191,6 +195,11 @@ class Gate(nn.Module):
     def forward(self, descriptor: Tensor) -> Tensor:
         weights: Tensor = self.excite(self.squeeze(descriptor.to(self.squeeze.weight.dtype)).relu()).sigmoid()
         return 2 * weights
+
+
+def _mixed(frames: Sequence[Tensor], first: Tensor, second: Tensor) -> Tensor:
+    """Both neighbours unaligned, by weights b 1."""
+    return frames[0] * first[..., None, None] + frames[1] * second[..., None, None]
 
 
 def _plane(layer: Any, about: Tensor) -> Tensor:

@@ -211,3 +211,11 @@ def test_weights_rebuild_it_and_a_restorer_runs_it(tmp_path):
     clip = [np.random.default_rng(i).integers(0, 256, (50, 70, 3), np.uint8) for i in range(3)]
     assert [frame.shape for frame in restorer.arrays(clip, rate=Factor(4))] == [(50, 70, 3)] * 9
     assert (restorer.runner.encodes, restorer.runner.relates) == (3, 2)
+
+
+@torch.inference_mode()
+def test_both_neighbours_as_they_are_can_be_chosen():
+    """What rests on the picture (a caption) is in neither aligned frame at its place."""
+    model, clip = make(random=False), clip_of(2)
+    model.decoder.head.bias.view(-1, 4)[3] += 30  # the weight of the first candidate
+    torch.testing.assert_close(model(clip, [0.25])[:, 0], 0.75 * clip[:, 0] + 0.25 * clip[:, 1], rtol=0, atol=1e-4)
