@@ -17,6 +17,7 @@ from typing import Any
 
 from alanet.cli import app
 from alanet.data.augment import Degradation, ExposureMix
+from alanet.data.editing import Editing
 from alanet.data.cutting import ClipOptions
 from alanet.data.synthetic.scenes import SceneOptions
 from alanet.training.config import Stage, TrainConfig
@@ -32,6 +33,7 @@ TABLES: tuple[tuple[str, type[Any], str], ...] = (
     ("[clips]", ClipOptions, "What a training clip is."),
     ("[clips.mix]", ExposureMix, "How exposures are drawn."),
     ("[clips.degradation]", Degradation, "Faults of real files."),
+    ("[clips.editing]", Editing, "What film editing adds to inputs and ground truth."),
     ("[objective]", ObjectiveOptions, "Losses of the network's own motion and exposure."),
     ("Scenes", SceneOptions, "Options of `alanet data scenes` and of photographs that are rendered during training."),
 )

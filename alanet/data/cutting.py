@@ -25,6 +25,7 @@ from alanet.data.augment import (
     draw_turn,
     turn_pictures,
 )
+from alanet.data.editing import Editing, edit
 from alanet.data.synthetic.render import CELL
 from alanet.errors import DataError, OptionError
 from alanet.frames.exposure import Exposure, average
@@ -68,6 +69,7 @@ class ClipOptions:
     clip_ends: float = 0.25  # chance that a batch's times may lie at the clip's ends, where windows are cut short
     mix: ExposureMix = field(default_factory=ExposureMix)
     degradation: Degradation = field(default_factory=Degradation)
+    editing: Editing = field(default_factory=Editing)
     ramp_steps: int = 0  # batches until scenes of any motion are used; they begin with those of `slow_start`
     slow_start: tuple[float, float] = (1.0, 6.0)  # mean motion of the first scenes, pixels a period
     turns: bool = True
@@ -188,6 +190,8 @@ def collate(
 ) -> Batch:
     parts = {key: torch.stack([sample[key] for sample in samples]).contiguous() for key in samples[0]}
     clip, truth = parts.pop("clip"), parts.pop("truth")
+    if options.editing != Editing():
+        clip, truth = edit(clip, truth, clip.new_tensor([float(time) for time in times]), rng, options.editing)
     if options.degradation.soft:
         clip, truth = defocus(clip, truth, rng, options.degradation)
     clip = degrade(clip, rng, options.degradation)

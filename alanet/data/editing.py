@@ -1,0 +1,76 @@
+"""What film editing adds to clips, inputs and ground truth alike: static overlays, fades and dissolves.
+
+None of them moves with the picture, so a network that has seen motion only warps captions and invents structure in
+fades. b clips, t input frames, n restored frames, c = 3; pixels float in [0, 1].
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from alanet.data.augment import check_shares
+
+__all__ = ["Editing", "edit"]
+
+SIDES = ((8, 40), (16, 90))  # pixels: height and width of an overlay
+CELLS = (2, 6)  # pixels: its smallest details
+
+
+@dataclass(frozen=True, slots=True)
+class Editing:
+    """Shares of clips; at most one kind a clip."""
+
+    overlays: float = 0.0  # with a static overlay: marks on a box, or on the picture, opaque to 70 %
+    fades: float = 0.0  # that become darker or lighter evenly, to or from black or white
+    dissolves: float = 0.0  # over which another picture of the batch, at rest, is faded in or out
+
+    def __post_init__(self) -> None:
+        check_shares(self, "overlays", "fades", "dissolves")
+
+
+def edit(
+    clip: Tensor, truth: Tensor, times: Tensor, rng: np.random.Generator, options: Editing
+) -> tuple[Tensor, Tensor]:
+    """Clips (b t c h w) and the ground truth (b n c h w) at `times` (n, periods), some of them edited."""
+    clip, truth = clip.clone(), truth.clone()
+    parts = ((clip, torch.arange(clip.shape[1]).to(clip)), (truth, times.to(clip)))
+    for i in range(len(clip)):
+        kind = rng.random() - np.cumsum((options.overlays, options.fades, options.dissolves))
+        stream = np.random.Generator(np.random.Philox(int(rng.integers(1 << 62))))
+        if kind[0] < 0:
+            _overlay([frames[i] for frames, _ in parts], stream)
+        elif kind[1] < 0:
+            level, (first, last) = float(stream.random() < 0.3), 1.1 * stream.random(2)
+            for frames, at in parts:
+                frames[i] = (level + (frames[i] - level) * _ramp(first, last, at, clip.shape[1])).clamp(0, 1)
+        elif kind[2] < 0:
+            other, (first, last) = truth[(i + 1) % len(truth), 0].clone(), stream.random(2)
+            for frames, at in parts:
+                share = _ramp(first, last, at, clip.shape[1])
+                frames[i] = frames[i] * (1 - share) + other * share
+    return clip, truth
+
+
+def _ramp(first: float, last: float, at: Tensor, t: int) -> Tensor:
+    """From `first` at time 0 to `last` at time t - 1: n 1 1 1."""
+    return (first + (last - first) * at / (t - 1))[:, None, None, None]
+
+
+def _overlay(parts: list[Tensor], rng: np.random.Generator) -> None:
+    """The same marks at the same place of all frames, written into them."""
+    h, w = parts[0].shape[-2:]
+    height, width = (min(int(rng.integers(*side)), n) for side, n in zip(SIDES, (h, w), strict=True))
+    cell = int(rng.integers(*CELLS))
+    marks = rng.random((height // cell + 1, width // cell + 1)) < 0.5
+    marks = marks.repeat(cell, 0).repeat(cell, 1)[:height, :width]
+    ink, ground = rng.random((2, 3, 1, 1))
+    alpha = rng.uniform(0.7, 1) * (marks if rng.random() < 0.5 else np.ones_like(marks))
+    pixels = np.where(marks, ink, ground) * alpha
+    y, x = int(rng.integers(h - height + 1)), int(rng.integers(w - width + 1))
+    for frames in parts:
+        there = frames[..., y : y + height, x : x + width]
+        there.copy_(there * (1 - torch.from_numpy(alpha).to(there)) + torch.from_numpy(pixels).to(there))
