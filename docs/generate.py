@@ -17,8 +17,8 @@ from typing import Any
 
 from alanet.cli import app
 from alanet.data.augment import Degradation, ExposureMix
-from alanet.data.editing import Editing
 from alanet.data.cutting import ClipOptions
+from alanet.data.editing import Editing
 from alanet.data.synthetic.scenes import SceneOptions
 from alanet.training.config import Stage, TrainConfig
 from alanet.training.objectives import ObjectiveOptions

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from alanet.data.augment import check_shares
+from alanet.errors import OptionError
 
 __all__ = ["Editing", "edit"]
 
@@ -22,14 +23,19 @@ CELLS = (2, 6)  # pixels: its smallest details
 
 @dataclass(frozen=True, slots=True)
 class Editing:
-    """Shares of clips; at most one kind a clip."""
+    """One kind a clip at most."""
 
-    overlays: float = 0.0  # with a static overlay: marks on a box, or on the picture, opaque to 70 %
-    fades: float = 0.0  # that become darker or lighter evenly, to or from black or white
-    dissolves: float = 0.0  # over which another picture of the batch, at rest, is faded in or out
+    overlays: float = 0.0  # share of clips with a static overlay: marks, some on a box, 70 to 100 % opaque
+    fades: float = 0.0  # share of clips that fade evenly to or from black or white
+    dissolves: float = 0.0  # share of clips into which a still picture of the batch is mixed, more or less with time
 
     def __post_init__(self) -> None:
         check_shares(self, "overlays", "fades", "dissolves")
+        if self.overlays + self.fades + self.dissolves > 1 + 1e-9:
+            raise OptionError(
+                f"overlays {self.overlays}, fades {self.fades} and dissolves {self.dissolves}; "
+                "allowed: 1 at most in sum"
+            )
 
 
 def edit(

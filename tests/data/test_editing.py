@@ -64,3 +64,5 @@ def test_without_options_nothing_changes_and_draws_repeat():
 def test_shares_are_checked():
     with pytest.raises(OptionError, match=r"overlays is 1\.5; allowed: from 0 to 1"):
         Editing(overlays=1.5)
+    with pytest.raises(OptionError, match="1 at most in sum"):
+        Editing(overlays=0.5, fades=0.6)
