@@ -20,6 +20,7 @@ from alanet.engine.threads import physical_cores
 from alanet.errors import AlanetError, IncompleteError, OptionError
 from alanet.restoration.batch import Item, Outcome, find_items
 from alanet.restoration.dispatch import ERRORS, Dispatch
+from alanet.restoration.summary import estimate_rows
 from alanet.restoration.work import Prepared, Setup
 from alanet.signals import Terminated, deferred_signals
 from alanet.text import count, duration, safe
@@ -145,7 +146,7 @@ def _one(item: Item, setup: Setup, screen: Screen, verbosity: Verbosity) -> int:
     (outcome,) = outcomes
     if outcome.state == "failed":
         raise ERRORS.get(outcome.code, AlanetError)(outcome.reason or "")
-    screen.rows([("done", _what(outcome))])
+    screen.rows([("done", _what(outcome)), *estimate_rows(outcome.classified, outcome.sharp, outcome.exposure)])
     names = {"kept": "kept", "left_out": "left out", "warnings": "warning"}
     screen.rows([(names[name], line) for name, lines in outcome.notes.items() for line in lines])
     screen.rows([("result", str(outcome.output))])

@@ -126,10 +126,11 @@ def stream(
     ring = _Ring(schedule, window, around, Counts() if counts is None else counts, strength, period, since)
     first = 0 if since is None else since.index
     for i, merged in _intervals(ring, frames, reach(window, around=around), tail, first):
-        wanted = [moment for moment in ring.moments(i, merged=merged) if not ring.skips(moment, skip)]
+        moments = ring.moments(i, merged=merged)
+        wanted = [moment for moment in moments if not ring.skips(moment, skip)]
         phases = [Fraction(0) if moment.hold else moment.phase for moment in wanted]
         estimate = runner.estimate(ring.neighbours(i), i) if ring.needs_estimate(phases) else None
-        passed = ring.passes(estimate, phases)
+        passed = ring.passes(estimate, phases, counted=wanted[:1] == moments[:1])
         times = [phase for phase, _ in groupby(phases) if phase or not passed]  # a hold is not made again
         like = ring.held[i].frame.pixels
         made = runner.generate(ring.window_of(i, times), [float(i + phase) for phase in times], like) if times else None
@@ -213,9 +214,10 @@ class _Ring:
         """Whether the network runs for any of these; frame i alone at strength 0 is shown without it."""
         return bool(phases) and (self.strength != 0 or any(phases))
 
-    def passes(self, estimate: Estimate | None, phases: Sequence[Fraction]) -> bool:
-        """Whether frame i is shown unchanged; an estimate is counted."""
-        if estimate is not None:
+    def passes(self, estimate: Estimate | None, phases: Sequence[Fraction], *, counted: bool) -> bool:
+        """Whether frame i is shown unchanged. counted: its estimate is counted here, not where its first restored frame
+        is made."""
+        if estimate is not None and counted:
             self.counts.classified += 1
             self.counts.sharp += estimate.sharp
             self.counts.exposures += estimate.exposure

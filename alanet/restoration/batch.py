@@ -60,6 +60,9 @@ class Outcome:
     reason: str | None = None  # why it failed, in one line
     code: int = 0  # the exit code that this failure alone would have had
     notes: dict[str, list[str]] = field(default_factory=dict)  # "kept", "left_out", "warnings"
+    classified: int = 0  # input frames whose exposure and sharpness the network estimated
+    sharp: int = 0  # of these, already sharp
+    exposure: float | None = None  # mean estimate, in input periods; None: nothing was estimated
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

@@ -16,7 +16,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -101,9 +100,8 @@ class Dispatch:
         """The next task to a worker; False where there is none."""
         for film in self._open:
             if film.prepared is not None and not film.free and not film.busy:
-                made = replace(film.made, warnings=list(dict.fromkeys(film.made.warnings)))
                 seconds = time.monotonic() - film.began + film.prepared.seconds / max(1, len(self._started))
-                self._give(number, "join", film, None, film.item, film.prepared, made, seconds)
+                self._give(number, "join", film, None, film.item, film.prepared, film.made, seconds)
                 return True
         free = sum(len(film.free) for film in self._open)
         preparing = sum(film.prepared is None and film.busy for film in self._open)
@@ -225,11 +223,7 @@ class Dispatch:
         self._opened(prepared)
 
     def _made(self, film: OpenFilm, made: Made) -> None:
-        so_far = film.made
-        times = [time for time in (so_far.first_passed, made.first_passed) if time is not None]
-        warnings = so_far.warnings + [line for line in made.warnings if line not in so_far.warnings]
-        first = min(times, default=None)
-        film.made = Made(0, so_far.frames + made.frames, so_far.passed + made.passed, first, warnings)
+        film.made += made
         film.finished += 1
         self._segments += 1
         self._frames += made.frames

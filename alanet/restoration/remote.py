@@ -17,6 +17,7 @@ import os
 import pickle
 import shutil
 import socket
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -231,6 +232,7 @@ class RemoteTasks:
         self._stage(item)
         folder, work = work_folder(plan.output.path), f"{WORK}/{key_of(item.name)}"
         folder.mkdir(parents=True, exist_ok=True)
+        began = time.perf_counter()
         segments = self._fetch(work, folder, plan, prepared.segments)
         add_warnings(plan, made)
         result = folder / f"{FINISHED}{plan.output.path.suffix}"
@@ -238,6 +240,7 @@ class RemoteTasks:
             join_segments(plan, folder, segments, result)
         if not plan.options.encode.overwrite and self._out.size(film.target) not in (None, result.stat().st_size):
             raise OutputError(f"{self._out.path(film.target)}: has come to exist meanwhile; --overwrite replaces it")
+        seconds += time.perf_counter() - began
         frames = (prepared.frames_in, prepared.expected)
         record = {"format": FORMAT, "result": film.target, "size": result.stat().st_size, "frames": frames}
         record |= {"seconds": seconds, "source": Store(item.source, InputError).fingerprint(), "asked": self._asked()}
@@ -246,7 +249,7 @@ class RemoteTasks:
         self._out.remove(work)
         shutil.rmtree(self._folder / key_of(item.name), ignore_errors=True)
         notes = {key: getattr(plan.notes, key) for key in ("kept", "left_out", "warnings")}
-        return Outcome(item.name, "done", self._out.path(film.target), *frames, seconds, notes=notes)
+        return Outcome(item.name, "done", self._out.path(film.target), *frames, seconds, notes=notes, **made.estimates)
 
     def _fetch(self, work: str, folder: Path, plan: RestorePlan, number: int) -> Sequence[Segment]:
         """All segments of a video on this node, verified. What is damaged is removed, so that a rerun makes it."""

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from alanet.frames.frame import VideoInfo
     from alanet.restoration.plan import RestorePlan, RestoreReport
 
-__all__ = ["closing_rows", "describe", "estimate", "named", "opening_rows", "slower"]
+__all__ = ["closing_rows", "describe", "estimate", "estimate_rows", "named", "opening_rows", "slower"]
 
 
 def describe(info: VideoInfo) -> str:
@@ -57,14 +57,20 @@ def closing_rows(report: RestoreReport) -> list[tuple[str, str]]:
     done = f"{count(report.frames_in, 'frame')} in, {report.frames_out:,} out, in {duration(report.seconds)}{speed}"
     found = [count(n, thing) for n, thing in ((report.cuts, "cut"), (report.duplicates, "duplicate frame")) if n]
     rows = [("done", ", ".join([done, *found]))]
-    if report.exposure is not None:
-        share = f"{report.sharp:,} of {report.classified:,} already sharp, left unchanged"
-        rows.append(("frames", f"{share}; mean exposure {report.exposure:.2f} of the frame period"))
+    rows += estimate_rows(report.classified, report.sharp, report.exposure)
     rows += [("kept", line) for line in report.notes.kept]
     rows += [("left out", line) for line in report.notes.left_out]
     rows += [("warning", line) for line in report.notes.warnings]
     weight = f" ({size(report.output.stat().st_size)})" if report.output.is_file() else ""
     return [*rows, ("result", f"{named(report.output, 'standard output')}{weight}")]
+
+
+def estimate_rows(classified: int, sharp: int, exposure: float | None) -> list[tuple[str, str]]:
+    """What the network estimated of the input frames; nothing where it estimates none."""
+    if exposure is None:
+        return []
+    share = f"{sharp:,} of {classified:,} already sharp, left unchanged"
+    return [("frames", f"{share}; mean exposure {exposure:.2f} of the frame period")]
 
 
 def named(path: Path, stream: str) -> str:

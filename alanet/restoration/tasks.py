@@ -128,7 +128,7 @@ class Tasks:
         folder, path = work_folder(plan.output.path), plan.output.path
         began, frames = time.perf_counter(), (prepared.frames_in, prepared.expected)
         if not folder.exists() and path.exists():  # joined by a worker that ended before it could say so
-            return Outcome(item.name, "done", str(path), *frames, seconds)
+            return Outcome(item.name, "done", str(path), *frames, seconds, **made.estimates)
         segments = list(finished_in(folder).values())
         if len(segments) != prepared.segments:
             raise OutputError(
@@ -144,13 +144,16 @@ class Tasks:
             put_in_place(result, plan.output, plan.job)
         shutil.rmtree(folder, ignore_errors=True)
         notes = {key: getattr(plan.notes, key) for key in ("kept", "left_out", "warnings")}
-        return Outcome(item.name, "done", str(path), *frames, seconds, notes=notes)
+        return Outcome(item.name, "done", str(path), *frames, seconds, notes=notes, **made.estimates)
 
 
 def _made_before(kept: Sequence[Segment]) -> Made:
     """What is counted of finished segments beside their frames."""
-    passed = [segment for segment in kept if segment.passed]
-    return Made(0, 0, sum(segment.passed for segment in passed), min((each.start for each in passed), default=None))
+    made = Made(0, 0)
+    for each in kept:
+        first = each.start if each.passed else None
+        made += Made(0, 0, each.passed, first, [], each.classified, each.sharp, each.exposures)
+    return made
 
 
 def join_segments(plan: RestorePlan, folder: Path, segments: Sequence[Segment], result: Path) -> None:

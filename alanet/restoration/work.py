@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Literal
+from typing import Any, Literal
 
 from alanet.restoration.options import NetworkOptions, RestoreOptions
 
@@ -79,6 +79,29 @@ class Made:
     passed: int = 0  # frames that came out as NaN or infinity
     first_passed: Fraction | None = None  # time of the first of these
     warnings: list[str] = field(default_factory=list)
+    classified: int = 0  # input frames whose exposure was estimated
+    sharp: int = 0  # of these, classified as sharp
+    exposures: float = 0.0  # their sum, periods
+
+    def __add__(self, other: Made) -> Made:
+        """The sum of both, in which a warning stands once."""
+        times = [time for time in (self.first_passed, other.first_passed) if time is not None]
+        return Made(
+            0,
+            self.frames + other.frames,
+            self.passed + other.passed,
+            min(times, default=None),
+            list(dict.fromkeys(self.warnings + other.warnings)),
+            self.classified + other.classified,
+            self.sharp + other.sharp,
+            self.exposures + other.exposures,
+        )
+
+    @property
+    def estimates(self) -> dict[str, Any]:
+        """What an `Outcome` says of exposure."""
+        mean = self.exposures / self.classified if self.classified else None
+        return {"classified": self.classified, "sharp": self.sharp, "exposure": mean}
 
 
 @dataclass(frozen=True, slots=True)

@@ -231,6 +231,18 @@ def test_after_a_resume_seconds_and_warnings_are_of_the_whole_run(video, tasks, 
     assert [line for line in outcome.notes["warnings"] if line.startswith("3 restored frames (the first at 4.000 s)")]
 
 
+def test_after_a_resume_exposure_and_sharp_frames_are_those_of_one_run(video, setup, tmp_path):
+    network = replace(setup.network, model="alanet-fast")
+    tasks, out = Tasks(replace(setup, network=network, workers=1)), tmp_path / "out.mkv"
+    one = tasks.worker.restorer.restore(video, tmp_path / "one.mkv", LOSSLESS)
+    prepared = tasks.run("prepare", Item("in.mp4", str(video), output=str(out)))
+    tasks.run("segment", prepared.plan, prepared.parts[1])
+    outcome = restored(Here(tasks), video, out)
+    assert (outcome.classified, outcome.sharp) == (one.classified, one.sharp)
+    assert one.classified >= 23
+    assert outcome.exposure == pytest.approx(one.exposure)
+
+
 def test_a_result_that_another_run_writes_is_refused(setup, video, tasks, tmp_path):
     out = tmp_path / "out.mkv"
     with lock_folder(work_folder(out), out):

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, replace
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,11 +19,13 @@ from alanet.cli import run
 from alanet.errors import InputError, OptionError, OutputError
 from alanet.model.weights import save_weights
 from alanet.restoration.batch import RECORDS, Item, Outcome
+from alanet.restoration.dispatch import Dispatch
 from alanet.restoration.options import NetworkOptions, RestoreOptions
 from alanet.restoration.remote import WORK, RemoteTasks
 from alanet.restoration.restorer import Restorer
 from alanet.restoration.storage import Store, find_videos, key_of
 from alanet.restoration.work import Failure, Made, Prepared, Setup
+from tests.restoration.test_pool import Here
 from tests.restoration.test_resume import LOSSLESS, make_network, shown, sound
 from tests.support.cluster import Bucket, s3_server
 from tests.support.media import Track, make_video
@@ -130,8 +133,19 @@ def test_another_node_resumes_after_the_finished_segments(bucket, setup, whole, 
     assert isinstance(refused, Failure)
     assert refused.reason.startswith(f"{bucket.url}/out/sub/a.mp4.mkv: an earlier run was interrupted")
     assert "--tail was hold and is drop" in refused.reason
-    outcome, made = done(node(bucket, setup, tmp_path / "three"), item)
-    assert (outcome.state, made) == ("done", [0, 2])
+    record = f"{bucket.name}/{work}/00001.json"
+    said = json.loads(bucket.fs.cat_file(record))
+    assert said["seconds"] > 0
+    bucket.fs.pipe_file(record, json.dumps({**said, "seconds": 1000.0, "passed": 3, "classified": 7}).encode())
+    outcomes: list[Outcome] = []
+    three = node(bucket, setup, tmp_path / "three")
+    crew = Here(SimpleNamespace(run=lambda task, *given: three.run(task, keys, *given)))
+    Dispatch([item], crew, over=outcomes.append).run()
+    (outcome,) = outcomes
+    assert (outcome.state, sorted(crew.log), outcome.frames_out) == ("done", [0, 2], 48)
+    assert outcome.classified == 7  # the summary is of the whole run
+    assert 1000 < outcome.seconds < 1100
+    assert [line for line in outcome.notes["warnings"] if line.startswith("3 restored frames (the first at 4.000 s)")]
     assert shown(bucket.get("out/sub/a.mp4.mkv", tmp_path / "a.mkv")) == whole
 
 

@@ -64,6 +64,9 @@ class Segment:
     sha256: str  # of the file
     seconds: float = 0.0  # of work, where a worker made it
     passed: int = 0  # of its frames: the network came to nothing there
+    classified: int = 0  # input frames whose exposure was estimated, where a worker made it
+    sharp: int = 0  # of these, classified as sharp
+    exposures: float = 0.0  # their sum, periods
 
 
 KEYS = tuple(each.name for each in fields(Segment))
