@@ -33,9 +33,10 @@ from alanet.errors import OptionError, TimeError
 from alanet.frames.tiles import Box
 from alanet.model.attention import describe
 from alanet.model.blur_features import REACH, curvature, limited
+from alanet.model.cells import cells_last, in_cells, places_of, sampled
 from alanet.model.cost import count_macs, small_frame
 from alanet.model.decoder import Decoder, Guide, Side
-from alanet.model.layers import CELL, act, blocks, compute_type, conv, enlarged, warp
+from alanet.model.layers import CELL, SLOPE, blocks, compute_type, conv, warp
 from alanet.model.network import Cost, FrameEstimate, Memory, Tiling, Window, check_clip, split_features
 from alanet.model.next_losses import exposure_loss, flow_loss
 from alanet.model.rife import CoarseFlow, halved
@@ -76,7 +77,7 @@ class Encoded:
     """What is kept of a frame."""
 
     frame: Tensor  # b 3 h w
-    half: Tensor  # b 3 h/2 w/2, sizes padded to multiples of 32
+    half: Tensor  # b 7 h/2 w/2, sizes padded to multiples of 32: what the flow network knows of the frame
     luma: Tensor  # b 1 h w, for the exposure head
     own: tuple[Tensor, ...]  # b c h/s w/s, s = 2, 4, 8, 16
     side: tuple[Tensor, ...]  # b c h/s w/s, s = 4, 8, 16
@@ -88,7 +89,7 @@ class Pair:
     """What is kept of a frame a and the next one b."""
 
     flow: Tensor  # b 4 h/4 w/4: from half-way to a, and to b
-    weight: Tensor  # b 1 h w: of a, in the blend half-way
+    logit: Tensor  # b 1 h/2 w/2, padded as `half`: of the weight of a, in the blend half-way
     motion: Tensor  # b 2 h/4 w/4, pixels from a to b, as found half-way
     shutters: tuple[ShutterEstimate, ShutterEstimate]  # of a and of b, by this motion
 
@@ -143,16 +144,18 @@ class ALANetNext(nn.Module):
 
     def encode(self, frame: Tensor) -> Encoded:
         """E of eq. 2: `b 3 h w` -> what the window needs of it."""
-        own, side = self.encoder(frame)
         frame = frame.contiguous()  # planes: elementwise operations at full size mix frames with other planes
-        return Encoded(frame, halved(frame), frame.mean(1, keepdim=True), tuple(own), tuple(side), describe(own[-1]))
+        own, side = self.encoder(frame)
+        with torch.no_grad():
+            half = self.flow.known(halved(frame))
+        return Encoded(frame, half, frame.mean(1, keepdim=True), tuple(own), tuple(side), describe(own[-1]))
 
     def relate(self, a: Encoded, b: Encoded) -> Pair:
         """Motion between two frames, how they blend half-way, and both exposures by it. No gradient."""
         with torch.no_grad():
-            flow, weight = self._flow_at(a, b, 0.5)
+            flow, logit = self._flow_at(a, b, 0.5)
             motion = flow[:, 2:] - flow[:, :2]
-            return Pair(flow, weight, motion, (self.exposure(a.luma, motion), self.exposure(b.luma, motion)))
+            return Pair(flow, logit, motion, (self.exposure(a.luma, motion), self.exposure(b.luma, motion)))
 
     def generate(self, window: Window, time: float, within: Box | None = None) -> Tensor:
         """The frame at `time` from the frames around it, or the part `within` of it (multiples of the stride)."""
@@ -190,7 +193,9 @@ class ALANetNext(nn.Module):
         if any(weights.requires_grad for weights in self.flow.parameters()):
             return flow_loss(self.flow, batch)
         with torch.no_grad():
-            frames = [Encoded(x, halved(x), x.mean(1, keepdim=True), (), (), x) for x in batch.clip.unbind(1)]
+            frames = [
+                Encoded(x, self.flow.known(halved(x)), x.mean(1, keepdim=True), (), (), x) for x in batch.clip.unbind(1)
+            ]
             flows = [self._flow_at(a, b, 0.5)[0] for a, b in pairwise(frames)]
         motion = [flow[:, 2:] - flow[:, :2] for flow in flows]
         return exposure_loss(self.exposure, [x.luma for x in frames], motion, batch)
@@ -216,10 +221,10 @@ class ALANetNext(nn.Module):
     def memory(self, value: int) -> Memory:
         """Four frames' features and three pairs; at full size the frames, their warps, and the luma along the path."""
         c, side = self.config.channels, self.config.side
-        kept = 4 * (3 + 3 / 4 + 1) + value * sum(n / 4 ** (level + 1) for level, n in enumerate(c))
+        kept = 4 * (3 + 7 / 4 + 1) + value * sum(n / 4 ** (level + 1) for level, n in enumerate(c))
         kept += value * sum(n / 4 ** (level + 2) for level, n in enumerate(side))
-        pair = 4 * (6 / 16 + 1)
-        work = 4 * (4 * 3 + 4 + 2 * 10 + 25) + value * 25 + value * 6 * c[0] / 4 + 4 * 16
+        pair = 4 * (6 / 16 + 1 / 4)
+        work = 4 * (4 * 3 + 8 + 3 * 2 + 2 * 10) + 3 * value * 25 + value * 6 * c[0] / 4 + 4 * 16
         whole = 4 * (3 + 24) + 4 * 2 * 192 / 64
         return Memory(4 * kept + 3 * pair, work, whole)
 
@@ -241,19 +246,22 @@ class ALANetNext(nn.Module):
         after = _side(own if right is None else window.features[i + 1], still if right is None else right.motion,
                       float(right is not None))  # fmt: skip
         rest = (1 - OWN_WEIGHT) / 2
-        prior = own.frame.new_tensor([OWN_WEIGHT, rest, rest]).view(1, 3, 1, 1)
+        prior = own.frame.new_tensor([OWN_WEIGHT, rest, rest]).view(1, 3, 1, 1, 1)
         return Guide(own.frame, own.own, own.descriptor, limited(path), curved, prior), before, after
 
     def _interpolated(self, window: Window, i: int, phase: float | Tensor) -> tuple[Guide, Side, Side]:
         """The frame at i + phase from frames i and i + 1 (eq. 6)."""
         a, b, pair = window.features[i], window.features[i + 1], window.relations[i]
         with torch.no_grad():
-            flow, weight = (
-                (pair.flow, pair.weight) if isinstance(phase, float) and phase == 0.5 else self._flow_at(a, b, phase)
+            flow, logit = (
+                (pair.flow, pair.logit) if isinstance(phase, float) and phase == 0.5 else self._flow_at(a, b, phase)
             )
         log = torch.stack([shutter.log_exposure for shutter in pair.shutters]).mean(0)
         exposure, motion = exposure_of(log), flow[:, 2:] - flow[:, :2]
         path = motion * exposure[:, None, None, None]
+        size = a.frame.shape[-2:]
+        whole = (2 * logit.shape[-2], 2 * logit.shape[-1])
+        weight = sampled(logit, places_of(logit, whole, size)).sigmoid()
         moved = 1 - UNALIGNED_WEIGHT
         prior = torch.cat((torch.full_like(weight, UNALIGNED_WEIGHT), moved * weight, moved * (1 - weight)), 1)
         growth = _growth(window.relations.get(i - 1), motion, window.relations.get(i + 1), phase)
@@ -262,12 +270,10 @@ class ALANetNext(nn.Module):
         return guide, _side(a, flow[:, :2] + lag, phase), _side(b, flow[:, 2:] + lag, 1 - phase)
 
     def _flow_at(self, a: Encoded, b: Encoded, phase: float | Tensor) -> tuple[Tensor, Tensor]:
-        """Flow to a and b (b 4 h/4 w/4, full-size pixels) and the weight of a (b 1 h w)."""
-        flow, logit = self.flow(a.half, b.half, a.half.new_zeros(len(a.half)) + phase)
+        """Flow to a and b (b 4 h/4 w/4, full-size pixels) and the logit of a's weight (b 1 h/2 w/2, padded)."""
+        flow, logit = self.flow.between(a.half, b.half, a.half.new_zeros(len(a.half)) + phase)
         height, width = a.frame.shape[-2:]
-        flow = (2 * F.avg_pool2d(flow.float(), 2))[..., : height // CELL, : width // CELL]
-        weight = enlarged(logit.float(), 2).sigmoid()
-        return flow, weight[..., :height, :width]
+        return (2 * F.avg_pool2d(flow, 2))[..., : height // CELL, : width // CELL], logit
 
     def _shutters(self, window: Window, i: int) -> list[ShutterEstimate]:
         """Of frame i, by each of the pairs that it is in."""
@@ -290,11 +296,10 @@ class PyramidEncoder(nn.Module):
 
     def forward(self, frame: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """`b 3 h w` -> features at 1/2 ... 1/16, and those for neighbours at 1/4 ... 1/16."""
-        x = F.pixel_unshuffle((frame * 2 - 1).to(compute_type(frame, self)), 2)
-        x = x.contiguous(memory_format=torch.channels_last)
+        x = cells_last(in_cells(frame * 2 - 1).to(compute_type(frame, self)))
         own: list[Tensor] = []
         for down, refine in zip(self.down, self.blocks, strict=True):
-            x = refine(act(down(x)))
+            x = refine(down(x, slope=SLOPE))
             own.append(x)
         return own, [narrow(features) for narrow, features in zip(self.side, own[1:], strict=True)]
 

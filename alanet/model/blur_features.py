@@ -14,10 +14,9 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from alanet.model.layers import CELL, enlarged, in_cells
+from alanet.model.cells import in_cells, per_pixel, places_of, sampled
 
 __all__ = [
     "BLUR_FEATURES",
@@ -57,19 +56,15 @@ def curvature(growth: Tensor, exposure: Tensor) -> Tensor:
     return (growth / 2 * exposure.square()[:, None, None, None]).clamp(-MOST_CURVED, MOST_CURVED)
 
 
-def luma_along(luma: Tensor, path: Tensor, curved: Tensor) -> Tensor:
-    """Luma at POSITIONS along the path minus the pixel's own: b 1 h w -> b h/2 w/2 k 4, in cells.
+def luma_along(luma: Tensor, path: Tensor, curved: Tensor) -> list[Tensor]:
+    """Luma at each of POSITIONS along the path minus the pixel's own: b 1 h w -> each b 1 h/2 w/2 4, in cells.
 
-    A cell holds 2 x 2 pixels, row by row, so that this is what a convolution at half size takes as it is.
+    path and curved: b 2 h/2 w/2 4, in cells too.
     """
-    h, w = luma.shape[-2:]
-    u = (torch.arange(w, device=luma.device) + 0.5) * (2 / w) - 1
-    v = (torch.arange(h, device=luma.device) + 0.5) * (2 / h) - 1
-    places = in_cells(torch.stack(torch.meshgrid(u, v, indexing="xy"))[None])  # 1 h/2 w/2 2 4
-    path, curved = enlarged(path, CELL), enlarged(curved, CELL)
-    step, turn = (in_cells(torch.cat((x[:, :1] * (2 / w), x[:, 1:] * (2 / h)), 1)) for x in (path, curved))
-    places, step, turn = (x.transpose(3, 4).contiguous()[:, :, :, None] for x in (places, step, turn))
-    at = torch.tensor(POSITIONS, device=luma.device).view(-1, 1, 1)
-    grid = torch.addcmul(places, torch.addcmul(step, turn, at, value=-1), at)  # b h/2 w/2 k 4 2
-    seen = F.grid_sample(luma, grid.flatten(3, 4).flatten(1, 2), "bilinear", "border", align_corners=False)
-    return seen.reshape(grid.shape[:-1]) - in_cells(luma)
+    places, scale, own = places_of(luma, (luma.shape[-2], luma.shape[-1])), per_pixel(luma), in_cells(luma)
+    step, turn = path * scale, curved * scale
+    along = []
+    for t in POSITIONS:
+        at = torch.add(places, step, alpha=t).sub_(turn, alpha=t**2)
+        along.append(sampled(luma, at).sub_(own))
+    return along

@@ -13,24 +13,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from alanet.frames.tiles import Box
 from alanet.model.attention import attend
 from alanet.model.blur_features import BLUR_FEATURES, POSITIONS, blur_features, limited, luma_along
+from alanet.model.cells import cells_first, cells_last, in_cells, in_planes, per_pixel, places_of, sampled, spread
 from alanet.model.layers import (
     CELL,
+    Doubling,
     act,
     blocks,
+    channels_last,
     cheap_warp,
     compute_type,
     conv,
-    in_cells,
-    in_planes,
     part,
     resized,
     warp,
@@ -64,7 +63,8 @@ class Guide:
     descriptor: Tensor | None
     path: Tensor
     curvature: Tensor  # of the path
-    prior: Tensor  # b 3 1|h 1|w, blend weights: of the frame itself or both neighbours unaligned; before, after
+    # blend weights, b 3 h/2 w/2 4 in cells or b 3 1 1 1: of the frame itself or both neighbours unaligned; before, after
+    prior: Tensor
 
 
 class Decoder(nn.Module):
@@ -78,7 +78,7 @@ class Decoder(nn.Module):
         self.guide = nn.ModuleList(conv(4 + BLUR_FEATURES, c[i], 3) for i in levels)
         self.kind = nn.ModuleList(nn.Linear(3, c[i]) for i in levels)
         self.rise = nn.ModuleList(conv(c[i], c[i], 3) for i in levels[:-1])
-        self.up = nn.ModuleList(conv(c[i + 1], 4 * c[i], 1) for i in levels[:-1])
+        self.up = nn.ModuleList(Doubling(c[i + 1], c[i]) for i in levels[:-1])
         self.own = nn.ModuleList(conv(n, n, 1, gain=0.5) for n in c)
         self.blocks = nn.ModuleList(blocks(n, count) for n, count in zip(c, depth, strict=True))
         self.f_self, self.f_cross = Gate(c[-1], c[-1]), Gate(c[-1], side[-1])
@@ -101,40 +101,63 @@ class Decoder(nn.Module):
                 there = there + change
             flow, path = there[:, :4].detach(), there[:, 4:]
             total = self._joined(level, sides, flow, to, within, kind)
-            x = self._scale(level, x, total, flow, blur_features(path), about, to, within, kind)
+            hints = torch.cat((flow, blur_features(path)), 1)
+            x = self._scale(level, x, total, hints, about, to, within, kind)
             step = self.refine[level - 1](x).float() * (0.25 * cell)
             change = step if change is None else change + step
         motion = motion if change is None else motion + change
-        flow, path = motion[:, :4], limited(motion[:, 4:])
-        full = resized(flow, CELL, 1)
-        corner = (0, 0) if within is None else (within.top, within.left)
-        aligned = [self._warp(side.frame, f, 1, corner) for side, f in zip(sides, full.chunk(2, 1), strict=True)]
+        return self._finest(torch.cat((motion[:, :4], limited(motion[:, 4:])), 1), x, about, to, sides, within, kind)
+
+    def _finest(
+        self,
+        motion: Tensor,
+        x: Tensor | None,
+        about: Tensor,
+        to: Guide,
+        sides: Sequence[Side],
+        within: Box | None,
+        kind: torch.dtype,
+    ) -> Tensor:
+        """The scale 1/2 and the restored frame. All at full size is in cells, b c h/2 w/2 4: what convolutions at 1/2
+        take and give."""
+        flow, path = motion[:, :4], motion[:, 4:]
+        fine = spread(torch.cat((motion, part(to.curvature, CELL, within)), 1))
+        aligned = [self._aligned(side.frame, fine[:, i : i + 2], within) for i, side in zip((0, 2), sides, strict=True)]
+        prior = part(to.prior.movedim(4, 2), STEM, within).movedim(2, 4) if to.prior.shape[-1] > 1 else to.prior
         raw = [part(side.frame, 1, within) for side in sides]
-        frame = _mixed(raw, after.distance, before.distance) if to.frame is None else part(to.frame, 1, within)
-        prior = part(to.prior, 1, within) if to.prior.shape[-1] > 1 else to.prior.expand(-1, -1, STEM, STEM)
-        prior = in_cells(prior)
-        # From here on everything at full size is in cells, b h/2 w/2 c 4: what the convolutions at 1/2 take and give.
-        candidates = [in_cells(c) for c in (frame, *aligned)]
-        seen_before, seen_after = (c.detach() for c in candidates[1:])
+        before, after = (side.distance for side in sides)
+        frame = _mixed(raw, after, before) if to.frame is None else part(to.frame, 1, within)
+        candidates = [in_cells(frame), *aligned]
+        seen = [c.detach() for c in aligned]
         if to.frame is None:
-            moved = prior[..., 1:2, :] * seen_before + prior[..., 2:, :] * seen_after
-            base = moved / (1 - prior[..., :1, :])
-            luma = in_planes(base.mean(3, keepdim=True))
+            base = (prior[:, 1:2] * seen[0] + prior[:, 2:] * seen[1]) / (1 - prior[:, :1])
+            luma = in_planes(base.mean(1, keepdim=True))
         else:
             base, luma = candidates[0], frame.mean(1, keepdim=True)
-        along = luma_along(luma, path, part(to.curvature, CELL, within))
-        unaligned = (2 * (in_cells(x) - base) for x in raw)
-        views = (base * 2 - 1, 2 * (seen_before - base), 2 * (seen_after - base), 4 * along, *unaligned)
-        seen = torch.cat([view.to(kind) for view in views], 3)
-        hints = resized(blur_features(path), CELL, STEM)
-        total = self.finest(seen.flatten(3).permute(0, 3, 1, 2))
-        x = self._scale(0, x, total, resized(flow, CELL, STEM).detach(), hints, about, to, within, kind)
-        out = self.head(x).permute(0, 2, 3, 1).unflatten(3, (6 + len(POSITIONS), STEM**2)).float()
-        residual, logits, taps = out[..., :3, :], out[..., 3:6, :], out[..., 6:, :]
-        weights = (logits + prior.log()).softmax(3)
-        blend = sum(weights[..., i : i + 1, :] * c for i, c in enumerate(candidates))
-        restored: Tensor = in_planes(blend + RESIDUAL * residual + (taps * along).sum(3, keepdim=True))
-        return restored
+        along = luma_along(luma, fine[:, 4:6], fine[:, 6:])
+        del fine  # what is large goes as soon as it is used
+        total = self.finest(_views(base, seen, along, raw, kind))
+        del base, luma, seen, raw, frame
+        hints = resized(torch.cat((flow.detach(), blur_features(path)), 1), CELL, STEM)
+        x = self._scale(0, x, total, hints, about, to, within, kind)
+        out = cells_first(self.head(x))
+        residual, logits, taps = out[:, :3].float(), out[:, 3:6].float(), out[:, 6:]
+        weights = (logits + prior.log()).softmax(1)
+        restored = RESIDUAL * residual
+        for weight, candidate in zip(weights.unbind(1), candidates, strict=True):
+            restored = torch.addcmul(restored, weight[:, None], candidate)
+        undone = torch.zeros_like(along[0])
+        for k, difference in enumerate(along):
+            undone = torch.addcmul(undone, taps[:, k : k + 1].float(), difference)
+        return in_planes(restored + undone)
+
+    def _aligned(self, frame: Tensor, flow: Tensor, within: Box | None) -> Tensor:
+        """A frame where a flow (b 2 h/2 w/2 4) shows it, in cells: b 3 h/2 w/2 4."""
+        if self.training:
+            return in_cells(cheap_warp(frame, in_planes(flow), 1))
+        whole, size = (frame.shape[-2], frame.shape[-1]), (STEM * flow.shape[2], STEM * flow.shape[3])
+        corner = (0, 0) if within is None else (within.top, within.left)
+        return sampled(frame, places_of(frame, whole, size, corner) + flow * per_pixel(frame))
 
     def _warp(self, x: Tensor, flow: Tensor, cell: int, corner: tuple[int, int]) -> Tensor:
         return cheap_warp(x, flow, cell) if self.training else warp(x, flow, cell, corner)
@@ -153,7 +176,7 @@ class Decoder(nn.Module):
                 query = sides[1 - k].descriptor if to.descriptor is None else to.descriptor
                 seen = attend(seen, self.f_cross(query))
             parts.append(seen.to(kind))
-        joined: Tensor = self.neighbours[level - 1](torch.cat(parts, 1).contiguous(memory_format=torch.channels_last))
+        joined: Tensor = self.neighbours[level - 1](channels_last(torch.cat(parts, 1)))
         return joined
 
     def _scale(
@@ -161,7 +184,6 @@ class Decoder(nn.Module):
         level: int,
         x: Tensor | None,
         total: Tensor,
-        flow: Tensor,
         hints: Tensor,
         about: Tensor,
         to: Guide,
@@ -170,18 +192,30 @@ class Decoder(nn.Module):
     ) -> Tensor:
         """One scale's features from all that is known there."""
         cell = STEM * 2**level
-        known = torch.cat(((flow / FLOW_UNIT).clamp(-8, 8), hints), 1)
-        total = total + self.guide[level](known.to(kind).contiguous(memory_format=torch.channels_last))
-        total = total + _plane(self.kind[level], about).to(total.dtype)
+        known = torch.cat(((hints[:, :4] / FLOW_UNIT).clamp(-8, 8), hints[:, 4:]), 1)
+        shift = self.kind[level](about.to(next(self.kind.parameters()).dtype))
+        total = self.guide[level](channels_last(known.to(kind)), total, shift=shift)
         if x is not None:
-            total = total + self.rise[level](F.pixel_shuffle(self.up[level](x), 2))
+            total = self.rise[level](self.up[level](x), total)
         if to.own:
-            own = self.own[level](part(to.own[level], cell, within))
-            if level == len(self.blocks) - 1 and to.descriptor is not None:  # self-attention
-                own = attend(own, self.f_self(to.descriptor))
-            total = total + own
+            own, deepest = part(to.own[level], cell, within), level == len(self.blocks) - 1
+            if deepest and to.descriptor is not None:  # self-attention
+                total = total + attend(self.own[level](own), self.f_self(to.descriptor))
+            else:
+                total = self.own[level](own, total)
         done: Tensor = self.blocks[level](act(total))
         return done
+
+
+def _views(
+    base: Tensor, aligned: Sequence[Tensor], along: Sequence[Tensor], raw: Sequence[Tensor], kind: torch.dtype
+) -> Tensor:
+    """What the finest scale sees of the frames (in cells, but raw, b 3 h w) and of the luma along the path, as
+    channels."""
+    views = [(base * 2 - 1).to(kind), *((2 * (x - base)).to(kind) for x in aligned)]
+    views += [(4 * difference).to(kind) for difference in along]
+    views += [(2 * (in_cells(x) - base)).to(kind) for x in raw]
+    return cells_last(torch.cat(views, 1))
 
 
 class Gate(nn.Module):
@@ -200,9 +234,3 @@ class Gate(nn.Module):
 def _mixed(frames: Sequence[Tensor], first: Tensor, second: Tensor) -> Tensor:
     """Both neighbours unaligned, by weights b 1."""
     return frames[0] * first[..., None, None] + frames[1] * second[..., None, None]
-
-
-def _plane(layer: Any, about: Tensor) -> Tensor:
-    """A linear layer's output as a constant plane: b c 1 1."""
-    values: Tensor = layer(about.to(layer.weight.dtype))
-    return values[..., None, None]

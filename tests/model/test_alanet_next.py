@@ -14,7 +14,8 @@ from alanet.frames.tiles import Box
 from alanet.frames.timing import Factor
 from alanet.model.alanet_next import ALANetNext, ALANetNextConfig
 from alanet.model.blur_features import LONGEST, REACH, blur_features, curvature, limited, luma_along
-from alanet.model.layers import cheap_warp, in_cells, in_planes, warp
+from alanet.model.cells import in_cells, in_planes
+from alanet.model.layers import cheap_warp, warp
 from alanet.model.network import Window
 from alanet.model.rife import CoarseFlow
 from alanet.model.shutter_head import exposure_of
@@ -136,19 +137,19 @@ def test_a_path_and_its_reverse_are_the_same_blur():
 
 def test_cells_hold_two_by_two_pixels_row_by_row():
     x = torch.arange(16.0).view(1, 1, 4, 4)
-    assert in_cells(x)[0, 0, 1, 0].tolist() == [2, 3, 6, 7]
+    assert in_cells(x)[0, 0, 0, 1].tolist() == [2, 3, 6, 7]
     y = torch.rand(2, 3, 6, 8)
     assert torch.equal(in_planes(in_cells(y)), y)
 
 
 def test_luma_along_a_path_reads_the_ramp():
     ramp = torch.arange(64.0).expand(1, 3, 16, 64) / 64
-    path = torch.zeros(1, 2, 4, 16)
+    path = torch.zeros(1, 2, 8, 32, 4)
     path[:, 0] = 8.0
     at = torch.tensor([-1.25, -1, -0.75, -0.5, -0.25, 0.25, 0.5, 0.75, 1, 1.25])
     for curved in (0.0, 4.0):
         seen = luma_along(ramp.mean(1, keepdim=True), path, torch.full_like(path, curved))
-        torch.testing.assert_close(in_planes(seen)[0, :, 8, 32] * 64, 8 * at - curved * at**2)
+        torch.testing.assert_close(in_planes(torch.cat(seen, 1))[0, :, 8, 32] * 64, 8 * at - curved * at**2)
 
 
 def test_what_speeds_up_lies_behind_the_middle_of_its_way():
