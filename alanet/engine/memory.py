@@ -73,8 +73,10 @@ def memory_cost(runner: Runner, info: VideoInfo, plan: OutputPlan | None = None)
     pictures += RESTORED * planes  # of frames left untouched, which keep theirs
     if plan is not None:
         pictures += ENCODERS.get(plan.codec.name, 2) * _bytes_a_pixel(plan.pixel_format)
-    weights = sum(p.numel() * p.element_size() for p in runner.model.parameters())
-    return MemoryCost(work, features + pictures, max(resident_memory(), PROCESS + weights) + MARGIN)
+    kept = DTYPES[runner.precision].itemsize if runner.precision != "fp32" else 0  # a copy in the compute type
+    weights = sum(p.numel() * (p.element_size() + kept) for p in runner.model.parameters())
+    more = (runner.at_once(info.height, info.width) - 1) * work * info.height * info.width  # frames side by side
+    return MemoryCost(work, features + pictures, max(resident_memory(), PROCESS + weights) + MARGIN + math.ceil(more))
 
 
 def whole_work(runner: Runner, info: VideoInfo) -> int:

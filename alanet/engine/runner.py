@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -23,10 +24,12 @@ from alanet.errors import OptionError, ResourceError
 from alanet.frames.color import to_float, to_integer
 from alanet.frames.frame import Pixels
 from alanet.frames.tiles import crop_back, pad_to_multiple
+from alanet.model.layers import store_weights
 from alanet.model.network import Network, Window
 
 __all__ = ["Runner", "is_finite", "pick_device", "time_a_frame"]
 
+SIDE_BY_SIDE = 1 << 18  # pixels of the largest frame of which two are restored at the same time
 SAMPLE = (192, 320)  # h w of the frame that is timed
 
 
@@ -39,12 +42,14 @@ class Runner:
     def __init__(self, model: Network, device: torch.device, precision: str) -> None:
         self.model = model.to(device).eval()
         self.model.to(memory_format=torch.channels_last)  # twice as fast on a CPU
+        store_weights(model, DTYPES[precision])
         self.device = device
         self.precision = precision
         self.encodes = 0
         self.relates = 0
         self.generates = 0
         self._seconds_per_gmac: float | None = None
+        self._pool: ThreadPoolExecutor | None = None
 
     def encode(self, pixels: Pixels) -> Any:
         """Features of one frame. `pixels: h w 3` (a fourth channel, alpha, is not used)."""
@@ -74,11 +79,39 @@ class Runner:
         """The frames at `times`, as they are made; size and depth are those of `like`. None for one that has NaN or
         infinity. The window holds all that any of the times needs; the network picks what each one uses.
         """
-        for at in times:
-            self.generates += 1
-            with torch.inference_mode(), self.autocast():
-                restored = self.model.generate(window, at)
-                yield self.to_pixels(restored, like) if is_finite(restored) else None
+        if len(times) == 1 or self.at_once(*like.shape[:2]) == 1:
+            for at in times:
+                self.generates += 1
+                yield self._restored(window, at, like)
+            return
+        under_way = [self._workers().submit(self._restored, window, at, like) for at in times]
+        try:
+            for restored in under_way:
+                self.generates += 1
+                yield restored.result()
+        finally:
+            for restored in under_way:
+                restored.cancel()
+
+    def at_once(self, height: int, width: int) -> int:
+        """How many frames of this size are restored at the same time, each by a thread of its own.
+
+        Several of PyTorch's operations (samples, transposes) use one thread only, so frames side by side take less time
+        than one after the other with all threads. Larger frames would take too much memory.
+        """
+        small = self.device.type == "cpu" and height * width <= SIDE_BY_SIDE
+        return min(2, torch.get_num_threads()) if small else 1
+
+    def _workers(self) -> ThreadPoolExecutor:
+        if self._pool is None:
+            threads = torch.get_num_threads()
+            self._pool = ThreadPoolExecutor(2, "alanet-restore", torch.set_num_threads, (max(1, threads // 2),))
+        return self._pool
+
+    def _restored(self, window: Window, at: float, like: Pixels) -> Pixels | None:
+        with torch.inference_mode(), self.autocast():
+            restored = self.model.generate(window, at)
+            return self.to_pixels(restored, like) if is_finite(restored) else None
 
     def to_tensor(self, pixels: Pixels) -> Tensor:
         """`h w c` integers -> `1 3 h' w'` float32 in [0, 1] on the device, h' and w' multiples of the stride."""

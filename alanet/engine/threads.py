@@ -18,15 +18,20 @@ from alanet.errors import OptionError
 __all__ = ["configure_threads", "physical_cores", "wait_passively"]
 
 PASSIVE = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME": "0"}
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # options of mallopt
+KEPT = 512 << 20  # bytes of freed memory that stay with the process
+LARGEST = 32 << 20  # bytes of a block that is freed into it: the most that glibc takes
 TOPOLOGY = Path("/sys/devices/system/cpu")
 CGROUP = Path("/sys/fs/cgroup")
 
 
 def configure_threads(threads: int | None = None) -> int:
-    """Let idle CPU threads sleep, and set how many threads PyTorch uses.
+    """Let idle CPU threads sleep, let freed memory be used again, and set how many threads PyTorch uses.
 
     Call it before torch is imported: idle threads keep spinning otherwise. The command line, worker processes and the
     trainer call it. Environment variables that are set (OMP_WAIT_POLICY, OMP_NUM_THREADS ...) are left as they are.
+    On Linux with glibc up to 512 MiB of freed memory stay with the process: getting the pages anew for each frame takes
+    a tenth of the time.
 
     Args:
         threads: None takes OMP_NUM_THREADS where it is set, else the physical cores that this process may use.
@@ -43,6 +48,7 @@ def configure_threads(threads: int | None = None) -> int:
     if threads is not None and threads < 1:
         raise OptionError(f"threads {threads} is not a number from 1 up")
     wait_passively()
+    _keep_freed_memory()
     if threads is None and os.environ.get("OMP_NUM_THREADS", "").isdecimal():
         threads = max(1, int(os.environ["OMP_NUM_THREADS"]))
     chosen = physical_cores() if threads is None else threads
@@ -56,6 +62,18 @@ def wait_passively() -> None:
     """Set the environment variables that let idle threads sleep, where they are not set."""
     for name, value in PASSIVE.items():
         os.environ.setdefault(name, value)
+
+
+def _keep_freed_memory() -> None:
+    """Where the C library is glibc: do not return freed memory to the system in large parts after each use."""
+    if sys.platform != "linux":
+        return
+    import ctypes
+
+    with suppress(OSError, AttributeError):  # another C library has no mallopt
+        set_option = ctypes.CDLL(None).mallopt
+        set_option(M_TRIM_THRESHOLD, KEPT)
+        set_option(M_MMAP_THRESHOLD, LARGEST)
 
 
 def physical_cores(topology: Path = TOPOLOGY, cgroup: Path = CGROUP) -> int:

@@ -1,14 +1,25 @@
 """Threads: how many by default, passive waiting before torch is imported, and wrong numbers."""
 
+import ctypes
 import os
+import platform
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 import alanet
-from alanet.engine.threads import PASSIVE, configure_threads, physical_cores
+from alanet.engine.threads import (
+    KEPT,
+    LARGEST,
+    M_MMAP_THRESHOLD,
+    M_TRIM_THRESHOLD,
+    PASSIVE,
+    configure_threads,
+    physical_cores,
+)
 from alanet.errors import OptionError
 
 
@@ -95,3 +106,19 @@ def test_idle_threads_sleep_before_torch_is_imported(start, given):
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
     seen = [line for line in done.stderr.splitlines() if line.startswith("[(")][:1]
     assert seen == [str(sorted((PASSIVE | given).items()))], done.stdout + done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mallopt is glibc's")
+def test_freed_memory_is_kept_where_the_c_library_can(monkeypatch):
+    asked = []
+    glibc = SimpleNamespace(mallopt=lambda option, value: asked.append((option, value)))
+    for library in (glibc, SimpleNamespace()):  # another C library has no such function
+        monkeypatch.setattr("ctypes.CDLL", lambda _, library=library: library)
+        assert configure_threads(torch.get_num_threads())
+    assert asked == [(-1, 512 << 20), (-3, 32 << 20)]  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+def test_glibc_takes_both_options():
+    libc = ctypes.CDLL(None)
+    assert libc.mallopt(M_TRIM_THRESHOLD, KEPT) == libc.mallopt(M_MMAP_THRESHOLD, LARGEST) == 1
