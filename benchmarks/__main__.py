@@ -1,7 +1,7 @@
 """Measurements on this machine: one Markdown table a subcommand (`scripts/bench`).
 
-    speed      the whole pipeline from file to file against the network alone, 640x352, CPU, fp32
-    networks   networks of every size against the paper's, and RIFE if it is given
+    speed      the whole pipeline from file to file against the network alone, 640x352, CPU
+    networks   networks of every size against the paper's, and RIFE if it is given: time, and the share in convolutions
     precision  bf16 against fp32: time, and PSNR between their results
     memory     growth over a long run at 320x192; peaks of whole processes against the plan
     tiles      tiled against untiled: difference and cost, by halo
@@ -43,7 +43,10 @@ def main() -> None:
     for verb in (speed, networks, precision, memory, tiles, segments, disk, workers, batch, sizing, training):
         sub = verbs.add_parser(verb.__name__, description=verb.__doc__)
         sub.set_defaults(run=verb, residual=verb is not tiles)  # an untrained residual network changes nothing
-        sub.add_argument("--model", help="a name, a weights file, or untrained; by default what alanet takes")
+        sub.add_argument(
+            "--model",
+            help="a name, a weights file, untrained or untrained-next; by default what alanet takes",
+        )
         sub.add_argument("--width", type=float, default=0.25, help="of an untrained network")
         sub.add_argument("--threads", type=int, help="CPU threads of the network")
         if verb in (speed, networks, precision, disk):
@@ -54,6 +57,8 @@ def main() -> None:
             sub.add_argument("--sizes", type=size, nargs="*", default=[(320, 192), (640, 352)])
             sub.add_argument("--seconds", type=Fraction, nargs="*", default=[Fraction(4)])
             sub.add_argument("--frames", type=int, default=220, help="input frames of a run, 25 a second")
+        if verb in (speed, networks):
+            sub.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16"])
         if verb is disk:
             sub.add_argument("--frames", type=int, default=50)
         if verb is speed:

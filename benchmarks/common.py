@@ -16,9 +16,11 @@ import av
 import numpy as np
 import torch
 from PIL import Image
+from torch.profiler import ProfilerActivity, profile
 
 import alanet
 from alanet.engine.runner import Runner
+from alanet.model.alanet_next import ALANetNext
 from alanet.model.network import Window
 from alanet.restoration.restorer import Restorer
 from alanet.video.input.decode import decode
@@ -62,7 +64,7 @@ def alone(runner: Runner, tensors: Sequence[torch.Tensor], *, all_frames: bool =
     model, last = runner.model, len(tensors) - 1
     ring: dict[int, Any] = {}
     pairs: dict[int, Any] = {}
-    with torch.inference_mode():
+    with torch.inference_mode(), runner.autocast():
         for i, tensor in enumerate(tensors):
             ring[i] = model.encode(tensor)
             if i:
@@ -110,6 +112,14 @@ def ratio(a: list[tuple[float, float]], b: list[tuple[float, float]], kind: int 
     return median(x[kind] / y[kind] for x, y in zip(a, b, strict=True))
 
 
+def share_in_convolutions(call: Callable[[], object]) -> float:
+    """Of a call's time, by PyTorch's profiler."""
+    with profile(activities=[ProfilerActivity.CPU]) as found:
+        call()
+    times = {event.key: float(event.self_cpu_time_total) for event in found.key_averages()}
+    return sum(time for key, time in times.items() if "convolution" in key) / sum(times.values())
+
+
 def table(*rows: tuple[object, ...]) -> None:
     head, *body = [[str(cell) for cell in row] for row in rows]
     widths = [max(len(row[i]) for row in (head, *body)) for i in range(len(head))]
@@ -121,4 +131,6 @@ def restorer(options: argparse.Namespace, precision: str = "fp32", **more: objec
     model = options.model
     if model == "untrained":
         model = alanet.ALANet(alanet.ALANetConfig(width=options.width, residual=options.residual))
+    if model == "untrained-next":
+        model = ALANetNext()
     return Restorer(model, device="cpu", precision=precision, threads=options.threads, **more)  # type: ignore[arg-type]

@@ -8,26 +8,39 @@ from fractions import Fraction
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 import alanet
+from alanet.engine.precision import choose_precision
 from alanet.engine.runner import Runner
 from alanet.evaluation.baselines import load_rife
 from alanet.model.alanet import ALANet, ALANetConfig
+from alanet.model.alanet_next import ALANetNext
 from alanet.model.cost import count_parameters
 from alanet.model.network import Network
 from alanet.model.weights import continuous_models, load_model
 from alanet.restoration.options import RestoreOptions
-from benchmarks.common import alone, make_video, medians, ratio, restorer, sample, table, take_turns
+from benchmarks.common import (
+    alone,
+    make_video,
+    medians,
+    ratio,
+    restorer,
+    sample,
+    share_in_convolutions,
+    table,
+    take_turns,
+)
 
 
 def speed(options: argparse.Namespace, folder: Path) -> None:
     """File to file, against the same network calls on a tensor that is ready."""
     width, height = options.size
     source = make_video(folder / "in.mp4", width, height, options.frames)
-    whole = restorer(options, memory=64 << 30)
+    whole = restorer(options, options.precision, memory=64 << 30)
     target = RestoreOptions(encode=alanet.EncodeOptions(overwrite=True))
     tensors = [whole.runner.to_tensor(frame) for frame in islice(sample(width, height), options.frames)]
 
@@ -38,14 +51,18 @@ def speed(options: argparse.Namespace, folder: Path) -> None:
          f"{ratio(part, times[0], 1):.3f}")
         for name, part in zip(("network alone", "end to end"), times, strict=True)
     ]  # fmt: skip
-    print(f"{width}x{height}, {options.frames} frames in, {whole.model_name}, {torch.get_num_threads()} threads\n")
+    print(
+        f"{width}x{height}, {options.frames} frames in, {whole.model_name}, {whole.precision}, "
+        f"{torch.get_num_threads()} threads\n"
+    )
     table(("", "ms an input frame", "CPU ms", "ratio", "ratio of CPU"), *rows)
 
 
 def networks(options: argparse.Namespace, _: Path) -> None:
-    """Networks of every size against the paper's, fp32, nothing compiled; RIFE's where it is given.
+    """Networks of every size against the paper's, nothing compiled; RIFE's, in fp32 and bf16, where it is given.
 
-    Those that work where something moves have their shipped weights, as without these nothing does.
+    All frames are restored, sharp ones too. Networks that work where something moves have their shipped weights, as
+    without these nothing does; one that has none is untrained.
     """
     width, height = options.size
     if options.threads:
@@ -56,28 +73,41 @@ def networks(options: argparse.Namespace, _: Path) -> None:
         "paper, quarter width": ALANet(ALANetConfig(width=0.25)),
         **{name.removeprefix("alanet-"): load_model(name) for name in continuous_models()},
     }
-    runners = [Runner(model, torch.device("cpu"), "fp32") for model in models.values()]
+    if not any(isinstance(model, ALANetNext) for model in models.values()):
+        untrained: Any = ALANetNext()
+        models["ALANetNext, untrained"] = untrained
+    if options.model:
+        models[Path(options.model).stem] = load_model(options.model)
+    device = torch.device("cpu")
+    chosen = choose_precision(options.precision, device).precision
+    runners = [Runner(model, device, chosen) for model in models.values()]
     frames = list(islice(sample(width, height, options.video), options.frames))
     tensors = [runners[0].to_tensor(frame) for frame in frames]
     calls: list[Callable[[], object]] = [partial(alone, runner, tensors, all_frames=True) for runner in runners]
+    names = list(models)
+    costs = [(f"{count_parameters(m) / 1e6:.1f} M", f"{m.cost(height, width).output:.1f}") for m in models.values()]
     if options.rife_module:
         rife = load_rife(options.rife_module, options.rife_weights)
-        calls.append(lambda: rife.restore(frames[:2], [Fraction(1, 4), Fraction(1, 2), Fraction(3, 4)]))
+        halfway = partial(rife.restore, frames[:2], [Fraction(1, 2)])
+        calls += [halfway, partial(_in_bf16, halfway)]
+        names += ["RIFE 4.25, fp32, an interpolated frame", "RIFE 4.25, bf16, an interpolated frame"]
+        costs += [("", "")] * 2
     times = take_turns(calls, options.rounds)
-    outputs = [2 * options.frames - 1] * len(models) + [3] * (len(calls) - len(models))
-    costs = [model.cost(height, width).output for model in models.values()]
+    outputs = [2 * options.frames - 1] * len(models) + [1] * (len(calls) - len(models))
     rows = [
-        (name, *about, f"{medians(part)[0] / count * 1000:.0f}",
-         f"{ratio(times[0], part) * count / outputs[0]:.2f}")
-        for name, about, part, count in zip(
-            [*models, "RIFE 4.25, an interpolated frame"],
-            [*((f"{count_parameters(m) / 1e6:.1f} M", f"{c:.1f}") for m, c in zip(models.values(), costs, strict=True)),
-             ("", "")],
-            times, outputs, strict=False)
+        (name, *about, f"{medians(part)[0] / count * 1000:.0f}", f"{ratio(times[0], part) * count / outputs[0]:.2f}",
+         f"{share_in_convolutions(call):.0%}")
+        for name, about, part, count, call in zip(names, costs, times, outputs, calls, strict=True)
     ]  # fmt: skip
     what = options.video.name if options.video else "the bundled sample"
-    print(f"{what}, {width}x{height}, {options.frames} frames in, x2, fp32, {torch.get_num_threads()} threads\n")
-    table(("network", "parameters", "GMACs an output frame", "ms an output frame", "times as fast"), *rows)
+    print(f"{what}, {width}x{height}, {options.frames} frames in, x2, {chosen}, {torch.get_num_threads()} threads\n")
+    table(("network", "parameters", "GMACs an output frame", "ms an output frame", "times as fast", "in convolutions"),
+          *rows)  # fmt: skip
+
+
+def _in_bf16(call: Callable[[], object]) -> None:
+    with torch.autocast("cpu", torch.bfloat16):
+        call()
 
 
 def precision(options: argparse.Namespace, _: Path) -> None:
