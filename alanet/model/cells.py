@@ -16,9 +16,14 @@ from alanet.model.layers import CELL, enlarged
 __all__ = ["cells_first", "cells_last", "in_cells", "in_planes", "per_pixel", "places_of", "sampled", "spread"]
 
 
+def _as_numbers(x: Tensor) -> bool:
+    """Whether several values may be moved as one number: without gradients, and not in an exported graph."""
+    return not x.requires_grad and not torch.compiler.is_exporting()
+
+
 def in_cells(x: Tensor) -> Tensor:
     """Each 2 x 2 pixels as a cell, row by row: b c h w -> b c h/2 w/2 4."""
-    if x.requires_grad or x.dtype != torch.float32 or not x.is_contiguous():
+    if not _as_numbers(x) or x.dtype != torch.float32 or not x.is_contiguous():
         return rearrange(x, "b c (h y) (w x) -> b c h w (y x)", y=2, x=2)
     pairs = rearrange(x.view(torch.float64), "b c (h y) w -> b c h w y", y=2)  # two pixels at a time
     return pairs.contiguous().view(torch.float32)
@@ -26,7 +31,7 @@ def in_cells(x: Tensor) -> Tensor:
 
 def in_planes(x: Tensor) -> Tensor:
     """The inverse of `in_cells`."""
-    if x.requires_grad or x.dtype != torch.float32 or not x.is_contiguous():
+    if not _as_numbers(x) or x.dtype != torch.float32 or not x.is_contiguous():
         return rearrange(x, "b c h w (y x) -> b c (h y) (w x)", y=2, x=2)
     pairs = rearrange(x.view(torch.float64), "b c h w y -> b c (h y) w", y=2)
     return pairs.contiguous().view(torch.float32)
@@ -35,7 +40,7 @@ def in_planes(x: Tensor) -> Tensor:
 def cells_last(x: Tensor) -> Tensor:
     """Cells as channels, innermost in memory, as convolutions at 1/2 want them: b c h w 4 -> b (c 4) h w."""
     b, c, h, w, _ = x.shape
-    if b > 1 or x.requires_grad or x.element_size() > 2 or not x.is_contiguous():
+    if b > 1 or not _as_numbers(x) or x.element_size() > 2 or not x.is_contiguous():
         return rearrange(x, "b c h w j -> b h w (c j)").permute(0, 3, 1, 2)
     cells = x.view(torch.int64).view(c, h * w).t().contiguous()  # four values of two bytes at a time
     return cells.view(x.dtype).view(1, h, w, 4 * c).permute(0, 3, 1, 2)
@@ -44,7 +49,7 @@ def cells_last(x: Tensor) -> Tensor:
 def cells_first(x: Tensor) -> Tensor:
     """The inverse of `cells_last`."""
     b, c, h, w = x.shape
-    if b > 1 or x.requires_grad or x.element_size() > 2 or not x.is_contiguous(memory_format=torch.channels_last):
+    if b > 1 or not _as_numbers(x) or x.element_size() > 2 or not x.is_contiguous(memory_format=torch.channels_last):
         return rearrange(x, "b (c j) h w -> b c h w j", j=4)
     cells = x.permute(0, 2, 3, 1).view(torch.int64).view(h * w, c // 4).t().contiguous()
     return cells.view(x.dtype).view(1, c // 4, h, w, 4)
@@ -69,7 +74,8 @@ def places_of(
 def per_pixel(x: Tensor) -> Tensor:
     """Pixels (x, y) as a share of the frame, from -1 to 1, at the size of a frame x (b c h w)."""
     height, width = x.shape[-2:]
-    return x.new_tensor((2 / width, 2 / height)).view(2, 1, 1, 1)
+    one = x.new_ones(1, 1, 1, 1)  # a tensor made of numbers would fix the size of an exported graph
+    return torch.cat((one * (2 / width), one * (2 / height)))
 
 
 def sampled(x: Tensor, places: Tensor) -> Tensor:

@@ -63,7 +63,7 @@ class Guide:
     descriptor: Tensor | None
     path: Tensor
     curvature: Tensor  # of the path
-    # blend weights, b 3 h/2 w/2 4 in cells or b 3 1 1 1: of the frame itself or both neighbours unaligned; before, after
+    # Blend weights, b 3 h/2 w/2 4 in cells or b 3 1 1 1: of the frame (or both neighbours unaligned), before, after.
     prior: Tensor
 
 

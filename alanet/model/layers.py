@@ -272,7 +272,7 @@ def resized(x: Tensor, cell: int, wanted: int) -> Tensor:
 
 def channels_last(x: Tensor) -> Tensor:
     """x with its channels innermost in memory, as convolutions want it."""
-    if len(x) > 1 or not x.is_contiguous() or x.requires_grad or torch.compiler.is_exporting():
+    if torch.compiler.is_exporting() or len(x) > 1 or not x.is_contiguous() or x.requires_grad:
         return x.contiguous(memory_format=torch.channels_last)
     rows = x[0].flatten(1).t().contiguous()  # a plain transpose is faster
     return rows.view(1, *x.shape[-2:], x.shape[1]).permute(0, 3, 1, 2)
@@ -280,13 +280,8 @@ def channels_last(x: Tensor) -> Tensor:
 
 def channels_first(x: Tensor) -> Tensor:
     """x as planes."""
-    if (
-        len(x) > 1
-        or x.is_contiguous()
-        or not x.is_contiguous(memory_format=torch.channels_last)
-        or x.requires_grad
-        or torch.compiler.is_exporting()
-    ):
+    plain = torch.compiler.is_exporting() or len(x) > 1 or x.requires_grad or x.is_contiguous()
+    if plain or not x.is_contiguous(memory_format=torch.channels_last):
         return x.contiguous()
     return x[0].permute(1, 2, 0).flatten(0, 1).t().contiguous().view(x.shape)
 
