@@ -17,7 +17,7 @@ from alanet.model.cost import count_parameters
 from alanet.model.weights import ModelCard, available_models, file_sha256, load_model
 
 FOLDER = Path(__file__).parent.parent / "alanet" / "weights"
-LARGEST = 16 << 20  # bytes
+LARGEST = 24 << 20  # bytes
 
 
 def main() -> int:
