@@ -58,7 +58,7 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def long(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Many tiny frames: several segments, and time to look at a job that runs."""
-    return make_video(tmp_path_factory.mktemp("long") / "long.mp4", frames=112, rate=4, size=(64, 48))
+    return make_video(tmp_path_factory.mktemp("long") / "long.mp4", frames=280, rate=4, size=(96, 64))
 
 
 class Visitor:
