@@ -150,7 +150,7 @@ def generated_footage(kind: Kind, *, limit: int | None = None) -> Footage:
     """Drawn animation or a screen, made on the spot: 104 frames, or `limit`. Raises OptionError for another kind."""
     from alanet.data.synthetic.drawings import draw
 
-    return Footage.of(kind, draw(kind, limit or 104), rate="240, generated")
+    return Footage.of(kind, draw(kind, limit or 104), rate="240")
 
 
 def _load_array(path: Path, limit: int | None) -> Footage:
