@@ -24,7 +24,8 @@ from alanet.evaluation.metrics import Picture
 from alanet.evaluation.protocols import Protocol, trials
 from alanet.evaluation.report import as_table
 from alanet.frames.tiles import crop_back
-from alanet.model.layers import CELL, resized, warp
+from alanet.model.layers import CELL, resized
+from alanet.model.warping import warp
 
 __all__ = ["MotionError", "as_markdown", "motion_errors"]
 

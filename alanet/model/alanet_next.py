@@ -36,11 +36,12 @@ from alanet.model.blur_features import REACH, curvature, limited
 from alanet.model.cells import cells_last, in_cells, places_of, sampled
 from alanet.model.cost import count_macs, small_frame
 from alanet.model.decoder import Decoder, Guide, Side
-from alanet.model.layers import CELL, SLOPE, blocks, compute_type, conv, warp
+from alanet.model.layers import CELL, SLOPE, blocks, compute_type, conv
 from alanet.model.network import Cost, FrameEstimate, Memory, Tiling, Window, check_clip, split_features
 from alanet.model.next_losses import exposure_loss, flow_loss
 from alanet.model.rife import CoarseFlow, halved
 from alanet.model.shutter_head import ExposureHead, ShutterEstimate, exposure_of
+from alanet.model.warping import warp
 
 __all__ = ["ALANetNext", "ALANetNextConfig"]
 

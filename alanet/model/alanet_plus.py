@@ -48,9 +48,10 @@ from alanet.model.cost import count_macs, small_frame
 from alanet.model.exposure_head import SPACING, ExposureRefiner, FrameExposureHead, frame_statistics, statistics
 from alanet.model.flow import KEYS as MATCHED
 from alanet.model.flow import Motion, MotionEstimator, acceleration_at, motion_mask, towards
-from alanet.model.layers import CELL, act, blocks, conv, exact, part, resized, warp, zeroed
+from alanet.model.layers import CELL, act, blocks, conv, exact, part, resized, zeroed
 from alanet.model.motion_deblur import REACH, PathCorrection, shortened
 from alanet.model.network import Cost, FrameEstimate, Memory, Tiling, Window, check_clip, split_features
+from alanet.model.warping import warp
 
 __all__ = ["FAST", "PLUS", "ALANetPlus", "ALANetPlusConfig", "PlusFeatures"]
 

@@ -21,20 +21,8 @@ from alanet.frames.tiles import Box
 from alanet.model.attention import attend
 from alanet.model.blur_features import BLUR_FEATURES, POSITIONS, blur_features, limited, luma_along
 from alanet.model.cells import cells_first, cells_last, in_cells, in_planes, per_pixel, places_of, sampled, spread
-from alanet.model.layers import (
-    CELL,
-    Doubling,
-    act,
-    blocks,
-    channels_last,
-    cheap_warp,
-    compute_type,
-    conv,
-    part,
-    resized,
-    warp,
-    zeroed,
-)
+from alanet.model.layers import CELL, Doubling, act, blocks, channels_last, compute_type, conv, part, resized, zeroed
+from alanet.model.warping import cheap_warp, warp
 
 __all__ = ["Decoder", "Guide", "Side"]
 

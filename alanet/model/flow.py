@@ -23,7 +23,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from alanet.model.layers import CELL, act, conv, exact, resized, warp, zeroed
+from alanet.model.layers import CELL, act, conv, exact, resized, zeroed
+from alanet.model.warping import warp
 
 __all__ = [
     "KEYS",

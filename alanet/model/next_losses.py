@@ -21,9 +21,10 @@ from einops import rearrange, reduce
 from torch import Tensor
 
 from alanet.frames.blur_extent import PERIOD, VISIBLE, blur_extent
-from alanet.model.layers import CELL, cheap_warp, enlarged, warp
+from alanet.model.layers import CELL, enlarged
 from alanet.model.rife import CoarseFlow, halved
 from alanet.model.shutter_head import LEAST, ExposureHead, ShutterEstimate
+from alanet.model.warping import cheap_warp, warp
 
 __all__ = ["exposure_loss", "flow_loss", "motion_at"]
 

@@ -15,10 +15,10 @@ from alanet.frames.timing import Factor
 from alanet.model.alanet_next import ALANetNext, ALANetNextConfig
 from alanet.model.blur_features import LONGEST, REACH, blur_features, curvature, limited, luma_along
 from alanet.model.cells import in_cells, in_planes
-from alanet.model.layers import cheap_warp, warp
 from alanet.model.network import Window
 from alanet.model.rife import CoarseFlow
 from alanet.model.shutter_head import exposure_of
+from alanet.model.warping import cheap_warp, warp
 from alanet.model.weights import load_model, save_weights
 from alanet.restoration.restorer import Restorer
 

@@ -20,8 +20,8 @@ from alanet.model.alanet_plus import FAST, PLUS, ALANetPlus, ALANetPlusConfig, C
 from alanet.model.cost import count_parameters
 from alanet.model.exposure_head import band_energies
 from alanet.model.flow import Motion, acceleration_at, motion_mask
-from alanet.model.layers import warp
 from alanet.model.network import Window
+from alanet.model.warping import warp
 from alanet.model.weights import load_model, save_weights
 from alanet.notes import Notes
 from tests.engine.test_stream import video

@@ -19,9 +19,9 @@ from alanet.model.layers import (
     enlarged,
     reduced,
     store_weights,
-    warp,
 )
 from alanet.model.rife import Residual, sample
+from alanet.model.warping import warp
 
 BF16 = torch.bfloat16
 needs_store = pytest.mark.skipif(not can_store(), reason="oneDNN has no bfloat16 here")

@@ -11,10 +11,10 @@ import torch
 from alanet.data.augment import ExposureMix
 from alanet.data.cutting import Batch
 from alanet.model.alanet_next import ALANetNext, ALANetNextConfig
-from alanet.model.layers import warp
 from alanet.model.next_losses import _flows, exposure_loss, flow_loss
 from alanet.model.rife import halved
 from alanet.model.shutter_head import LEAST, ShutterEstimate
+from alanet.model.warping import warp
 from tests.training.test_objectives import made
 
 INNER = (..., slice(8, -8), slice(8, -8))

@@ -17,7 +17,8 @@ from alanet.data.synthetic.scenes import SceneOptions
 from alanet.frames.blur_extent import blur_extent
 from alanet.model.alanet_plus import ALANetPlus, ALANetPlusConfig
 from alanet.model.flow import Motion
-from alanet.model.layers import CELL, resized, warp
+from alanet.model.layers import CELL, resized
+from alanet.model.warping import warp
 from alanet.training import objectives
 from alanet.training.checkpoint import Checkpoint, trained_model
 from alanet.training.config import Stage, preset

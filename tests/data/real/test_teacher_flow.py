@@ -22,7 +22,8 @@ from alanet.data.real.video_set import VideoSet
 from alanet.errors import DataError, OptionError
 from alanet.frames.exposure import Exposure
 from alanet.model.flow import Motion
-from alanet.model.layers import CELL, resized, warp
+from alanet.model.layers import CELL, resized
+from alanet.model.warping import warp
 from alanet.training.objectives import halfway_flow_loss
 from alanet.training.prepare import prepare
 from alanet.training.recipe import make_recipe, read_values
