@@ -44,9 +44,14 @@ def test_every_network_is_tried() -> None:
     assert TINY.keys() == NETWORKS.keys()
 
 
+CASES = [(name, kind) for name in TINY for kind in ("encode", "relate", "deblur_11", "interpolate")]
+LONG = [("ALANetNext", "deblur_11"), ("ALANetNext", "interpolate")]  # half a minute each
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", TINY)
-@pytest.mark.parametrize("kind", ["encode", "relate", "deblur_11", "interpolate"])
+@pytest.mark.parametrize(
+    ("name", "kind"), [pytest.param(*case, marks=pytest.mark.stress if case in LONG else ()) for case in CASES]
+)
 def test_every_network_passes_torch_export(name: str, kind: str) -> None:
     found = [graph for graph in graphs_of(tiny(name), TINY[name][1]) if graph.name.startswith(kind)]
     assert found or (name, kind) == ("ALANet", "relate"), "the paper's network keeps nothing of a pair"
