@@ -1,7 +1,7 @@
 """What film editing adds to clips, inputs and ground truth alike: static overlays, fades and dissolves.
 
-None of them moves with the picture, so a network that has seen motion only warps captions and invents structure in
-fades. b clips, t input frames, n restored frames, c = 3; pixels float in [0, 1].
+None of them moves with the picture, so a network that was trained on motion only warps captions and adds false
+structure to fades. b clips, t input frames, n restored frames, c = 3; pixels float in [0, 1].
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Overlays rest in inputs and ground truth alike; fades and dissolves are even in time; the rest stays as it was."""
+"""Overlays are at one place in inputs and ground truth; fades and dissolves are even in time."""
 
 from __future__ import annotations
 

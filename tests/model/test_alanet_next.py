@@ -216,7 +216,7 @@ def test_weights_rebuild_it_and_a_restorer_runs_it(tmp_path):
 
 @torch.inference_mode()
 def test_both_neighbours_as_they_are_can_be_chosen():
-    """What rests on the picture (a caption) is in neither aligned frame at its place."""
+    """A caption does not move with the picture, so neither aligned frame has it at its place."""
     model, clip = make(random=False), clip_of(2)
     model.decoder.head.bias.view(-1, 4)[3] += 30  # the weight of the first candidate
     torch.testing.assert_close(model(clip, [0.25])[:, 0], 0.75 * clip[:, 0] + 0.25 * clip[:, 1], rtol=0, atol=1e-4)

@@ -1,4 +1,4 @@
-"""What motion does not explain, by the shipped `alanet-next`: captions rest; fades, dissolves and flashes stay even.
+"""What motion does not explain, by the shipped `alanet-next`: captions, fades, dissolves and flashes are kept.
 
 Each bound is the PSNR of the restored frame over the truth, a dB or two below what the weights reach (in brackets,
 beside alanet-fast). The pictures are parts of a frame of the bundled sample.
@@ -53,7 +53,7 @@ def quality(network: torch.nn.Module, frames: list[Tensor], time: float, truth: 
 
 
 @pytest.mark.parametrize(("step", "least"), [(6, 44), (16, 32)])  # 46.8 (30.7), 33.8 (30.6)
-def test_a_caption_rests_on_a_moving_picture(network, picture, step, least):
+def test_a_caption_stays_still_on_a_moving_picture(network, picture, step, least):
     marks = torch.rand(12, 50, generator=torch.Generator().manual_seed(0)) > 0.5
     marks = marks.float().repeat_interleave(2, 0).repeat_interleave(2, 1)
     frames = [frame.clone() for frame in pan(picture, step)]
@@ -76,7 +76,7 @@ def test_a_dissolve_stays_even(network, picture, time, least):
 
 
 @pytest.mark.parametrize(("time", "least"), [(1.0, 44), (1.5, 38), (2.0, 44)])  # 46.2 (21.8), 40.6 (25.8), 46.9 (26.2)
-def test_a_flash_invents_nothing(network, picture, time, least):
+def test_a_flash_is_kept(network, picture, time, least):
     rest = view(picture, 30)
     frames = [rest, rest, 0.3 * rest + 0.7, rest]
     assert quality(network, frames, time, torch.lerp(rest, frames[2], time - 1)) > least

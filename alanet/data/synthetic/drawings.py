@@ -1,7 +1,7 @@
 """Sharp high-rate video of kinds that photographs do not show: drawn animation and a computer's screen.
 
-    animation  flat colours and outlines: a panning landscape, a walking figure, a bouncing ball, a caption that rests
-    screen     a page of text that is scrolled, a window that is dragged, a mouse pointer, bars that rest
+    animation  flat colours and outlines: a panning landscape, a walking figure, a bouncing ball, a still caption
+    screen     a page of text that is scrolled, a window that is dragged, a mouse pointer, still bars
 
 Everything moves evenly or with ease in and out, as such content does; the fastest motion is about two pixels a frame,
 so that the mean of 11 frames is motion blur without gaps. Frame k is the same whatever the number of frames. Drawn at

@@ -1,4 +1,4 @@
-"""Drawn animation and a screen: what moves moves little a frame, what rests rests, and frame k is always the same."""
+"""Drawn animation and a screen: sharp frames, small motion, still parts, and frame k whatever their number."""
 
 import numpy as np
 import pytest
