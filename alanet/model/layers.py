@@ -159,7 +159,7 @@ def initialize(layer: Conv, gain: float = 1.0) -> Conv:
 
 def store_weights(model: Any, kind: torch.dtype) -> None:
     """Let every convolution of a network keep its weights for inference in this type."""
-    for layer in reversed(list(model.modules())):  # the outer one, which knows more, has the last word
+    for layer in reversed(list(model.modules())):  # outer modules last: their factor replaces the plain copy
         if hasattr(layer, "store"):
             layer.store(kind)
 
