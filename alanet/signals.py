@@ -2,7 +2,8 @@
 
 Where files are written, `deferred_signals` delays the first signal until the next safe place. A second signal is raised
 at once, and so is one that has waited for PATIENCE. Where finished parts are kept, the next safe place is the end of
-the current part. `noted_signals` only records signals, for a loop that looks between two steps.
+the current part, unless that takes longer than SOON or is not known yet. `noted_signals` only records signals, for a
+loop that looks between two steps.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from alanet.text import duration
 __all__ = ["SafePlace", "Terminated", "deferred_signals", "noted_signals", "raise_signals"]
 
 PATIENCE = 10.0  # seconds: longer than most frames take; an input that has stalled must not hold a signal off
+SOON = 30.0  # seconds that are spent on finishing a part; one that needs more is dropped
 
 ALARM: signal.Signals | None = getattr(signal, "SIGALRM", None)  # Windows has none: there a second Ctrl-C ends a wait
 Handler = Callable[[int, FrameType | None], None]
@@ -52,7 +54,7 @@ class SafePlace:
     def __call__(self, finished: int | None = None, wait: float | None = None) -> None:
         """finished: parts of the work that are safe; a signal waits for one more. None: nothing would be lost here.
 
-        wait: seconds until there is one more, where that is known.
+        wait: seconds until there is one more. None: not known yet, because the work has just begun.
         """
         now = time.monotonic()
         self._last, self._longest = now, max(self._longest, now - self._last)
@@ -64,8 +66,13 @@ class SafePlace:
             raise self.waiting[0]
         if not self._told:
             self._told = True
-            long = "" if wait is None else f" (about {duration(max(1.0, wait))})"
-            self._tell(f"Finishing the current segment{long}. Press Ctrl-C again to stop now.")
+            if wait is None or wait > SOON:
+                needs = "has just begun" if wait is None else f"needs about {duration(wait)} more"
+                self._tell(f"Stopping now: the current segment {needs}, and is not kept.")
+                raise self.waiting[0]
+            self._tell(
+                f"Finishing the current segment (about {duration(max(1.0, wait))}). Press Ctrl-C again to stop now."
+            )
         _alarm(self.patience)
 
     @property

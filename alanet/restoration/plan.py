@@ -26,7 +26,7 @@ from alanet.video.output.format import OutputPlan, plan_output
 __all__ = ["RestorePlan", "RestoreReport", "make_plan", "nothing_shown"]
 
 SEGMENT = Fraction(4)  # seconds of the result at most. Encoders place key frames about as far apart by themselves
-WORK = 60.0  # seconds of work in a segment: what a kill may cost, and how long Ctrl-C waits
+WORK = 60.0  # seconds of work in a segment: what a kill, or Ctrl-C on a slow device, may cost
 LEAST, LEAST_FRAMES = Fraction(1, 2), 12  # seconds and frames of a segment: key frames cost the result's size
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from statistics import median
 from typing import Protocol
 
 from alanet.engine.counts import Counts
@@ -19,6 +21,7 @@ from alanet.video.output.destination import work_folder
 __all__ = ["Pass", "RestoreProgress", "RunProgress"]
 
 ENOUGH, ENOUGH_SECONDS = 8, 2.0  # input frames and seconds of this run, from which its speed is known
+RECENT, RECENT_ENOUGH = 7, 3  # input frames whose time tells what the next ones take: at most, at least
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,7 @@ class RestoreProgress:
     earlier_in: int = 0  # of frames_in: an interrupted run had done them
     earlier_out: int = 0  # of frames_out
     finished: int | None = None  # segments that an interruption now would not lose; None: no segment is being made
-    wait: float | None = None  # seconds until the current one is finished, at the pace so far
+    wait: float | None = None  # seconds until the current one is finished; None until enough frames are measured
 
     @property
     def rate_in(self) -> float | None:
@@ -93,7 +96,10 @@ class RunProgress:
         self._kept = len(writer.segments)
         self._started = time.perf_counter()
         self._began, self._reported, self._earlier_in = self._started, 0, 0
-        self._first: Fraction | None = None  # position when `_began`
+        self._first: Fraction | None = None  # position of the first report
+        self._last: tuple[float, Fraction] | None = None  # clock and position of the last report of this run's own work
+        self._recent: deque[tuple[float, Fraction]] = deque(maxlen=RECENT)  # of each input frame: seconds that its work
+        # took, and seconds of the result that it gave
 
     def watched(self, frames: Iterable[tuple[Frame, bool]]) -> Iterator[tuple[Frame, bool]]:
         """The same frames; progress is reported while their results are skipped."""
@@ -112,11 +118,13 @@ class RunProgress:
         self._tally()
         if self._on_progress is None or counts.frames_in <= self._reported:
             return
+        if self._first is None:
+            self._first = position
         skipping = counts.frames_out < self.skip
         if skipping:
             self._began, self._earlier_in = time.perf_counter(), counts.frames_in
-        if skipping or self._first is None:
-            self._first = position
+        else:
+            self._measure(position)
         self._reported = counts.frames_in
         self._on_progress(
             RestoreProgress(
@@ -128,22 +136,28 @@ class RunProgress:
                 earlier_in=self._earlier_in,
                 earlier_out=min(self.skip, counts.frames_out),
                 finished=None if skipping or self._writer.job is None else len(self._writer.segments),
-                wait=self._wait(self._first, position),
+                wait=None if skipping else self._wait(self._first, position),
             )
         )
 
+    def _measure(self, position: Fraction) -> None:
+        """Time the input frame that is done. The first one is not measured: it includes the warm-up."""
+        now = time.perf_counter()
+        if self._last is not None and position > self._last[1]:
+            self._recent.append((now - self._last[0], position - self._last[1]))
+        self._last = now, position
+
     def _wait(self, first: Fraction, position: Fraction) -> float | None:
-        """Seconds until the current segment, or the video, is finished."""
-        segments = self._writer.segments
-        if self._writer.job is None or position <= first:
+        """Seconds until the current segment, or the video, is finished, at the speed of the last frames."""
+        if self._writer.job is None or len(self._recent) < RECENT_ENOUGH:
             return None
-        seconds = time.perf_counter() - self._began
-        begins = segments[-1].end if segments else first
-        wait = seconds * float(max(Fraction(0), begins + self._segment - position) / (position - first))
+        segments = self._writer.segments
+        left = (segments[-1].end if segments else first) + self._segment - position
+        wait = median(seconds / float(given) for seconds, given in self._recent) * float(max(Fraction(0), left))
         if self._total is None:
             return wait
-        frames = self.counts.frames_in - self._earlier_in
-        return min(wait, seconds / max(1, frames) * max(0, self._total - self.counts.frames_in))
+        frame = median(seconds for seconds, _ in self._recent)
+        return min(wait, frame * max(0, self._total - self.counts.frames_in))
 
     def _tally(self) -> None:
         made = self.counts.frames_out - self.skip

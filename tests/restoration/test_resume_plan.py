@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from fractions import Fraction
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 import torch
 
 from alanet.model.alanet import ALANet, ALANetConfig
+from alanet.notes import Notes
 from alanet.restoration.job import segment_of
 from alanet.restoration.loaded import LoadedNetwork
 from alanet.restoration.options import EncodeOptions, RestoreOptions
 from alanet.restoration.plan import SEGMENT, segment_length
-from alanet.restoration.progress import RestoreProgress
+from alanet.restoration.progress import RestoreProgress, RunProgress
 from alanet.restoration.restorer import Restorer
 from alanet.restoration.workdir import read_job
+from alanet.restoration.writer import VideoWriter
 from alanet.signals import deferred_signals
 from alanet.video.output.destination import work_folder
 from alanet.video.output.segments import recorded
@@ -62,8 +68,9 @@ def test_its_length_is_the_jobs_whatever_a_later_run_would_choose(tmp_path, monk
     job = read_job(work_folder(out))
     assert job is not None
     assert segment_of(job) == Fraction(1, 2)
-    waits = [progress.wait for progress in told[1:8]]
-    assert all(wait is not None and 0 <= wait < 60 for wait in waits)
+    waits = [progress.wait for progress in told[:12]]
+    assert waits[:4] == [None] * 4 or waits[:3] == [None] * 3
+    assert all(wait is not None and 0 <= wait < 60 for wait in waits[4:])
     monkeypatch.undo()
     plan = restorer.plan(source, out, LOSSLESS)
     assert plan.segment == Fraction(1, 2)
@@ -73,16 +80,40 @@ def test_its_length_is_the_jobs_whatever_a_later_run_would_choose(tmp_path, monk
     assert restorer.plan(source, tmp_path / "c.mkv", LOSSLESS).segment == SEGMENT
 
 
-def test_ctrl_c_says_how_long_it_takes():
+@pytest.mark.parametrize(
+    ("wait", "calls", "text"),
+    [
+        (21.6, 3, "Finishing the current segment (about 22 s). Press Ctrl-C again to stop now."),
+        (150.0, 1, "Stopping now: the current segment needs about 2 min 30 s more, and is not kept."),
+        (None, 1, "Stopping now: the current segment has just begun, and is not kept."),
+    ],
+)
+def test_ctrl_c_finishes_a_segment_that_needs_little_more(wait: float | None, calls: int, text: str) -> None:
     said: list[str] = []
+    made: list[int] = []
 
     def interrupted() -> None:
         with deferred_signals(said.append) as safe_place:
-            for finished, wait in ((0, None), (0, 41.6), (0, 40.0), (1, None)):
-                safe_place(finished, wait)
-                if wait is None:
-                    os.kill(os.getpid(), signal.SIGINT)
+            safe_place(0, None)
+            os.kill(os.getpid(), signal.SIGINT)
+            for finished, left in ((0, wait), (0, 40.0), (1, None)):
+                made.append(finished)
+                safe_place(finished, left)
 
     with pytest.raises(KeyboardInterrupt):
         interrupted()
-    assert said == ["Finishing the current segment (about 42 s). Press Ctrl-C again to stop now."]
+    assert (said, len(made)) == ([text], calls)
+
+
+def test_the_wait_is_the_last_frames_and_not_the_first_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frames of 1/4 s that take 2 s each, after one of 100 s: 13 of 16 are left after the third measured one."""
+    clock = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
+    writer = SimpleNamespace(segments=[], job="a job", path=tmp_path / "a.mkv")
+    waits: list[float | None] = []
+    run = RunProgress(None, SEGMENT, cast(VideoWriter, writer), Notes(), lambda shown: waits.append(shown.wait))
+    for i, seconds in enumerate((100.0, 2.0, 2.0, 2.0, 30.0, 2.0)):  # a busy moment changes nothing
+        clock[0] += seconds
+        run.counts.frames_in = i + 1
+        run.report(Fraction(i, 4))
+    assert waits == [None, None, None, 26.0, 24.0, 22.0]
