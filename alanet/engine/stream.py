@@ -130,11 +130,15 @@ def stream(
         wanted = [moment for moment in moments if not ring.skips(moment, skip)]
         phases = [Fraction(0) if moment.hold else moment.phase for moment in wanted]
         estimate = runner.estimate(ring.neighbours(i), i) if ring.needs_estimate(phases) else None
-        passed = ring.passes(estimate, phases, counted=wanted[:1] == moments[:1])
+        passed = ring.passes(estimate, phases)
+        counted = ring.counted_with(moments)
         times = [phase for phase, _ in groupby(phases) if phase or not passed]  # a hold is not made again
         like = ring.held[i].frame.pixels
         made = runner.generate(ring.window_of(i, times), [float(i + phase) for phase in times], like) if times else None
-        for phase, moments_there in groupby(wanted, lambda moment: Fraction(0) if moment.hold else moment.phase):
+        for phase, group in groupby(wanted, lambda moment: Fraction(0) if moment.hold else moment.phase):
+            moments_there = list(group)
+            if counted in moments_there:
+                ring.count(estimate)
             if made is None or (passed and not phase):
                 yield from ring.unchanged(i, moments_there)
             else:
@@ -214,13 +218,18 @@ class _Ring:
         """Whether the network runs for any of these; frame i alone at strength 0 is shown without it."""
         return bool(phases) and (self.strength != 0 or any(phases))
 
-    def passes(self, estimate: Estimate | None, phases: Sequence[Fraction], *, counted: bool) -> bool:
-        """Whether frame i is shown unchanged. counted: its estimate is counted here, not where its first restored frame
-        is made."""
-        if estimate is not None and counted:
+    def counted_with(self, moments: Sequence[Moment]) -> Moment | None:
+        """The first of an interval's moments that needs the estimate: whoever makes it, counts the estimate, once."""
+        return next((moment for moment in moments if self.strength != 0 or (moment.phase and not moment.hold)), None)
+
+    def count(self, estimate: Estimate | None) -> None:
+        if estimate is not None:
             self.counts.classified += 1
             self.counts.sharp += estimate.sharp
             self.counts.exposures += estimate.exposure
+
+    def passes(self, estimate: Estimate | None, phases: Sequence[Fraction]) -> bool:
+        """Whether frame i is shown unchanged."""
         return bool(phases) and (self.strength == 0 or (estimate is not None and estimate.sharp))
 
     def neighbours(self, i: int) -> Window:

@@ -189,6 +189,40 @@ def test_sharp_frames_have_their_own_alpha():
     assert (out[2].pixels == 10).all()
 
 
+@pytest.mark.parametrize("strength", [0.0, 0.5])
+@pytest.mark.parametrize("schedule", [Factor(2), Factor(3), TargetRate(Fraction(50))])
+def test_each_estimate_is_counted_once_wherever_the_video_is_divided(strength, schedule):
+    """Frames before a border by one run, the others by another; the first may also have ended there."""
+
+    def run_of(skip):
+        counts = Counts()
+        found = stream(
+            numbered(4),
+            lazily(Spy(lambda first: False)),
+            schedule,
+            window=2,
+            counts=counts,
+            strength=strength,
+            skip=skip,
+        )
+        return counts, found
+
+    counts, whole = run_of(lambda time: False)
+    times = [frame.time for frame in whole]
+    expected = counts.classified, counts.exposures
+    assert counts.classified == (4 if strength else 3)
+    for border in times[1:]:
+        after, rest = run_of(lambda time, border=border: time < border)
+        assert sum(1 for _ in rest) == len(times) - times.index(border)
+        before, part = run_of(lambda time, border=border: time >= border)
+        assert sum(1 for _ in part) == times.index(border)
+        ended, frames = run_of(lambda time: False)
+        for _ in range(times.index(border)):
+            next(frames)
+        for first in (before, ended):
+            assert (first.classified + after.classified, first.exposures + after.exposures) == expected
+
+
 @pytest.mark.parametrize("strength", [0.0, 0.25, 0.5, 1.0])
 def test_strength_blends_at_input_times_only(strength):
     """The spy's frames are 1, 2, 3 ... in the order made."""
