@@ -67,10 +67,10 @@ def test_its_python_runs(code, folder):
     exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
 
 
-@pytest.mark.parametrize("code", python_of("docs/python.md"))
+@pytest.mark.parametrize("code", [*python_of("docs/python.md"), *python_of("docs/export.md")])
 def test_the_python_of_the_documentation_runs(code, folder):
     stand_in(folder, code)
-    exec(compile(code, "docs/python.md", "exec"), {"__name__": "docs"})
+    exec(compile(code, "the page", "exec"), {"__name__": "docs"})
 
 
 @pytest.mark.parametrize("command", [c for c in commands("alanet") if c.split()[1] in CHEAP])

@@ -6,7 +6,9 @@
     for restored in graphs.restore(frames, phases=(0.0, 0.5)):     # frames: h w 3, RGB, float32 in [0, 1]
         ...
 
-It is also a program, for .npy files of t h w 3:  python restore_clip.py FOLDER in.npy out.npy
+It is also a program, for .npy files of t h w 3, RGB, of uint8, uint16 or floats in [0, 1]:
+
+    python restore_clip.py FOLDER in.npy out.npy
 
 The reference for implementations in other languages: each frame is encoded once, each pair of neighbours related once,
 and memory does not grow with the clip. Cuts and gaps are the caller's: restore each shot by itself.
@@ -131,9 +133,16 @@ def _sign(k: int) -> str:
 
 
 def main(folder: str, source: str, target: str) -> None:
-    made = list(Graphs(folder).restore(np.load(source).astype(np.float32)))
-    np.save(target, np.stack(made))
+    """Frames of 8 or 16 bits are scaled to [0, 1], and the restored ones back to the same depth."""
+    clip = np.load(source)
+    if clip.ndim != 4 or clip.shape[3] != 3 or clip.dtype.kind not in "uf":
+        sys.exit(f"{source}: {clip.dtype} of shape {clip.shape}; give t h w 3, RGB: uint8, uint16, or floats in [0, 1]")
+    top = np.float32(1 if clip.dtype.kind == "f" else np.iinfo(clip.dtype).max)
+    made = np.stack(list(Graphs(folder).restore(frame.astype(np.float32) / top for frame in clip)))
+    np.save(target, made if clip.dtype.kind == "f" else np.rint(made * top).astype(clip.dtype))
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 4:
+        sys.exit("usage: python restore_clip.py FOLDER in.npy out.npy")
     main(*sys.argv[1:])

@@ -151,6 +151,10 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def _unusable(path: Path, error: Exception) -> WeightsError:
+    if isinstance(error, FileNotFoundError):
+        return WeightsError(
+            f"{path} is not there; give the folder of a training run, or a checkpoint (step-*.ckpt) in it"
+        )
     reason = " ".join(str(error).split())[:120]
     return WeightsError(f"{path} is damaged or no checkpoint of alanet ({reason}); use another")
 

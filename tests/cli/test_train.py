@@ -310,6 +310,9 @@ def test_a_folder_without_a_run_cannot_be_shipped(tmp_path, capsys):
     code, _, err = tell(capsys, "train", "ship", tmp_path, "-o", tmp_path / "a.safetensors")
     assert code == 2
     assert "holds no checkpoint" in err
+    code, _, err = tell(capsys, "train", "ship", tmp_path / "run", "-o", tmp_path / "a.safetensors")
+    assert code == 2
+    assert f"{tmp_path / 'run'} is not there; give the folder of a training run" in err
 
 
 def test_a_line_of_progress():

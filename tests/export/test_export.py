@@ -60,13 +60,20 @@ def test_the_loop_pads_and_crops(exported: Path) -> None:
 
 
 def test_the_folder_needs_neither_torch_nor_alanet(exported: Path, tmp_path: Path) -> None:
-    np.save(tmp_path / "in.npy", np.random.default_rng(0).random((2, 64, 64, 3), np.float32))
+    clip = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
+    np.save(tmp_path / "in.npy", clip)
     words = "import sys; sys.modules['torch'] = sys.modules['alanet'] = None; sys.argv = sys.argv[1:]"
     code = f"{words}; import runpy; runpy.run_path(sys.argv[0], run_name='__main__')"
     command = [sys.executable, "-c", code, str(exported / "restore_clip.py"), str(exported), "in.npy", "out.npy"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    assert np.load(tmp_path / "out.npy").shape == (3, 64, 64, 3)
+    out = np.load(tmp_path / "out.npy")
+    assert (out.dtype, out.shape) == (np.uint8, (3, 64, 64, 3))
+    np.testing.assert_allclose(out, 255 * restored(torch.from_numpy(clip) / 255), atol=1)
+    np.save(tmp_path / "in.npy", clip[..., 0])
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "uint8 of shape (2, 64, 64); give t h w 3" in done.stderr
 
 
 def test_the_description_names_every_file(exported: Path) -> None:

@@ -65,6 +65,8 @@ class Bank:
             reason = f"{type(error).__name__}: {error}"
             if isinstance(error, FileNotFoundError):
                 reason = f"{Path(error.filename).name} is missing"
+            elif isinstance(error, KeyError) and error.args == ("scenes",):  # written last
+                reason = "rendering has not finished"
             raise DataError(
                 f"no complete bank of scenes in {self.folder} ({reason}); "
                 "alanet data scenes renders it, or finishes it; alanet data build makes a dataset of videos"

@@ -229,6 +229,9 @@ def test_a_bank_that_is_missing_unfinished_or_foreign_is_refused(folder: Path, t
     (tmp_path / "bank.json").write_text(json.dumps({**about, "format": 99}))
     with pytest.raises(DataError, match="format 99"):
         Bank(tmp_path)
+    (tmp_path / "bank.json").write_text(json.dumps({key: about[key] for key in about if key != "scenes"}))
+    with pytest.raises(DataError, match="rendering has not finished"):
+        Bank(tmp_path)
     (tmp_path / "bank.json").write_text(json.dumps(about))
     (tmp_path / "flow-0000.npy").unlink()
     with pytest.raises(DataError, match="no complete bank of scenes"):
