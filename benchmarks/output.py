@@ -52,7 +52,7 @@ def disk(options: argparse.Namespace, folder: Path) -> None:
     source = make_video(folder / "in.mkv", width, height, options.frames)
     info, frames = probe(source), list(decode(probe(source)))
     raw = width * height * len(frames)
-    for codec in (name for name in CODECS if name != "png"):
+    for codec in (name for name, each in CODECS.items() if name != "png" and not each.hardware):
         plan = plan_output(info, folder / f"{codec}.mkv", alanet.EncodeOptions(codec=codec), Notes())  # type: ignore[arg-type]
         with open_writer(plan) as writer:
             for frame in frames:

@@ -24,14 +24,6 @@ from alanet.version import __version__
 
 __all__ = ["Finding", "doctor", "examine"]
 
-ENCODERS = {
-    "x264": "libx264",
-    "x265": "libx265",
-    "av1": "libsvtav1",
-    "prores": "prores_ks",
-    "ffv1": "ffv1",
-    "png": "png",
-}
 NEEDED_ENCODER = "x264"  # the default; the others are a choice
 
 
@@ -116,6 +108,10 @@ def _devices() -> list[Finding]:
     if sys.platform == "darwin":
         there = torch.backends.mps.is_available()
         found.append(Finding("mps", "yes" if there else "none", good=there or None))
+    if torch.xpu.is_available():
+        for index in range(torch.xpu.device_count()):
+            intel = torch.xpu.get_device_properties(index)
+            found.append(Finding("xpu", f"{intel.name}, {size(intel.total_memory)}", good=True))
     return found
 
 
@@ -131,16 +127,34 @@ def _encoders() -> list[Finding]:
     """Encoders."""
     import av
 
+    from alanet.video.output.codecs import CODECS
+
     def has(encoder: str) -> bool:
         try:
             return av.Codec(encoder, "w") is not None
         except ValueError:  # what PyAV's unknown-codec error derives from
             return False
 
-    there = [name for name, encoder in ENCODERS.items() if has(encoder)]
-    missing = [name for name in ENCODERS if name not in there]
-    text = ", ".join(there) + (f"; missing: {', '.join(missing)}" if missing else "")
-    return [Finding("encoders", text, good=NEEDED_ENCODER in there)]
+    software = {name: has(codec.encoder) for name, codec in CODECS.items() if not codec.hardware}
+    missing = [name for name, there in software.items() if not there]
+    text = ", ".join(name for name, there in software.items() if there)
+    text += f"; missing: {', '.join(missing)}" if missing else ""
+    return [Finding("encoders", text, good=software[NEEDED_ENCODER]), _hardware_encoders()]
+
+
+def _hardware_encoders() -> Finding:
+    """Those that open here, and of the others what they lack."""
+    from alanet.video.output.codecs import CODECS
+    from alanet.video.output.hardware import hardware_lacks
+
+    by_lack: dict[str, list[str]] = {}
+    for name, codec in CODECS.items():
+        if codec.hardware:
+            by_lack.setdefault(hardware_lacks(codec).partition(";")[0], []).append(name)
+    working = ", ".join(by_lack.pop("", ["none"]))
+    return Finding(
+        "hardware encoders", "; ".join([working, *(f"{', '.join(names)}: {lack}" for lack, names in by_lack.items())])
+    )
 
 
 def _folder() -> list[Finding]:
@@ -174,7 +188,7 @@ def _write_ramp(path: Path) -> None:
 
     ramp = np.linspace(16, 235, 96, dtype=np.uint8)
     with av.open(f"file:{path}", "w") as out:
-        stream: Any = out.add_stream(ENCODERS[NEEDED_ENCODER], rate=25)
+        stream: Any = out.add_stream("libx264", rate=25)
         stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
         for step in range(3):
             picture = np.broadcast_to(np.roll(ramp, 4 * step)[None, :, None], (64, 96, 3))

@@ -52,7 +52,7 @@ def sharpness(
     overwrite: Annotated[bool, flag(["--overwrite"], "Replace existing weights.")] = False,
     into: Into = None,
     device: Annotated[
-        Literal["auto", "cpu", "cuda", "mps"], Parameter(group=THRESHOLD, help="Device that runs the network.")
+        Literal["auto", "cpu", "cuda", "mps", "xpu"], Parameter(group=THRESHOLD, help="Device that runs the network.")
     ] = "auto",
     verbosity: Verbosity = Verbosity(),
 ) -> int:

@@ -58,6 +58,7 @@ ENCODERS = {  # bytes inside the encoder, in pictures of its pixel format, at it
     "prores": 8,
     "ffv1": 30,
 }
+HARDWARE_ENCODER = 16  # the same of one that keeps its pictures on its device; an allowance, not measured
 PROCESS = 330 << 20  # bytes once everything is imported; what is held already counts where it is more
 MARGIN = 150 << 20  # allocators, buffers of files, threads: whatever the size
 
@@ -72,7 +73,8 @@ def memory_cost(runner: Runner, info: VideoInfo, plan: OutputPlan | None = None)
     pictures = DECODED * (rgb + planes) + (REFERENCES + DECODER_THREADS) * planes + (RESTORED + PADDED) * rgb
     pictures += RESTORED * planes  # of frames left untouched, which keep theirs
     if plan is not None:
-        pictures += ENCODERS.get(plan.codec.name, 2) * _bytes_a_pixel(plan.pixel_format)
+        inside = HARDWARE_ENCODER if plan.codec.hardware else ENCODERS.get(plan.codec.name, 2)
+        pictures += inside * _bytes_a_pixel(plan.pixel_format)
     kept = DTYPES[runner.precision].itemsize if runner.precision != "fp32" else 0  # a copy in the compute type
     weights = sum(p.numel() * (p.element_size() + kept) for p in runner.model.parameters())
     more = (runner.at_once(info.height, info.width) - 1) * work * info.height * info.width  # frames side by side

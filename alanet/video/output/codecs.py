@@ -2,6 +2,7 @@
 
 A codec is named as on the command line (x264), its encoder as in FFmpeg (libx264). Depth and chroma are kept where the
 codec has them; what it has not is lost in this order: chroma before depth; each loss is one line for the user.
+A hardware encoder has FFmpeg's own name (h264_nvenc); `hardware.py` tries whether it can be opened.
 """
 
 from __future__ import annotations
@@ -44,22 +45,60 @@ class Codec:
     alpha: bool = False
     rgb: Literal["never", "kept", "always"] = "never"  # whether RGB is written
     segment: str = "mp4"  # a container that keeps its times exactly and can be joined by packet copy
+    standard: Literal["h264", "hevc", "av1", ""] = ""
+    formats: tuple[str, ...] = ()  # pixel formats that are used; (): all of the encoder's
+    hardware: str = ""  # the device that encodes, as a message names it; "" for software
+    best_crf: int = 0
+    finest: int = 2**31 - 1  # ticks a second that MP4 and the encoder can count
 
 
+def _hardware(name: str, *formats: str) -> Codec:
+    """A hardware encoder that takes frames in main memory; its default quality is that of the software encoder."""
+    standard, _, interface = name.partition("_")
+    device, preset = HARDWARE[interface]
+    return Codec(
+        name,
+        name,
+        crf={"h264": 18, "hevc": 20, "av1": 24}[standard],
+        best_crf=1,
+        preset=preset,
+        subsampled_odd=False,
+        standard=standard,  # type: ignore[arg-type]
+        formats=formats,
+        hardware=device,
+        finest=90_000 if interface == "qsv" else 2**31 - 1,  # Quick Sync keeps times in ticks of 1/90000 s
+    )
+
+
+HARDWARE = {  # FFmpeg's interface: the device, the default preset
+    "nvenc": ("NVIDIA GPU with NVENC", "p5"),
+    "qsv": ("Intel GPU with Quick Sync", "medium"),
+    "videotoolbox": ("Apple hardware encoder", None),
+}
 CODECS = {
     codec.name: codec
     for codec in (
-        Codec("x264", "libx264", crf=18, preset="medium", subsampled_odd=False),
-        Codec("x265", "libx265", crf=20, preset="medium", subsampled_odd=False),
-        Codec("av1", "libsvtav1", crf=24, worst_crf=63, preset="8"),
+        Codec("x264", "libx264", crf=18, preset="medium", subsampled_odd=False, standard="h264"),
+        Codec("x265", "libx265", crf=20, preset="medium", subsampled_odd=False, standard="hevc"),
+        Codec("av1", "libsvtav1", crf=24, worst_crf=63, preset="8", standard="av1"),
         Codec("prores", "prores_ks", alpha=True, segment="mov"),
         Codec("ffv1", "ffv1", alpha=True, rgb="kept", segment="nut"),
         Codec("png", "png", alpha=True, rgb="always", segment=""),
+        _hardware("h264_nvenc", "yuv420p", "yuv444p"),
+        _hardware("hevc_nvenc", "yuv420p", "yuv444p", "p010le"),
+        _hardware("av1_nvenc", "yuv420p", "p010le"),
+        _hardware("h264_qsv", "nv12"),
+        _hardware("hevc_qsv", "nv12", "p010le"),
+        _hardware("h264_videotoolbox", "yuv420p"),
+        _hardware("hevc_videotoolbox", "yuv420p", "p010le"),
     )
 }
+APPLE_STEP = 1.75  # of Apple's scale, a step of crf: 20 becomes 65, 51 becomes 11
+LAMBDA = 118  # FF_QP2LAMBDA: FFmpeg's unit of -q:v
 Y4M = Codec("y4m", "")  # what goes to standard output
 Y4M_FORMATS = ("yuv420p", "yuv411p", "yuv422p", "yuv444p")
 Y4M_DEEP = tuple(f"yuv{chroma}p{depth}le" for chroma in (420, 422, 444) for depth in (10, 12))
+H264, HEVC, AV1 = (tuple(c.name for c in CODECS.values() if c.standard == kind) for kind in ("h264", "hevc", "av1"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,20 +119,20 @@ class Container:
 CONTAINERS = {
     container.name: container
     for container in (
-        Container("MP4", "mp4", (".mp4", ".m4v"), ("x264", "x265", "av1"), text="mov_text"),
-        Container("MOV", "mov", (".mov", ".qt"), ("x264", "x265", "prores"), text="mov_text"),
+        Container("MP4", "mp4", (".mp4", ".m4v"), (*H264, *HEVC, *AV1), text="mov_text"),
+        Container("MOV", "mov", (".mov", ".qt"), (*H264, *HEVC, "prores"), text="mov_text"),
         Container(
             "MKV",
             "matroska",
             (".mkv",),
-            ("x264", "x265", "av1", "prores", "ffv1"),
+            (*H264, *HEVC, *AV1, "prores", "ffv1"),
             attachments=True,
             cover="attachment",
             text="subrip",
         ),
-        Container("WebM", "webm", (".webm",), ("av1",), cover="", text="webvtt"),
+        Container("WebM", "webm", (".webm",), AV1, cover="", text="webvtt"),
         Container(
-            "MPEG-TS", "mpegts", (".ts", ".m2ts", ".mts"), ("x264", "x265"), chapters=False, rotation=False, cover=""
+            "MPEG-TS", "mpegts", (".ts", ".m2ts", ".mts"), (*H264, *HEVC), chapters=False, rotation=False, cover=""
         ),
     )
 }
@@ -138,13 +177,18 @@ def pixel_format(codec: Codec, source: str, size: tuple[int, int], *, alpha: boo
             raise OptionError(
                 f"--compatible writes 8-bit 4:2:0, which {codec.name} is not for; use --codec x264, x265 or av1"
             )
-        return "yuv420p"
+        return codec.formats[0] if codec.formats else "yuv420p"
     want = shape_of(source)
     fits = [
         (_distance(want, shape), name)
         for name, shape in _shapes(codec).items()
         if _allowed(codec, want, shape, size, alpha)
     ]
+    if not fits and codec.hardware:
+        raise OptionError(
+            f"{codec.name} cannot encode the odd size {size[0]}x{size[1]}; "
+            "--compatible pads it to an even one, --codec x264 encodes it"
+        )
     assert fits, f"{codec.name} has no pixel format for {source}"
     return min(fits)[1]
 
@@ -153,6 +197,8 @@ def _shapes(codec: Codec) -> dict[str, Shape]:
     """The integer pixel formats of the encoder, without the doubles (yuvj420p, nv12) of others."""
     if codec is Y4M:
         return {name: shape_of(name) for name in (*Y4M_FORMATS, *Y4M_DEEP)}
+    if codec.formats:
+        return {name: shape_of(name) for name in codec.formats}
     try:
         formats = av.Codec(codec.encoder, "w").video_formats or []
     except av.codec.codec.UnknownCodecError:
@@ -192,6 +238,8 @@ def losses(source: str, written: str) -> str | None:
 def encoder_options(codec: Codec, *, crf: float | None, preset: str | None, threads: int, hdr: str) -> dict[str, str]:
     """The encoder's private options. hdr: `mastering_words`, or empty."""
     options: dict[str, str] = {}
+    if codec.crf is not None and codec.hardware:
+        return _hardware_options(codec, codec.crf if crf is None else crf, preset)
     if codec.crf is not None:
         options["crf"] = f"{codec.crf if crf is None else crf:g}"
         options["preset"] = preset or codec.preset or "medium"
@@ -205,6 +253,18 @@ def encoder_options(codec: Codec, *, crf: float | None, preset: str | None, thre
     if codec.name == "ffv1":
         options |= {"level": "3", "slicecrc": "1", "g": "1"}
     return options
+
+
+def _hardware_options(codec: Codec, crf: float, preset: str | None) -> dict[str, str]:
+    """Constant quality in the encoder's own scale, of which only Apple's (1 to 100) is higher for better."""
+    interface = codec.name.partition("_")[2]
+    quality = {
+        "nvenc": {"rc": "vbr", "cq": f"{crf:g}", "b": "0"},
+        "qsv": {"global_quality": f"{round(crf)}"},
+        "videotoolbox": {"flags": "+qscale", "global_quality": f"{round(100 - APPLE_STEP * crf) * LAMBDA}"},
+    }[interface]
+    preset = preset or codec.preset
+    return quality | ({"preset": preset} if preset else {})
 
 
 def mastering_words(codec: Codec, screen: MasteringDisplay | None, light: ContentLight | None) -> str:

@@ -14,7 +14,7 @@ from alanet.errors import OutputError
 from alanet.files import LONGEST_NAME, sweep
 from alanet.frames.frame import VideoInfo
 from alanet.notes import Notes
-from alanet.video.output.codecs import CONTAINERS, Codec, Container
+from alanet.video.output.codecs import CODECS, CONTAINERS, Codec, Container
 from alanet.video.output.streams import Source, lacking
 
 __all__ = ["STDOUT", "TIMES", "beside", "check_target", "container_for", "ending_of", "only_pictures", "work_folder"]
@@ -54,10 +54,11 @@ def _others_for(codec: Codec, source: Source) -> tuple[str, ...]:
 def _holding(container: Container, codec: Codec, given: Path) -> Container:
     if codec.name in container.codecs:
         return container
+    software = [name for name in container.codecs if not CODECS[name].hardware]
     able = [other.endings[0] for other in CONTAINERS.values() if codec.name in other.codecs]
     raise OutputError(
         f"{given.name}: {container.name} cannot hold {codec.name}; "
-        f"choose --codec {' or '.join(container.codecs)}, or a name ending in {' or '.join(able)}"
+        f"choose --codec {' or '.join(software)}, or a name ending in {' or '.join(able)}"
     )
 
 

@@ -18,8 +18,8 @@ from alanet.video.output.format import OutputPlan
 __all__ = ["check_room", "picture_bytes"]
 
 SHARE = {  # of the raw picture's bits, at the default crf: twice what the bundled sample, which has little noise,
-    "x264": 0.025,  # takes (`scripts/bench disk`)
-    "x265": 0.015,
+    "h264": 0.025,  # takes (`scripts/bench disk`, with the software encoders)
+    "hevc": 0.015,
     "av1": 0.02,
     "prores": 0.25,
     "ffv1": 0.5,
@@ -29,11 +29,15 @@ HALVES = 6.0  # steps of crf that halve the bits
 REFUSED = 0.1  # of what is reckoned: less free than that is refused
 
 
+def _kind(plan: OutputPlan) -> str:
+    return plan.codec.standard or plan.codec.name
+
+
 def picture_bytes(plan: OutputPlan) -> float:
     """Bytes of one encoded frame, reckoned."""
     shape = shape_of(plan.pixel_format)
     planes = 1 + shape.alpha + (0.0 if shape.grey else 2 / 2 ** sum(shape.chroma))
-    share = SHARE[plan.codec.name]
+    share = SHARE[_kind(plan)]
     if plan.options.crf is not None and plan.codec.crf is not None:
         share *= 2 ** ((plan.codec.crf - plan.options.crf) / HALVES)
     return min(share, 1.0) * planes * shape.depth / 8 * plan.size[0] * plan.size[1]
@@ -44,7 +48,7 @@ def check_room(plan: OutputPlan, frames: int | None, *, done: int = 0) -> str:
 
     done: of `frames`, those that are there already. Raises OutputError where they surely will not fit.
     """
-    if frames is None or plan.codec.name not in SHARE:
+    if frames is None or _kind(plan) not in SHARE:
         return ""
     try:
         free = shutil.disk_usage(plan.path.parent).free

@@ -37,13 +37,13 @@ from alanet.video.output.codecs import (
     shape_of,
 )
 from alanet.video.output.destination import STDOUT, beside, check_target, container_for, ending_of
+from alanet.video.output.hardware import check_hardware, try_encoder
 from alanet.video.output.options import EncodeOptions
 from alanet.video.output.streams import Carried, Source, carried
 
 __all__ = ["OutputPlan", "plan_output"]
 
 HDR = ("smpte2084", "arib-std-b67")  # transfers: PQ, HLG
-FINEST = 2**31 - 1  # ticks a second that MP4 and the encoders can count
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +112,7 @@ def _video(
     schedule: Schedule,
     folder: Path | None,
 ) -> OutputPlan:
+    check_hardware(codec)
     source = _open_source(info)
     try:
         others = Source() if source is None else Source.of(source, info.stream_index)
@@ -141,10 +142,12 @@ def _codec(options: EncodeOptions) -> Codec:
         raise OptionError(f"--codec {options.codec} is unknown; choose {', '.join(CODECS)}")
     codec = CODECS[options.codec]
     if options.crf is not None and codec.crf is None:
-        raise OptionError(f"--crf goes with x264, x265 and av1; {codec.name} has none, leave it out")
-    if options.crf is not None and not 0 <= options.crf <= codec.worst_crf:
-        usual = f"{codec.crf:g} is usual"
-        raise OptionError(f"--crf {options.crf:g} is out of range; give 0 (best) to {codec.worst_crf} (worst), {usual}")
+        raise OptionError(f"--crf goes with encoders of H.264, H.265 and AV1; {codec.name} has none, leave it out")
+    if options.crf is not None and not codec.best_crf <= options.crf <= codec.worst_crf:
+        allowed = f"{codec.best_crf} (best) to {codec.worst_crf} (worst), {codec.crf:g} is usual"
+        raise OptionError(f"--crf {options.crf:g} is out of range; give {allowed}")
+    if options.preset is not None and codec.hardware and codec.preset is None:
+        raise OptionError(f"--preset: {codec.name} has no presets; leave it out")
     return codec
 
 
@@ -172,7 +175,7 @@ def _described(
         notes.leave_out(f"alpha: {codec.name} has none; --codec prores, ffv1 or png keeps it")
     shape = shape_of(written)
     hdr = info.color.transfer in HDR
-    if codec.name == "x264" and (shape.depth > 8 or shape.chroma != (1, 1)):
+    if codec.standard == "h264" and (shape.depth > 8 or shape.chroma != (1, 1)):
         advice = "--codec x265 is what HDR players expect" if hdr else "--compatible writes 8-bit 4:2:0"
         notes.warn(f"players: many do not play {shape} H.264; {advice}")
     if container is not None and not container.rotation and info.rotation:
@@ -193,7 +196,7 @@ def _described(
         options=options,
         pixel_format=written,
         size=size,
-        tick=_tick(info, schedule, notes),
+        tick=_tick(info, schedule, codec.finest, notes),
         rate=output_rate(schedule, info.rate),
         slow=schedule.slow,
         tags=tags,
@@ -235,7 +238,7 @@ def _captions(info: VideoInfo, codec: Codec, schedule: Schedule, notes: Notes) -
     if carried:
         notes.keep("closed captions: on the restored input frames")
         return True
-    why = f"{codec.name} has no place for them; --codec x264 keeps them" if whole else "input frames are left out"
+    why = f"{codec.name} does not write them; --codec x264 keeps them" if whole else "input frames are left out"
     extract = f"ffmpeg -f lavfi -i 'movie={info.path.name}[out+subcc]' -map 0:s captions.srt"
     notes.leave_out(f"closed captions: {why}; this writes them to a file: {extract}")
     return False
@@ -250,38 +253,41 @@ def _hdr(info: VideoInfo, codec: Codec, notes: Notes) -> str:
     if screen is None and light is None:
         return ""
     if codec.name not in ("x264", "x265", "av1"):
-        notes.leave_out(f"HDR data (mastering display, MaxCLL): {codec.name} has no place for them; x265 has")
+        notes.leave_out(f"HDR data (mastering display, MaxCLL): {codec.name} does not write them; x265 does")
         return ""
     return mastering_words(codec, screen, light)
 
 
-def _tick(info: VideoInfo, schedule: Schedule, notes: Notes) -> Fraction:
-    """The coarsest tick that counts the input's times and all between that the schedule asks for."""
+def _tick(info: VideoInfo, schedule: Schedule, finest: int, notes: Notes) -> Fraction:
+    """The coarsest tick that counts the input's times and all between that the schedule asks for.
+
+    finest: ticks a second that the encoder can count.
+    """
     if isinstance(schedule, Factor):
         tick = info.time_base / schedule.n
     else:
         a, b = info.time_base, 1 / schedule.rate
         tick = Fraction(gcd(a.numerator * b.denominator, b.numerator * a.denominator), a.denominator * b.denominator)
-    if tick.denominator > FINEST:
-        notes.warn("times: rounded to a microsecond, as no container counts finer than the input does")
-        return Fraction(1, 1_000_000)
+    if tick.denominator > finest:
+        coarse = min(finest, 1_000_000)
+        unit = "a microsecond" if coarse == 1_000_000 else f"1/{coarse} s"
+        notes.warn(f"times: rounded to {unit}, as the encoder counts no finer")
+        return Fraction(1, coarse)
     return Fraction(1, tick.denominator)
 
 
 def _try_encoder(plan: OutputPlan) -> None:
-    """Open the encoder once where its limits are near: very small and very large pictures."""
+    """Open the encoder once where its limits are near: very small and very large pictures; a hardware one always."""
     os.environ.setdefault("SVT_LOG", "0")  # SVT-AV1 writes to stderr unless told to keep to what is fatal
-    if min(plan.size) >= 64 and max(plan.size) <= 4096:
+    if not plan.codec.hardware and min(plan.size) >= 64 and max(plan.size) <= 4096:
         return
     try:
-        context: Any = av.CodecContext.create(plan.codec.encoder, "w")
-        context.width, context.height = plan.size
-        context.pix_fmt = plan.pixel_format
-        context.time_base, context.framerate = plan.tick, plan.rate
-        context.options = plan.encoder_options
-        context.open()
+        try_encoder(plan.codec, plan.size, plan.pixel_format, plan.encoder_options, tick=plan.tick, rate=plan.rate)
     except av.FFmpegError:
-        size = f"{plan.size[0]}x{plan.size[1]}"
+        size, form = f"{plan.size[0]}x{plan.size[1]}", ""
+        if plan.codec.hardware:
+            preset = plan.encoder_options.get("preset")
+            form = f", {shape_of(plan.pixel_format)}" + (f", preset {preset}" if preset else "")
         raise OutputError(
-            f"{plan.codec.name} cannot encode pictures of {size}; choose another --codec, x264 or png"
+            f"{plan.codec.name} cannot encode pictures of {size}{form}; choose another --codec, x264 or png"
         ) from None

@@ -163,7 +163,7 @@ def _add_video(plan: OutputPlan, out: Any, picture: Any, segment: Path) -> Any:
     stream.time_base = plan.tick
     stream.codec_context.framerate = plan.rate
     set_color(stream.codec_context, plan.tags)  # not every segment's container keeps them
-    if plan.codec.name == "x265" and plan.container.format in ("mp4", "mov"):
+    if plan.codec.standard == "hevc" and plan.container.format in ("mp4", "mov"):
         stream.codec_context.codec_tag = "hvc1"  # Apple's players refuse the default, hev1
     matrix = plan.info.side_data.get("display_matrix")
     if matrix is not None:

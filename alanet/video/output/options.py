@@ -17,21 +17,40 @@ class EncodeOptions:
     'holiday_x2.mkv'
     """
 
-    codec: Literal["x264", "x265", "av1", "prores", "ffv1", "png"] = field(
+    codec: Literal[
+        "x264",
+        "x265",
+        "av1",
+        "prores",
+        "ffv1",
+        "png",
+        "h264_nvenc",
+        "hevc_nvenc",
+        "av1_nvenc",
+        "h264_qsv",
+        "hevc_qsv",
+        "h264_videotoolbox",
+        "hevc_videotoolbox",
+    ] = field(
         default="x264",
-        metadata={"help": "Encoder (compression) of the result. png writes a folder of images; ffv1 is lossless."},
+        metadata={
+            "help": "Encoder (compression) of the result. png writes a folder of images; ffv1 is lossless. "
+            "nvenc (NVIDIA), qsv (Intel) and videotoolbox (Apple) are hardware encoders; "
+            "`alanet doctor` lists those that work here."
+        },
     )
     crf: float | None = field(
         default=None,
         metadata={
-            "help": "Quality; lower is better. The default is 18 for x264, 20 for x265 and 24 for av1.",
+            "help": "Quality; lower is better. The default is 18 for H.264, 20 for H.265 and 24 for AV1.",
             "metavar": "N",
         },
     )
     preset: str | None = field(
         default=None,
         metadata={
-            "help": "Encoder preset, such as fast, medium or slow. A slower one makes a smaller file.",
+            "help": "Encoder preset, such as fast, medium or slow. A slower one makes a smaller file. "
+            "NVENC also has p1 to p7.",
             "metavar": "NAME",
         },
     )

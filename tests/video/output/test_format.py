@@ -51,7 +51,7 @@ REFUSED: list[tuple[type[AlanetError], str, str | None, dict[str, Any]]] = [
     (OutputError, "WebM cannot hold x264; choose --codec av1", "b.webm", {}),
     (OptionError, "--codec divx is unknown; choose x264, x265", "b.mp4", {"codec": "divx"}),
     (OptionError, "--crf 52 is out of range; give 0 (best) to 51 (worst), 18 is usual", "b.mp4", {"crf": 52}),
-    (OptionError, "--crf goes with x264, x265 and av1; prores has none", "b.mov", {"codec": "prores", "crf": 1}),
+    (OptionError, "--crf goes with encoders of H.264, H.265 and AV1; prores", "b.mov", {"codec": "prores", "crf": 1}),
     (OptionError, "8-bit 4:2:0, which ffv1 is not for", "b.mkv", {"codec": "ffv1", "compatible": True}),
     (OutputError, "is a file; PNG pictures need a folder", "there.mp4", {"codec": "png"}),
 ]  # fmt: skip
