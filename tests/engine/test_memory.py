@@ -23,6 +23,7 @@ from alanet.frames.frame import Color, VideoInfo
 from alanet.frames.tiles import overhead
 from alanet.model.alanet import ALANet, ALANetConfig
 from alanet.model.alanet_plus import FAST, ALANetPlus
+from alanet.video.output.codecs import CODECS
 from tests.support.media import make_video
 
 MIB = 1 << 20
@@ -41,7 +42,7 @@ UHD = VideoInfo(
     8,
     Color(),
 )
-X264 = SimpleNamespace(codec=SimpleNamespace(name="x264"), pixel_format="yuv420p")
+X264 = SimpleNamespace(codec=CODECS["x264"], pixel_format="yuv420p")
 
 
 @pytest.fixture(scope="module")
