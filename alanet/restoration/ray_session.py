@@ -42,13 +42,25 @@ def connect(options: ClusterOptions, *, verbose: bool = False) -> str | None:
     if options.address == LOCAL:
         os.environ.setdefault("RAY_worker_niceness", "0")  # as --workers; Ray's own is 15
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        return _dashboard(ray.init("local", num_cpus=cores, object_store_memory=STORE, **quiet))
+        try:
+            return _dashboard(ray.init("local", num_cpus=cores, object_store_memory=STORE, **quiet))
+        except Exception as error:  # Ray has no class of its own for processes that start too slowly
+            raise ResourceError(
+                f"--cluster: Ray could not be started on this machine ({_line(error)}); it may be too busy: try again, "
+                "or give --workers N instead"
+            ) from error
     _check_address(options.address)
     try:
         return _dashboard(ray.init(options.address, **quiet))
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        text = " ".join(str(error).split())
-        raise ResourceError(f"--cluster {options.address}: no Ray cluster can be used there ({text[:200]})") from error
+    except Exception as error:
+        raise ResourceError(
+            f"--cluster {options.address}: no Ray cluster can be used there ({_line(error)})"
+        ) from error
+
+
+def _line(error: Exception) -> str:
+    """The beginning of an error of Ray, in one line."""
+    return " ".join(str(error).split())[:200].rstrip(".")
 
 
 def ray_module() -> Any:

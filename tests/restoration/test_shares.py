@@ -88,3 +88,15 @@ def test_a_wrong_address_is_refused_before_ray_tries(monkeypatch):
         connect(ClusterOptions("head"))
     with pytest.raises(ResourceError, match=r"--cluster 127\.0\.0\.1:9: nobody answers there"):
         connect(ClusterOptions("127.0.0.1:9"))
+
+
+def test_a_ray_that_does_not_start_is_one_line(monkeypatch):
+    def init(*given, **named):
+        raise Exception("The current node timed out during\nstartup.")
+
+    monkeypatch.setenv("RAY_worker_niceness", "0")
+    monkeypatch.setattr(ray_session, "ray_module", lambda: SimpleNamespace(is_initialized=lambda: False, init=init))
+    with pytest.raises(ResourceError, match=r"could not be started .*\(The current node timed out during startup\)"):
+        connect(ClusterOptions())
+    with pytest.raises(ResourceError, match=r"--cluster auto: no Ray cluster can be used there \(The current node"):
+        connect(ClusterOptions("auto"))
