@@ -26,6 +26,7 @@ from alanet.data.augment import (
     turn_pictures,
 )
 from alanet.data.editing import Editing, edit
+from alanet.data.surroundings import hold_still
 from alanet.data.synthetic.render import CELL
 from alanet.errors import DataError, OptionError
 from alanet.frames.exposure import Exposure, average
@@ -70,13 +71,16 @@ class ClipOptions:
     mix: ExposureMix = field(default_factory=ExposureMix)
     degradation: Degradation = field(default_factory=Degradation)
     editing: Editing = field(default_factory=Editing)
+    still: float = 0.0  # share of clips most of whose area stands still
+    moving: float = 0.0  # share of clips of real video that are cut where something moves (all if its flow is known)
+    half_size: float = 0.0  # share of clips of real video that are cut twice as large and halved: sharper, slower
     ramp_steps: int = 0  # batches until scenes of any motion are used; they begin with those of `slow_start`
     slow_start: tuple[float, float] = (1.0, 6.0)  # mean motion of the first scenes, pixels a period
     turns: bool = True
     motion: bool = False  # give flow and sweep
 
     def __post_init__(self) -> None:
-        check_shares(self, "clip_ends")
+        check_shares(self, "clip_ends", "still", "moving", "half_size")
         if self.factor < 1 or self.ramp_steps < 0:
             raise OptionError(f"factor {self.factor} and ramp_steps {self.ramp_steps}; allowed: 1 or more, 0 or more")
         if self.ramp_steps and not 0 <= self.slow_start[0] < self.slow_start[1]:
@@ -190,6 +194,10 @@ def collate(
 ) -> Batch:
     parts = {key: torch.stack([sample[key] for sample in samples]).contiguous() for key in samples[0]}
     clip, truth = parts.pop("clip"), parts.pop("truth")
+    if options.still:
+        fields = {name: field for name, field in parts.items() if name in ("flow", "sweep", "halfway_flow")}
+        clip, truth, moved = hold_still(clip, truth, fields, rng, options.still)
+        parts |= moved
     if options.editing != Editing():
         clip, truth = edit(clip, truth, clip.new_tensor([float(time) for time in times]), rng, options.editing)
     if options.degradation.soft:

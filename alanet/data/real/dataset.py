@@ -15,6 +15,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from alanet.data.augment import Degradation, ExposureMix, turn_motion
@@ -32,6 +33,7 @@ __all__ = ["Cell", "VideoClips", "held_out_batches", "paper_clips"]
 STRETCH = 29  # sharp frames that one clip of an epoch is drawn from (section 5.2)
 PLACES = 3  # for a crop, of which the one is taken in which most moves
 FAST = 16.0  # pixels a period: faster counts no more
+NOISE, MOST_CHANGE = 3, 30  # of 255: a change by less is noise, one by more counts no more
 
 
 def paper_clips(t: int = 5, *, exposure: int = 11) -> ClipOptions:
@@ -143,7 +145,19 @@ class VideoClips:
         start = cell.starts[int(rng.integers(len(cell.starts)))]
         if self.halfway_flow is not None:
             return self._with_motion(rng, cell.run, start, crop, times, self.halfway_flow)
-        return cut_clip(rng, self._sharp(cell.run, start), self.exposure, times, crop, self.options)[0]
+        sharp, where = self._sharp(cell.run, start), None
+        size = self._size(rng, sharp.shape[1:3], crop)
+        if crop and rng.random() < self.options.moving:
+            where = _moving_place(rng, _changes(sharp, self.exposure.period), size)
+        if size != crop:
+            where = where or (place(rng, sharp.shape[1], size), place(rng, sharp.shape[2], size))
+            sharp, where = _halved(sharp[:, where[0], where[1]]), (slice(0, crop), slice(0, crop))
+        return cut_clip(rng, sharp, self.exposure, times, crop, self.options, where)[0]
+
+    def _size(self, rng: np.random.Generator, frame: tuple[int, ...], crop: int) -> int:
+        """Pixels a side to cut for a crop: twice as many in a share of the clips, where the frames are so large."""
+        half = crop and self.options.half_size and 2 * crop <= min(frame)
+        return 2 * crop if half and rng.random() < self.options.half_size else crop
 
     def _sharp(self, run: int, start: int) -> Tensor:
         return self.videos.sharp(run)[start : start + self.exposure.needed(self.options.t)]
@@ -161,22 +175,39 @@ class VideoClips:
         start -= (start + self.exposure.centre(0)) % halfway_flow.every
         start += halfway_flow.every if start < 0 else 0
         flows = halfway_flow.between(run, start + self.exposure.centre(0), self.options.t - 1).float()
-        where = _moving_place(rng, flows, crop)
-        sample, turn, _ = cut_clip(rng, self._sharp(run, start), self.exposure, times, crop, self.options, where)
+        sharp = self._sharp(run, start)
+        size = self._size(rng, sharp.shape[1:3], crop)
+        where = _moving_place(rng, (flows[:, 1] - flows[:, 0]).square().sum(1).sqrt().clamp(max=FAST).mean(0), size)
         flows = flows[..., cells(where[0]), cells(where[1])]
+        if size != crop:
+            sharp, halved = _halved(sharp[:, where[0], where[1]]), F.avg_pool2d(flows.flatten(0, 1), 2) / 2
+            flows, where = halved.view(-1, 2, 2, *halved.shape[-2:]), (slice(0, crop), slice(0, crop))
+        sample, turn, _ = cut_clip(rng, sharp, self.exposure, times, crop, self.options, where)
         passed = flows[:, 1] - flows[:, 0]  # t-1 2 h w: how far what is seen half-way moves in its period
         sweep = torch.cat((passed[:1], (passed[1:] + passed[:-1]) / 2, passed[-1:]))  # of the inputs: about that
         sample["halfway_flow"], sample["sweep"] = turn_motion(flows, sweep, turn)
         return sample
 
 
-def _moving_place(rng: np.random.Generator, flows: Tensor, crop: int) -> tuple[slice, slice]:
+def _moving_place(rng: np.random.Generator, motion: Tensor, crop: int) -> tuple[slice, slice]:
     """The rows and columns of a crop: of `PLACES` random ones that in which most moves. A still camera's pictures are
-    mostly background. flows: n 2 2 h/4 w/4."""
-    height, width = (CELL * n for n in flows.shape[-2:])
+    mostly background. motion: how much moves in each cell, h/4 w/4."""
+    height, width = (CELL * n for n in motion.shape)
     places = [(place(rng, height, crop), place(rng, width, crop)) for _ in range(PLACES)]
-    passed = (flows[:, 1] - flows[:, 0]).square().sum(1).sqrt().clamp(max=FAST).mean(0)  # h/4 w/4
-    return max(places, key=lambda at: float(passed[cells(at[0]), cells(at[1])].mean()))
+    return max(places, key=lambda at: float(motion[cells(at[0]), cells(at[1])].mean()))
+
+
+def _changes(sharp: Tensor, period: int) -> Tensor:
+    """How much the cells of sharp frames (f h w c, uint8) change in a period, beyond noise: h/4 w/4."""
+    green = sharp[::period, CELL // 2 :: CELL, CELL // 2 :: CELL, 1].float()
+    return (green.diff(dim=0).abs() - NOISE).clamp(0, MOST_CHANGE).mean(0)
+
+
+def _halved(sharp: Tensor) -> Tensor:
+    """Frames f h w c, uint8, at half their size: means of 2 x 2 pixels."""
+    f, h, w, c = sharp.shape
+    sums = sharp.reshape(f, h // 2, 2, w // 2, 2, c).sum((2, 4), dtype=torch.int16)
+    return ((sums + 2) // 4).to(torch.uint8)
 
 
 def held_out_batches(

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+from dataclasses import replace
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -521,6 +522,31 @@ def test_the_papers_clips_are_means_of_11_frames_or_sharp(mixed):
             assert np.abs(frame.permute(1, 2, 0).numpy() * 255 - mean).max() <= 0.51
     assert set(lengths) == {1.0, 11.0}
     assert 0.2 < lengths.count(11.0) / len(lengths) < 0.8
+
+
+def test_crops_are_taken_where_something_moves_and_may_be_halved(tmp_path):
+    still = np.full((64, 128, 3), 90, np.uint8)
+    frames = []
+    for k in range(60):
+        frame = still.copy()
+        frame[40:, 104:] = 90 + 40 * (k // 8 % 2)  # a corner that changes each period
+        frames.append(frame)
+    video(tmp_path / "in/corner.mkv", frames)
+    build_set(tmp_path / "in", tmp_path / "out", BuildOptions((128, 64), shortest=12, split=SplitOptions(test=0)))
+    videos = VideoSet(tmp_path / "out")
+
+    def seen(**options: float) -> tuple[float, set[tuple[int, ...]]]:
+        chosen = replace(paper_clips(3), **options)
+        batches = [VideoClips(videos, chosen).batch(k, size=2, crop=32) for k in range(24)]
+        clips = [clip for batch in batches for clip in batch.clip]
+        return float(np.mean([float(clip.std(0).max()) > 0.02 for clip in clips])), {tuple(c.shape) for c in clips}
+
+    anywhere, shape = seen()
+    moving, _ = seen(moving=1.0)
+    half, half_shape = seen(half_size=1.0)
+    assert moving > anywhere + 0.1
+    assert half > anywhere + 0.1, "a crop of twice the size sees more"
+    assert shape == half_shape == {(3, 3, 32, 32)}
 
 
 def test_the_trainer_and_the_validation_can_use_a_set(mixed):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +110,16 @@ def test_crops_go_where_things_move(folder):
     batches = [clips(folder).batch(index, size=4, crop=32) for index in range(8)]
     moving = torch.cat([(batch.sweep.square().sum(2).sqrt() > 1).float().mean((1, 2, 3)) for batch in batches])
     assert moving.mean() > 0.7  # anywhere: about a half
+
+
+def test_clips_of_half_the_size_have_half_the_motion(folder):
+    slow = clips(folder)
+    slow.options = replace(slow.options, half_size=1.0, turns=False)
+    batch = slow.batch(0, size=4, crop=16)
+    length = batch.sweep.square().sum(2).sqrt()
+    assert batch.clip.shape[-2:] == (16, 16)
+    assert batch.sweep.shape[-2:] == (16 // CELL, 16 // CELL)
+    assert length.max() == pytest.approx(4 * math.hypot(RIGHT, DOWN), rel=2e-2)
 
 
 def test_batch_k_is_always_batch_k(folder):
