@@ -11,6 +11,7 @@
     batch      batches of up to 10,000 files with a stub network on Ray: tasks a second, memory of the driver
     sizing     core-hours, storage and traffic for hours of 1080p video
     training   clips a second, and the share of time that steps wait for data
+    adapt      the gain in PSNR when a network is fine-tuned on the sharp frames of the video that it restores
 
 The compared calls take turns, and medians are printed: load from other processes affects all of them alike. CPU seconds
 are those of the whole process, all threads. Videos are made from the bundled sample, mirrored to size.
@@ -24,6 +25,7 @@ import tempfile
 from fractions import Fraction
 from pathlib import Path
 
+from benchmarks.adapt import VARIANTS, adapt
 from benchmarks.cluster import batch, sizing, workers
 from benchmarks.memory import memory
 from benchmarks.output import disk, segments
@@ -40,7 +42,7 @@ def size(text: str) -> tuple[int, int]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(required=True)
-    for verb in (speed, networks, precision, memory, tiles, segments, disk, workers, batch, sizing, training):
+    for verb in (speed, networks, precision, memory, tiles, segments, disk, workers, batch, sizing, training, adapt):
         sub = verbs.add_parser(verb.__name__, description=verb.__doc__)
         sub.set_defaults(run=verb, residual=verb is not tiles)  # an untrained residual network changes nothing
         sub.add_argument(
@@ -82,6 +84,17 @@ def main() -> None:
             sub.add_argument("--batch", type=int, default=8)
             sub.add_argument("--crop", type=int, default=96)
             sub.add_argument("--scenes", type=int, default=50, help="of the bank, on a CPU")
+        if verb is adapt:
+            sub.add_argument("videos", type=Path, nargs="+", help="sharp; each frame counts as 1/240 s")
+            sub.add_argument("--minutes", type=float, default=10, help="CPU time of each fine-tuning")
+            sub.add_argument("--steps", type=int, help="of each fine-tuning, in place of --minutes")
+            sub.add_argument("--variants", nargs="*", choices=[one.name for one in VARIANTS], help="by default all")
+            sub.add_argument("--period", type=int, default=8, help="frames of the video an input")
+            sub.add_argument("--limit", type=int, help="frames of the video that are used")
+            sub.add_argument("--batch", type=int, default=4)
+            sub.add_argument("--crop", type=int, default=160)
+            sub.add_argument("--precision", default="bf16", choices=["fp32", "bf16"])
+            sub.add_argument("--seed", type=int, default=0)
         if verb is memory:
             sub.add_argument("--long", type=int, default=3000, help="frames of the long run; 0 leaves it out")
             sub.add_argument("--sizes", type=size, nargs="*", default=[(640, 352), (1920, 1080), (3840, 2160)])
