@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from math import ceil, floor
 from pathlib import Path
 from typing import Any
 
@@ -162,11 +163,12 @@ def nothing_shown(plan: RestorePlan) -> str:
 
 
 def stated_frames(info: VideoInfo, options: RestoreOptions) -> int | None:
-    """Input frames between start and end, by what the file states."""
+    """Input frames that are shown at some moment between start and end, by what the file states."""
     if options.start is None and options.end is None:
         return info.frame_count or (round(info.duration * info.rate) if info.duration else None)
     last = info.duration or options.end
     if last is None:
         return None
-    end = last if options.end is None else min(options.end, last)
-    return max(0, round((end - (options.start or 0)) * info.rate))
+    cut = options.end is not None and options.end < last
+    end = ceil(options.end * info.rate) if cut and options.end is not None else round(last * info.rate)
+    return max(0, end - floor((options.start or 0) * info.rate))

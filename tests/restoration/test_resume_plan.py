@@ -18,12 +18,14 @@ from alanet.notes import Notes
 from alanet.restoration.job import segment_of
 from alanet.restoration.loaded import LoadedNetwork
 from alanet.restoration.options import EncodeOptions, RestoreOptions
-from alanet.restoration.plan import SEGMENT, segment_length
+from alanet.restoration.plan import SEGMENT, segment_length, stated_frames
 from alanet.restoration.progress import RestoreProgress, RunProgress
 from alanet.restoration.restorer import Restorer
 from alanet.restoration.workdir import read_job
 from alanet.restoration.writer import VideoWriter
 from alanet.signals import deferred_signals
+from alanet.video.input.decode import decode
+from alanet.video.input.probe import probe
 from alanet.video.output.destination import work_folder
 from alanet.video.output.segments import recorded
 from tests.support.media import make_video
@@ -78,6 +80,18 @@ def test_its_length_is_the_jobs_whatever_a_later_run_would_choose(tmp_path, monk
     restorer.run(plan, on_progress=lambda p: ends.extend(s.end for s in recorded(work_folder(out))))
     assert sorted(set(ends))[:5] == [Fraction(k, 2) for k in range(1, 6)]
     assert restorer.plan(source, tmp_path / "c.mkv", LOSSLESS).segment == SEGMENT
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "frames"),
+    [("0", "1/10", 3), ("0", "1/25", 1), ("1/10", "1/5", 3), ("1/10", "9", 10), ("0", "9", 12), ("2/25", "3/25", 1)],
+)
+def test_a_part_has_as_many_frames_as_its_plan_says(start: str, end: str, frames: int, tmp_path: Path) -> None:
+    """Frames of 1/25 s: those shown at some moment of the part, its borders in the middle of frames too."""
+    info = probe(make_video(tmp_path / "a.mp4", frames=12, rate=25))
+    part = Fraction(start), Fraction(end)
+    assert stated_frames(info, RestoreOptions(start=part[0], end=part[1])) == frames
+    assert len(list(decode(info, start=part[0], end=part[1]))) == frames
 
 
 @pytest.mark.parametrize(

@@ -159,19 +159,23 @@ def spread() -> int:
     video = make_video(folder / "in.mp4", frames=24, rate=2, audio=Track(seconds=12))
     save_weights(test_resume.make_network(), folder / "tiny.safetensors")
     places = [f"encode {i}" for i in range(3, 48)] + [f"packet {i}" for i in (1, 12, 24, 36, 48)]
-    whole = case(video, folder / "tiny.safetensors", folder / "whole", "-", [])
+    numbers = [(signal.SIGKILL, signal.SIGTERM, signal.SIGINT)[i % 3] for i in range(len(places))]
+    tiny = folder / "tiny.safetensors"
+    whole = case(video, tiny, folder / "whole", "-", [])
+    # All forks come before the first decoding here: a fork lacks the threads of a decoder, and would wait for them.
+    cases = [
+        case(video, tiny, folder / f"{i:03d}", place, [number])
+        for i, (place, number) in enumerate(zip(places, numbers, strict=True))
+    ]
     expected = test_resume.shown(folder / "whole" / "out.mkv")
     wrong = again = after = 0
-    for i, place in enumerate(places):
-        number = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)[i % 3]
-        done = case(video, folder / "tiny.safetensors", folder / f"{i:03d}", place, [number])
+    for i, (place, number, done) in enumerate(zip(places, numbers, cases, strict=True)):
         out = folder / f"{i:03d}" / "out.mkv"
         made, then = done["kept"] + done["then"].get("segments", 99), done["then"]["code"]
-        if done["files"] == ["out.mkv"] and not done["then"].get("frames"):
-            made, then = (
-                3,
-                0 if done["first"]["code"] == 0 else then,
-            )  # a signal in the last segment: the run ended well
+        if done["files"] == ["out.mkv"] and not done["then"].get(
+            "frames"
+        ):  # a signal in the last segment: it ended well
+            made, then = 3, 0 if done["first"]["code"] == 0 else then
         same = (
             out.exists() and test_resume.shown(out) == expected and test_resume.sound(out) == test_resume.sound(video)
         )
