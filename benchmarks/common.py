@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import math
 import resource
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib import resources
 from itertools import chain, cycle, islice
 from pathlib import Path
@@ -92,15 +96,42 @@ def timed(call: Callable[[], object]) -> tuple[float, float]:
     return time.perf_counter() - wall, cpu() - used
 
 
-def take_turns(calls: list[Callable[[], object]], rounds: int) -> list[list[tuple[float, float]]]:
-    """Times of each call, `rounds` of them after one to warm up; the order turns around each round."""
+def take_turns(
+    calls: list[Callable[[], object]], rounds: int, *, names: Sequence[str] = (), seconds: float = math.inf
+) -> list[list[tuple[float, float]]]:
+    """Times of each call, `rounds` of them after one to warm up; the order turns around each round.
+
+    names: of the calls, for progress. seconds: no round begins after that; one is always made.
+    """
+    began = time.perf_counter()
     for call in calls:
         call()
     times: list[list[tuple[float, float]]] = [[] for _ in calls]
     for k in range(rounds):
+        if k and time.perf_counter() - began > seconds * k / (k + 1):
+            progress(f"{k} of {rounds} rounds in {seconds:.0f} s")
+            break
         for i in range(len(calls)) if k % 2 else reversed(range(len(calls))):
             times[i].append(timed(calls[i]))
+            if names:
+                progress(f"round {k + 1} of {rounds}, {names[i]}: {times[i][-1][0]:.2f} s")
     return times
+
+
+@contextmanager
+def busy_neighbour() -> Iterator[None]:
+    """While another process keeps one core busy."""
+    other = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        yield
+    finally:
+        other.kill()
+        other.wait()
+
+
+def progress(text: object) -> None:
+    """One line for whoever waits."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def medians(times: list[tuple[float, float]]) -> tuple[float, float]:

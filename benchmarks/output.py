@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
@@ -18,7 +17,7 @@ from alanet.video.input.probe import probe
 from alanet.video.output.codecs import CODECS
 from alanet.video.output.disk import picture_bytes
 from alanet.video.output.format import plan_output
-from benchmarks.common import make_video, medians, ratio, restorer, table, take_turns
+from benchmarks.common import make_video, medians, progress, ratio, restorer, table, take_turns
 
 
 def segments(options: argparse.Namespace, folder: Path) -> None:
@@ -41,7 +40,7 @@ def segments(options: argparse.Namespace, folder: Path) -> None:
             each = medians(whole)[0] / options.frames * 1000
             rows.append((f"{width}x{height}", f"{float(seconds):g} s", f"{each:.0f}", f"{wall - 1:+.1%}",
                          f"{cpu - 1:+.1%}", f"{grown:+.1%}"))  # fmt: skip
-            print(rows[-1], file=sys.stderr, flush=True)
+            progress(rows[-1])
     table(("size", "segments of", "ms an input frame in one", "time", "CPU time", "size of the result"), *rows)
 
 

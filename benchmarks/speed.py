@@ -25,6 +25,7 @@ from alanet.model.weights import continuous_models, load_model
 from alanet.restoration.options import RestoreOptions
 from benchmarks.common import (
     alone,
+    busy_neighbour,
     make_video,
     medians,
     ratio,
@@ -44,22 +45,33 @@ def speed(options: argparse.Namespace, folder: Path) -> None:
     target = RestoreOptions(encode=alanet.EncodeOptions(overwrite=True))
     tensors = [whole.runner.to_tensor(frame) for frame in islice(sample(width, height), options.frames)]
 
-    times = take_turns([lambda: alone(whole.runner, tensors),
-                        lambda: whole.restore(source, folder / "out.mp4", target)], options.rounds)  # fmt: skip
+    def restore() -> object:
+        return whole.restore(source, folder / "out.mp4", target)
+
+    def beside() -> None:
+        with busy_neighbour():
+            restore()
+
+    names = ("network alone", "end to end", "end to end, beside a process that spins")
+    times = take_turns([lambda: alone(whole.runner, tensors), restore, beside], options.rounds, names=names,
+                       seconds=options.seconds)  # fmt: skip
     rows = [
         (name, *(f"{value / options.frames * 1000:.1f}" for value in medians(part)), f"{ratio(part, times[0]):.3f}",
          f"{ratio(part, times[0], 1):.3f}")
-        for name, part in zip(("network alone", "end to end"), times, strict=True)
+        for name, part in zip(names, times, strict=True)
     ]  # fmt: skip
     print(
         f"{width}x{height}, {options.frames} frames in, {whole.model_name}, {whole.precision}, "
         f"{torch.get_num_threads()} threads\n"
     )
     table(("", "ms an input frame", "CPU ms", "ratio", "ratio of CPU"), *rows)
+    print(f"\nCPU time beside a process that spins, of the time without it: {ratio(times[2], times[1], 1):.2f}")
 
 
 def networks(options: argparse.Namespace, _: Path) -> None:
-    """Networks of every size against the paper's, nothing compiled; RIFE's, in fp32 and bf16, where it is given.
+    """Networks of every size against the paper's; RIFE's, in fp32 and bf16, where it is given.
+
+    With the results of `alanet evaluate` (--results), also a plot of PSNR over the measured time (--plot).
 
     All frames are restored, sharp ones too. Networks that work where something moves have their shipped weights, as
     without these nothing does; one that has none is untrained.
@@ -71,7 +83,7 @@ def networks(options: argparse.Namespace, _: Path) -> None:
         "paper": ALANet(),
         "paper, half width": ALANet(ALANetConfig(width=0.5)),
         "paper, quarter width": ALANet(ALANetConfig(width=0.25)),
-        **{name.removeprefix("alanet-"): load_model(name) for name in continuous_models()},
+        **{name: load_model(name) for name in continuous_models()},
     }
     if not any(isinstance(model, ALANetNext) for model in models.values()):
         untrained: Any = ALANetNext()
@@ -92,17 +104,35 @@ def networks(options: argparse.Namespace, _: Path) -> None:
         calls += [halfway, partial(_in_bf16, halfway)]
         names += ["RIFE 4.25, fp32, an interpolated frame", "RIFE 4.25, bf16, an interpolated frame"]
         costs += [("", "")] * 2
-    times = take_turns(calls, options.rounds)
+    times = take_turns(calls, options.rounds, names=names, seconds=options.seconds)
     outputs = [2 * options.frames - 1] * len(models) + [1] * (len(calls) - len(models))
     rows = [
         (name, *about, f"{medians(part)[0] / count * 1000:.0f}", f"{ratio(times[0], part) * count / outputs[0]:.2f}",
          f"{share_in_convolutions(call):.0%}")
         for name, about, part, count, call in zip(names, costs, times, outputs, calls, strict=True)
     ]  # fmt: skip
+    if options.plot:
+        spent = {name: medians(part)[0] / count * 1000 for name, part, count in zip(names, times, outputs, strict=True)}
+        _plot(options, spent, chosen)
     what = options.video.name if options.video else "the bundled sample"
     print(f"{what}, {width}x{height}, {options.frames} frames in, x2, {chosen}, {torch.get_num_threads()} threads\n")
     table(("network", "parameters", "GMACs an output frame", "ms an output frame", "times as fast", "in convolutions"),
           *rows)  # fmt: skip
+
+
+def _plot(options: argparse.Namespace, spent: dict[str, float], chosen: str) -> None:
+    """PSNR of saved results over the time of a restored frame. RIFE counts with its faster precision."""
+    from alanet.evaluation.plots import quality_against_cost, save
+    from alanet.evaluation.result import load_results
+
+    if not options.results:
+        raise SystemExit("--plot needs --results FILE.json, which `alanet evaluate ... -o` writes")
+    rife = [value for name, value in spent.items() if name.startswith("RIFE")]
+    if rife:
+        spent["RIFE 4.25"] = min(rife)
+    width, height = options.size
+    unit = f"ms a restored frame ({width}x{height}, {chosen}, {torch.get_num_threads()} threads)"
+    save(quality_against_cost(load_results(options.results)[0], spent, unit), options.plot)
 
 
 def _in_bf16(call: Callable[[], object]) -> None:

@@ -142,10 +142,12 @@ def _of_extent(result: Result, name: str, kind: Kind) -> list[float]:
     return [math.nan if value is None else value for value in result.by_extent(name, kind)]
 
 
-def quality_against_cost(result: Result, costs: Mapping[str, float]) -> Figure:
+def quality_against_cost(
+    result: Result, costs: Mapping[str, float], unit: str = "GMACs a restored frame (640x352)"
+) -> Figure:
     """Mean PSNR of deblurred and interpolated frames over the cost of a restored frame.
 
-    costs: GMACs of a restored frame at 640x352, by method; methods without one are lines across, equal ones one line.
+    costs: of a restored frame, by method, in `unit`; methods without one are lines across, equal ones one line.
     """
     figure, panes = _figure(2, title=f"Quality and cost, {result.protocol}")
     for axes, kind in zip(panes, KINDS, strict=True):
@@ -163,7 +165,7 @@ def quality_against_cost(result: Result, costs: Mapping[str, float]) -> Figure:
             axes.annotate(names, (0, value), xycoords=("axes fraction", "data"), xytext=(3, -2),
                           textcoords="offset points", va="top", fontsize=8)  # fmt: skip
         axes.set_title(kind, fontsize=9, loc="left")
-        axes.set(xlabel="GMACs a restored frame (640x352)", ylabel="PSNR (dB), mean over images")
+        axes.set(xlabel=unit, ylabel="PSNR (dB), mean over images")
         axes.margins(x=0.4, y=0.12)
         axes.set_xlim(left=0)
     return figure

@@ -63,7 +63,8 @@ def test_lines_are_the_means():
     values = np.asarray(plots.by_extent(result()).axes[0].lines[0].get_ydata())
     assert values[0] == pytest.approx(10 * np.log10(255**2 * 30 / 100))
     assert np.isnan(values[1])
-    first, _ = plots.quality_against_cost(result(), {"ours": 5.2}).axes
+    first, _ = plots.quality_against_cost(result(), {"ours": 5.2}, "ms a restored frame").axes
+    assert first.get_xlabel() == "ms a restored frame"
     assert [tuple(np.asarray(line.get_xydata())[0]) for line in first.lines if line.get_marker() == "s"] == [(5.2, 27)]
 
 
