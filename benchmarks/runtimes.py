@@ -44,7 +44,7 @@ def runtimes(options: argparse.Namespace, folder: Path) -> None:
     for way in options.ways:
         precision = "fp32" if way in ("torch-fp32", "onnxruntime", "openvino", "openvino-fp32") else chosen
         runner = Runner(load_model(name), torch.device("cpu"), precision)
-        with torch.inference_mode(), runner.autocast():
+        with torch.no_grad(), runner.autocast():  # tensors of inference mode cannot be traced
             graphs = _main_graphs(runner, (height, width))
         used = _cpu_seconds()
         made[way] = [_call(way, graph, runner, folder, options.threads or 1) for graph in graphs]
