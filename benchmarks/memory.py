@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 import time
@@ -107,7 +108,7 @@ def peaks(options: argparse.Namespace, folder: Path) -> None:
             budget = None
             if mode != "by itself":
                 refusal = str(apart(options, source, memory=1, **kind)["refused"])
-                budget = int(refusal.split("use --memory ")[1].split("M")[0]) * MIB
+                budget = least_memory(refusal)
             began = time.perf_counter()
             said = apart(options, source, memory=budget, **kind)
             seconds = (time.perf_counter() - began) / frames
@@ -119,6 +120,13 @@ def peaks(options: argparse.Namespace, folder: Path) -> None:
     table(("size", "plan", "tiles", "work", "planned, MiB", "peak, MiB", "with x264 full", "s an input frame"), *rows)
 
 
+def least_memory(refusal: str) -> int:
+    """Bytes: the least memory that a refusal names ("use memory 1687M or more")."""
+    named = re.search(r"memory (\d+)M or more", refusal)
+    assert named, refusal
+    return int(named[1]) * MIB
+
+
 def uhd(options: argparse.Namespace, folder: Path) -> None:
     """4K in the least memory that a refusal names and in what a plan takes by itself; what 8K needs, by its refusal.
 
@@ -128,7 +136,7 @@ def uhd(options: argparse.Namespace, folder: Path) -> None:
     source = make_video(folder / "uhd.mp4", 3840, 2160, options.uhd + 6)
     kind = {"precision": options.precision, "end": str(Fraction(2 * options.uhd - 1, 2 * RATE))}
     refusal = str(apart(options, source, memory=1, **kind)["refused"])
-    least = int(refusal.split("use --memory ")[1].split("M")[0]) * MIB
+    least = least_memory(refusal)
     for name, budget in (("the least", least), ("by itself", None)):
         said = apart(options, source, memory=budget, **kind)
         peak, planned, lacks = (float(said[key]) / MIB for key in ("peak", "planned", "lacks"))

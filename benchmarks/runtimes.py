@@ -21,7 +21,7 @@ import torch
 from alanet.engine.precision import choose_precision
 from alanet.engine.runner import Runner
 from alanet.model.graphs import Graph, graphs_of, traced
-from alanet.model.weights import load_model
+from alanet.model.weights import default_model, load_model
 from benchmarks.common import medians, progress, ratio, table, take_turns
 
 WAYS = ("torch", "torch-fp32", "onnxruntime", "openvino")
@@ -37,7 +37,7 @@ def runtimes(options: argparse.Namespace, folder: Path) -> None:
         folder = options.keep
         folder.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder / "inductor"))
-    name, (width, height) = options.model or "alanet-fast", options.size
+    name, (width, height) = options.model or default_model(), options.size
     chosen = choose_precision("auto", torch.device("cpu")).precision
     made: dict[str, list[Call]] = {}
     starts: dict[str, float] = {}

@@ -20,6 +20,7 @@ from alanet.engine.memory import free_memory, peak_memory
 from alanet.engine.precision import DTYPES
 from alanet.frames.tiles import round_up
 from alanet.model.network import Window
+from alanet.model.weights import default_model
 from benchmarks.common import progress, restorer, sample, share_in_convolutions, table, timed
 
 SIZES = ((640, 360), (1280, 720), (1920, 1080), (3840, 2160))
@@ -49,7 +50,7 @@ def sizes(options: argparse.Namespace, _: Path) -> None:
                     rows.append((*about, f"{said['seconds'] / 2 * 1000:.0f}", f"{2 / said['seconds']:.2f}",
                                  f"{said['share']:.0%}", f"{said['peak'] / 2**30:.1f}"))  # fmt: skip
                 progress(rows[-1])
-    print(f"{options.model or 'alanet-fast'}, x2, network alone, whole frames\n")
+    print(f"{options.model or default_model()}, x2, network alone, whole frames\n")
     table(("size", "precision", "threads", "ms a restored frame", "frames a second", "in convolutions", "peak, GiB"),
           *rows)  # fmt: skip
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 import subprocess
 import sys
 import time
 
 from benchmarks import __main__ as program
-from benchmarks.common import busy_neighbour, take_turns
+from benchmarks.common import busy_neighbour, make_video, take_turns
+from benchmarks.memory import child, least_memory
 
 
 def test_a_budget_ends_the_rounds_after_one_at_least(capsys):
@@ -52,3 +55,12 @@ def test_a_table_goes_into_a_page(tmp_path, monkeypatch, capsys):
     assert f"32 wide\n\nWritten by `scripts/bench speed --size 32x16 --into '{page}#whole'`" in text.replace(
         "\n\n\n", "\n\n"
     )
+
+
+def test_the_least_memory_is_read_from_a_refusal(tmp_path, capsys):
+    source = make_video(tmp_path / "a.mp4", 1920, 1080, 2)
+    child(argparse.Namespace(model="untrained", width=0.0625, threads=1, residual=True, source=str(source), every=0,
+                             output=str(tmp_path / "out.mp4"), precision="fp32", memory=1, tile_mode="exact",
+                             end=None))  # fmt: skip
+    refusal = json.loads(capsys.readouterr().out)["refused"]
+    assert 100 << 20 < least_memory(refusal) < 4 << 30

@@ -1,7 +1,7 @@
 """Clips most of which stands still, as a still camera films them: motion is seen through a mask that does not move.
 
-In rendered scenes the camera moves, so that all of a frame does. An exposure head that has seen only such frames takes
-the shutter for half as long in a frame of which a tenth moves. b clips, t input frames, n restored frames, c = 3;
+In rendered scenes the camera moves, so that all of a frame does. An exposure head trained on such frames only
+underestimates the exposure of frames of which a small part moves. b clips, t input frames, n restored frames, c = 3;
 pixels float in [0, 1].
 """
 

@@ -219,7 +219,7 @@ class _Ring:
         return bool(phases) and (self.strength != 0 or any(phases))
 
     def counted_with(self, moments: Sequence[Moment]) -> Moment | None:
-        """The first of an interval's moments that needs the estimate: whoever makes it, counts the estimate, once."""
+        """The first of an interval's moments that needs the estimate, which is counted once, with it."""
         return next((moment for moment in moments if self.strength != 0 or (moment.phase and not moment.hold)), None)
 
     def count(self, estimate: Estimate | None) -> None:

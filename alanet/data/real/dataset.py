@@ -147,7 +147,7 @@ class VideoClips:
             return self._with_motion(rng, cell.run, start, crop, times, self.halfway_flow)
         sharp, where = self._sharp(cell.run, start), None
         size = self._size(rng, sharp.shape[1:3], crop)
-        if crop and rng.random() < self.options.moving:
+        if crop and self.options.moving and rng.random() < self.options.moving:
             where = _moving_place(rng, _changes(sharp, self.exposure.period), size)
         if size != crop:
             where = where or (place(rng, sharp.shape[1], size), place(rng, sharp.shape[2], size))
@@ -156,8 +156,9 @@ class VideoClips:
 
     def _size(self, rng: np.random.Generator, frame: tuple[int, ...], crop: int) -> int:
         """Pixels a side to cut for a crop: twice as many in a share of the clips, where the frames are so large."""
-        half = crop and self.options.half_size and 2 * crop <= min(frame)
-        return 2 * crop if half and rng.random() < self.options.half_size else crop
+        if not crop or not self.options.half_size or 2 * crop > min(frame):
+            return crop
+        return 2 * crop if rng.random() < self.options.half_size else crop
 
     def _sharp(self, run: int, start: int) -> Tensor:
         return self.videos.sharp(run)[start : start + self.exposure.needed(self.options.t)]
