@@ -16,6 +16,7 @@ import os
 import socket
 import time
 import uuid
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import replace
@@ -33,6 +34,7 @@ __all__ = ["RayCrew"]
 
 REFRESH = 5.0  # seconds between two looks at the cluster's nodes and runs
 CLEAN = 15.0  # seconds that nodes have to remove their scratch folders
+REMEMBERED = 500  # keys of videos that are over, sent with each task; a node that misses one cleans up at the end
 
 
 class _Actor:
@@ -74,7 +76,7 @@ class RayCrew:
         self._actors: dict[int, Any] = {}
         self._hand: dict[int, Future[Any]] = {}
         self._started: set[int] = set()
-        self._films: set[str] = set()
+        self._over: deque[str] = deque(maxlen=REMEMBERED)
         self._next, self._looked = 0, float("-inf")
         self._marker = ray.remote(num_cpus=0)(_Marker).options(name=f"run-{self._run}").remote()
 
@@ -146,12 +148,7 @@ class RayCrew:
 
     def call(self, number: int, task: str, *given: Any) -> Future[Any]:
         """A task for an actor."""
-        if task == "start":
-            given = self._arguments
-        else:
-            if task == "prepare":
-                self._films.add(key_of(given[0].name))
-            given = (frozenset(self._films), *given)
+        given = self._arguments if task == "start" else (frozenset(self._over), *given)
         called: Future[Any] = Future()
         self._hand[number] = called
         inner = self._actors[number].run.remote(task, *given).future()
@@ -174,7 +171,7 @@ class RayCrew:
             else:
                 self._started.add(number)
                 if item is not None and not isinstance(done.result(), Prepared):
-                    self._films.discard(key_of(item.name))
+                    self._over.append(key_of(item.name))
                 called.set_result(done.result())
 
     def drop(self, number: int) -> None:
@@ -190,7 +187,7 @@ class RayCrew:
 
     def closed(self, prepared: Prepared, *, kept: bool) -> None:
         """Nodes remove what they have of the video with their next task."""
-        self._films.discard(prepared.folder.rpartition("/")[2])
+        self._over.append(prepared.folder.rpartition("/")[2])
 
     def frames(self) -> int:
         """Only finished segments are counted."""

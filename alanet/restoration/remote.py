@@ -80,12 +80,15 @@ class RemoteTasks:
         """What rounding may depend on."""
         return described(self._tasks)
 
-    def run(self, task: str, open_films: frozenset[str], *given: Any) -> Any:
-        """Do a task by its name; a Failure where it fails. open_films: keys; what others have left here is removed."""
+    def run(self, task: str, over: frozenset[str], *given: Any) -> Any:
+        """Do a task by its name; a Failure where it fails.
+
+        over: keys of videos that are over; what this node has of them is removed. (Not all but the open ones: another
+        worker of the node may have begun a video since this task was given.)
+        """
         try:
-            for folder in self._folder.iterdir():
-                if folder.is_dir() and folder.name not in open_films:
-                    shutil.rmtree(folder, ignore_errors=True)
+            for key in over:
+                shutil.rmtree(self._folder / key, ignore_errors=True)
             with naming_flags():
                 return getattr(self, task)(*given)
         except Exception as error:

@@ -93,14 +93,14 @@ def item_of(bucket: Bucket) -> Item:
 
 def done(tasks: RemoteTasks, item: Item) -> tuple[Outcome, list[int]]:
     """All tasks of a video; its outcome and the segments that were made."""
-    keys = frozenset([key_of(item.name)])
-    prepared = tasks.run("prepare", keys, item)
+    over: frozenset[str] = frozenset()
+    prepared = tasks.run("prepare", over, item)
     if isinstance(prepared, Outcome):
         return prepared, []
     assert isinstance(prepared, Prepared), prepared
-    made = [tasks.run("segment", keys, prepared.plan, part) for part in reversed(prepared.parts)]
+    made = [tasks.run("segment", over, prepared.plan, part) for part in reversed(prepared.parts)]
     assert all(isinstance(one, Made) for one in made), made
-    return tasks.run("join", keys, item, prepared, Made(0, 0), 1.0), sorted(one.number for one in made)
+    return tasks.run("join", over, item, prepared, Made(0, 0), 1.0), sorted(one.number for one in made)
 
 
 def test_a_film_in_a_bucket_is_restored_whole_and_nothing_else_stays(bucket, setup, whole, film, tmp_path):
@@ -117,10 +117,10 @@ def test_a_film_in_a_bucket_is_restored_whole_and_nothing_else_stays(bucket, set
 
 
 def test_another_node_resumes_after_the_finished_segments(bucket, setup, whole, tmp_path):
-    item, keys = item_of(bucket), frozenset([key_of("sub/a.mp4")])
+    item, over = item_of(bucket), frozenset[str]()
     first = node(bucket, setup, tmp_path / "one")
-    prepared = first.run("prepare", keys, item)
-    assert isinstance(first.run("segment", keys, prepared.plan, prepared.parts[1]), Made)
+    prepared = first.run("prepare", over, item)
+    assert isinstance(first.run("segment", over, prepared.plan, prepared.parts[1]), Made)
     work = f"out/{WORK}/{key_of(item.name)}"
     assert [name for name in bucket.names() if name.startswith(work)] == [
         f"{work}/00001.json",
@@ -129,7 +129,7 @@ def test_another_node_resumes_after_the_finished_segments(bucket, setup, whole, 
     ]
     bucket.fs.pipe_file(f"{bucket.name}/{work}/00002.nut", b"cut off")  # its record never came
     other = node(bucket, setup, tmp_path / "two", replace(LOSSLESS, tail="drop"))
-    refused = other.run("prepare", keys, item)
+    refused = other.run("prepare", over, item)
     assert isinstance(refused, Failure)
     assert refused.reason.startswith(f"{bucket.url}/out/sub/a.mp4.mkv: an earlier run was interrupted")
     assert "--tail was hold and is drop" in refused.reason
@@ -139,7 +139,7 @@ def test_another_node_resumes_after_the_finished_segments(bucket, setup, whole, 
     bucket.fs.pipe_file(record, json.dumps({**said, "seconds": 1000.0, "passed": 3, "classified": 7}).encode())
     outcomes: list[Outcome] = []
     three = node(bucket, setup, tmp_path / "three")
-    crew = Here(SimpleNamespace(run=lambda task, *given: three.run(task, keys, *given)))
+    crew = Here(SimpleNamespace(run=lambda task, *given: three.run(task, over, *given)))
     Dispatch([item], crew, over=outcomes.append).run()
     (outcome,) = outcomes
     assert (outcome.state, sorted(crew.log), outcome.frames_out) == ("done", [0, 2], 48)
@@ -150,16 +150,16 @@ def test_another_node_resumes_after_the_finished_segments(bucket, setup, whole, 
 
 
 def test_a_damaged_segment_is_named_and_made_again(bucket, setup, whole, tmp_path):
-    item, keys = item_of(bucket), frozenset([key_of("sub/a.mp4")])
+    item, over = item_of(bucket), frozenset[str]()
     tasks = node(bucket, setup, tmp_path / "scratch")
-    prepared = tasks.run("prepare", keys, item)
+    prepared = tasks.run("prepare", over, item)
     for part in prepared.parts:
-        tasks.run("segment", keys, prepared.plan, part)
+        tasks.run("segment", over, prepared.plan, part)
     segment = f"{bucket.name}/out/{WORK}/{key_of(item.name)}/00001.nut"
     content = bytearray(bucket.fs.cat_file(segment))
     content[len(content) // 2] ^= 1
     bucket.fs.pipe_file(segment, bytes(content))
-    refused = tasks.run("join", keys, item, prepared, Made(0, 0), 1.0)
+    refused = tasks.run("join", over, item, prepared, Made(0, 0), 1.0)
     assert isinstance(refused, Failure)
     assert "00001.nut: is damaged; the same command makes it again" in refused.reason
     assert "out/sub/a.mp4.mkv" not in bucket.names()
@@ -199,11 +199,14 @@ def test_a_node_removes_what_it_does_not_need(bucket, setup, tmp_path):
     (tmp_path / "s" / "other").mkdir()
     tasks = node(bucket, setup, tmp_path / "s")
     assert sorted(path.name for path in (tmp_path / "s").iterdir()) == ["alanet-run", "other"]
-    tasks.run("prepare", frozenset([key_of("sub/a.mp4")]), item_of(bucket))
-    assert (tmp_path / "s" / "alanet-run" / key_of("sub/a.mp4")).is_dir()
+    key = key_of("sub/a.mp4")
+    tasks.run("prepare", frozenset(), item_of(bucket))
     bucket.fs.pipe_file(f"{bucket.name}/films/b.mp4", b"no video" * 100)
-    refused = tasks.run("prepare", frozenset(), Item("b.mp4", f"{bucket.url}/films/b.mp4"))
+    bad = Item("b.mp4", f"{bucket.url}/films/b.mp4")
+    refused = tasks.run("prepare", frozenset(), bad)  # given before the first video was begun, or after: it stays
     assert refused.reason.startswith(f"{bucket.url}/films/b.mp4: not a video")
+    assert sorted(path.name for path in (tmp_path / "s" / "alanet-run").iterdir()) == sorted([key, "lock"])
+    tasks.run("prepare", frozenset([key, "other"]), bad)
     assert [path.name for path in (tmp_path / "s" / "alanet-run").iterdir()] == ["lock"]
 
 
