@@ -67,7 +67,7 @@ def main() -> None:
         sub.add_argument("--into", metavar="PAGE.md#SECTION", help="also write the tables into this section of a page")
         sub.add_argument(
             "--model",
-            help="a name, a weights file, untrained or untrained-next; by default what alanet takes",
+            help="a name, a weights file, or untrained; by default what alanet takes",
         )
         sub.add_argument("--width", type=float, default=0.25, help="of an untrained network")
         sub.add_argument("--threads", type=int, help="CPU threads of the network")

@@ -44,7 +44,6 @@ from alanet.model.network import Network, Window
 from alanet.model.warping import warp
 from alanet.model.weights import default_model, load_model
 from alanet.training.loss import psnr_loss
-from alanet.training.prepare import PARTS
 from benchmarks.common import table
 
 STEPS_ALONG = 15  # samples of the path that a synthetic blurry frame is the mean of
@@ -235,10 +234,8 @@ def fine_tuned(model: Network, pool: Sequence[Sample], lr: float, options: argpa
     torch.manual_seed(options.seed)
     rng = np.random.default_rng(options.seed)
     network: Any = copy.deepcopy(model).train()
-    parts = dict(network.named_children())
-    decoder = next(names[-1] for names in PARTS["generator"] if set(names) <= parts.keys())
     network.requires_grad_(False)
-    parts[decoder].requires_grad_(True)
+    network.decoder.requires_grad_(True)
     weights = [weight for weight in network.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(weights, lr=lr, weight_decay=0.0)
     steps, began = 0, process_time()

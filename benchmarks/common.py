@@ -24,7 +24,6 @@ from torch.profiler import ProfilerActivity, profile
 
 import alanet
 from alanet.engine.runner import Runner
-from alanet.model.alanet_next import ALANetNext
 from alanet.model.network import Window
 from alanet.restoration.restorer import Restorer
 from alanet.video.input.decode import decode
@@ -162,6 +161,4 @@ def restorer(options: argparse.Namespace, precision: str = "fp32", **more: objec
     model = options.model
     if model == "untrained":
         model = alanet.ALANet(alanet.ALANetConfig(width=options.width, residual=options.residual))
-    if model == "untrained-next":
-        model = ALANetNext()
     return Restorer(model, device="cpu", precision=precision, threads=options.threads, **more)  # type: ignore[arg-type]

@@ -8,7 +8,6 @@ from fractions import Fraction
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +17,6 @@ from alanet.engine.precision import choose_precision
 from alanet.engine.runner import Runner
 from alanet.evaluation.baselines import load_rife
 from alanet.model.alanet import ALANet, ALANetConfig
-from alanet.model.alanet_next import ALANetNext
 from alanet.model.cost import count_parameters
 from alanet.model.network import Network
 from alanet.model.weights import continuous_models, load_model
@@ -74,7 +72,7 @@ def networks(options: argparse.Namespace, _: Path) -> None:
     With the results of `alanet evaluate` (--results), also a plot of PSNR over the measured time (--plot).
 
     All frames are restored, sharp ones too. Networks that work where something moves have their shipped weights, as
-    without these nothing does; one that has none is untrained.
+    without these nothing does.
     """
     width, height = options.size
     if options.threads:
@@ -85,9 +83,6 @@ def networks(options: argparse.Namespace, _: Path) -> None:
         "paper, quarter width": ALANet(ALANetConfig(width=0.25)),
         **{name: load_model(name) for name in continuous_models()},
     }
-    if not any(isinstance(model, ALANetNext) for model in models.values()):
-        untrained: Any = ALANetNext()
-        models["ALANetNext, untrained"] = untrained
     if options.model:
         models[Path(options.model).stem] = load_model(options.model)
     device = torch.device("cpu")

@@ -44,7 +44,7 @@ def training(options: argparse.Namespace, folder: Path) -> None:
     budget = {"steps": options.steps, "minutes": None, "log_steps": max(1, options.steps // 5)}
     rows: list[tuple[object, ...]] = []
     for name, network in (("ALANet, quarter width", {"model": {"width": 0.25, "residual": True}}),
-                          ("ALANetPlus, fast", {"network": "ALANetPlus", "model": {"size": "fast"}})):  # fmt: skip
+                          ("ALANetPlus", {"network": "ALANetPlus"})):  # fmt: skip
         run = prepare(make_recipe(merged(merged(source, network), {"train": {**size, **budget}})), device)
         run.start(folder / name)
         told = summarize(folder / name, skip=1)  # the first steps warm up

@@ -21,7 +21,6 @@ from alanet.data.cutting import ClipOptions
 from alanet.data.editing import Editing
 from alanet.data.synthetic.scenes import SceneOptions
 from alanet.training.config import Stage, TrainConfig
-from alanet.training.objectives import ObjectiveOptions
 from alanet.training.recipe import Recipe
 
 HERE = Path(__file__).parent / "reference"
@@ -34,7 +33,6 @@ TABLES: tuple[tuple[str, type[Any], str], ...] = (
     ("[clips.mix]", ExposureMix, "How exposures are drawn."),
     ("[clips.degradation]", Degradation, "Faults of real files."),
     ("[clips.editing]", Editing, "What film editing adds to inputs and ground truth."),
-    ("[objective]", ObjectiveOptions, "Losses of the network's own motion and exposure."),
     ("Scenes", SceneOptions, "Options of `alanet data scenes` and of photographs that are rendered during training."),
 )
 

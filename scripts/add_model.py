@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Put trained weights into the package: copies the file, and writes its digest, size and cost into the catalogue.
 
-python scripts/add_model.py runs/quarter/last.safetensors --name alanet-quarter --purpose "a first try" \\
+python scripts/add_model.py runs/mine/last.safetensors --name alanet-mine --purpose "a first try" \\
     --score "held-out scenes, deblurred=+0.3 dB over copy" --default
 """
 

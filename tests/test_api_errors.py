@@ -91,7 +91,7 @@ WRONG: dict[str, tuple[Call, type[alanet.AlanetError], str]] = {
     ),
     "frames of a rate that the network lacks": (
         lambda r: next(r.frames("in.mp4", alanet.RestoreOptions(alanet.Factor(3)))),
-        alanet.TimeError, "slow 2, or a time-continuous model: model alanet-fast",
+        alanet.TimeError, "slow 2, or a time-continuous model: model alanet-plus",
     ),
     "no frames": (lambda r: r.arrays([]), alanet.OptionError, "no frames were given"),
     "one frame alone": (lambda r: r.arrays(FRAME), alanet.OptionError, "give arrays h w 3"),

@@ -63,13 +63,6 @@ class Methods:
     threads: Annotated[int | None, Parameter(metavar="N", help="CPU threads. The default is all physical cores.")] = (
         None
     )
-    pooling: Annotated[
-        int | None,
-        Parameter(
-            metavar="N",
-            help="Experimental: channel gates use means over squares of N pixels instead of the whole frame.",
-        ),
-    ] = None
 
     def networks(self) -> list[tuple[str, Restorer, str]]:
         """(name, network, SHA-256 of its weights) of every model that is asked for."""
@@ -80,8 +73,6 @@ class Methods:
             if self.model:
                 raise OptionError("--model and --no-model contradict each other; leave one out")
             return []
-        if self.pooling is not None and self.pooling < 32:
-            raise OptionError(f"--pooling {self.pooling}: give a side in pixels, 32 or more")
         cards = available_models()
         given = list(dict.fromkeys(self.model or [default_model()]))
         short = [name if name in cards else _short(Path(name)) for name in given]
@@ -90,11 +81,7 @@ class Methods:
             path = cards[name].path if name in cards else weights_in(Path(name))
             one = name if name in cards else path
             restorer = Restorer(one, device=self.device, precision=self.precision, threads=self.threads)
-            restorer.model.pooling = self.pooling or 0
-            told = brief if short.count(brief) == 1 else name
-            found.append(
-                (told if not self.pooling else f"{told}, pooled over {self.pooling}", restorer, file_sha256(path))
-            )
+            found.append((brief if short.count(brief) == 1 else name, restorer, file_sha256(path)))
         return found
 
     def machine(self) -> tuple[tuple[str, str], ...]:

@@ -114,8 +114,8 @@ def motion_range(index: int, options: ClipOptions, fastest: float) -> tuple[floa
     """Which motion the scenes of batch `index` may have, pixels a period.
 
     `slow_start` at first, then a range that widens until at `ramp_steps` it is 0 to `fastest`. From scenes with little
-    motion there is nothing to learn, and motion beyond the crop cannot be learned: after 112,000 clips of any motion a
-    network of a quarter width deblurred nothing (docs/models/alanet-quarter.md).
+    motion there is nothing to learn, and motion beyond the crop cannot be learned: after 112,000 clips of any motion
+    the paper's network at a quarter of its width deblurred nothing.
     """
     along = index / options.ramp_steps if index < options.ramp_steps else 1.0
     low, high = options.slow_start

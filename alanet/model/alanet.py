@@ -128,8 +128,6 @@ class ALANet(nn.Module):
     around: int = 0
     estimates: bool = False
     sharp_above: float = 1.0  # no frame is passed on
-    auxiliary_losses: bool = False
-    pooling: int = 0  # as in the paper: attention weights by the mean over the frame
 
     def __init__(self, config: ALANetConfig | None = None) -> None:
         super().__init__()
@@ -192,7 +190,7 @@ class ALANet(nn.Module):
     def encode(self, frame: Tensor) -> Features:
         """E of eq. 2: `b 3 h w` -> what the window needs of it."""
         *skips, latent = self.encoder(frame)
-        return Features(frame, tuple(skips), latent, describe(latent, self.pooling // self.stride))
+        return Features(frame, tuple(skips), latent, describe(latent))
 
     def relate(self, a: Features, b: Features) -> None:
         """The paper's network keeps nothing of a pair."""

@@ -8,41 +8,20 @@ of a latent, its mean over the whole frame, and answers with one weight in (0, 1
                                 x_j ───(x)──> M_C(x_j | x_i)    cross-attention, eq. 4
 
 Taking the descriptor rather than the latent keeps the gate of a tile the gate of its whole frame.
-A *local* descriptor is the mean of what lies around each place, so that a frame larger than any crop in training still
-shows the gates means of the size they know (Chu et al. 2022, "Improving Image Restoration by Revisiting Global
-Information Aggregation"). Gates take both kinds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
-import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-__all__ = ["ChannelAttention", "attend", "describe", "gated"]
+__all__ = ["ChannelAttention", "attend", "describe"]
 
 
-def describe(latent: Tensor, local: int = 0) -> Tensor:
-    """The channel descriptor of a latent, its global average: `b c h w -> b c`; float32 under autocast too.
-
-    local: `b c h w`, the mean over squares of `local` places to a side; near an edge, of the outermost whole square.
-    """
-    latent = latent.to(torch.promote_types(latent.dtype, torch.float32))
-    height, width = latent.shape[-2:]
-    rows, columns = min(local, height), min(local, width)
-    if not local or (rows, columns) == (height, width):
-        return latent.mean(dim=(-2, -1))
-    means = F.avg_pool2d(latent, (rows, columns), 1)
-    left, top = (columns - 1) // 2, (rows - 1) // 2
-    return F.pad(means, (left, columns - 1 - left, top, rows - 1 - top), mode="replicate")
-
-
-def gated(layers: Callable[[Tensor], Tensor], descriptor: Tensor) -> Tensor:
-    """What layers over the last axis say of a descriptor's channels, whether it is global or local."""
-    return layers(descriptor) if descriptor.dim() == 2 else layers(descriptor.movedim(1, -1)).movedim(-1, 1)
+def describe(latent: Tensor) -> Tensor:
+    """The channel descriptor of a latent, its global average: `b c h w -> b c`; float32 under autocast too."""
+    return latent.to(torch.promote_types(latent.dtype, torch.float32)).mean(dim=(-2, -1))
 
 
 class ChannelAttention(nn.Module):
@@ -55,11 +34,11 @@ class ChannelAttention(nn.Module):
         self.excite = nn.Linear(hidden, channels)
 
     def forward(self, descriptor: Tensor) -> Tensor:
-        """`b c -> b c`, each weight in (0, 1); `b c h w` of a local descriptor."""
-        return gated(lambda known: self.excite(self.squeeze(known).relu()).sigmoid(), descriptor)
+        """`b c -> b c`, each weight in (0, 1)."""
+        weights: Tensor = self.excite(self.squeeze(descriptor).relu()).sigmoid()
+        return weights
 
 
 def attend(latent: Tensor, weights: Tensor) -> Tensor:
-    """x (x) F(.): every channel of `latent` (b c h w) times its weight (b c, or b c h w)."""
-    weights = rearrange(weights, "b c -> b c 1 1") if weights.dim() == 2 else weights
-    return latent * weights.to(latent.dtype)
+    """x (x) F(.): every channel of `latent` (b c h w) times its weight (b c)."""
+    return latent * rearrange(weights, "b c -> b c 1 1").to(latent.dtype)

@@ -1,4 +1,4 @@
-"""The decoder of ALANetNext: coarse to fine, from aligned neighbours and the blur path to a restored frame.
+"""The decoder of ALANetPlus: coarse to fine, from aligned neighbours and the blur path to a restored frame.
 
 At each scale it joins the neighbours' features, warped along their flow, with the blur features and (for a deblurred
 frame) the frame's own features, and corrects both flows and the blur path. At the finest scale it also takes the

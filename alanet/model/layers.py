@@ -28,7 +28,6 @@ __all__ = [
     "compute_type",
     "conv",
     "enlarged",
-    "exact",
     "part",
     "reduced",
     "resized",
@@ -190,14 +189,6 @@ class Block(nn.Module):
 
 def blocks(channels: int, count: int) -> nn.Sequential:
     return nn.Sequential(*(Block(channels) for _ in range(count)))
-
-
-def exact(layer: nn.Module, x: Tensor) -> Tensor:
-    """A layer in its weights' own precision, whatever autocast says."""
-    weight = next(layer.parameters())
-    with torch.autocast(x.device.type, enabled=False):
-        done: Tensor = layer(x.to(weight.dtype))
-    return done
 
 
 def compute_type(x: Tensor, layer: nn.Module) -> torch.dtype:

@@ -117,8 +117,6 @@ class Network(Protocol):
     stride: int
     continuous_time: bool  # whether it restores any time
     sharp_above: float  # probability from which a frame counts as sharp
-    auxiliary_losses: bool  # whether the trainer adds losses of its motion and exposure
-    pooling: int  # attention weights by means over squares of this number of pixels; 0: over the frame
 
     @property
     def window(self) -> int:

@@ -47,7 +47,6 @@ BYTES_OF = {"F16": 2, "BF16": 2, "F32": 4}
 NETWORKS: dict[str, tuple[str, str, str]] = {
     "ALANet": ("alanet.model.alanet", "ALANet", "ALANetConfig"),
     "ALANetPlus": ("alanet.model.alanet_plus", "ALANetPlus", "ALANetPlusConfig"),
-    "ALANetNext": ("alanet.model.alanet_next", "ALANetNext", "ALANetNextConfig"),
 }
 
 

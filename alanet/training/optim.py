@@ -77,10 +77,10 @@ def make_optimizers(model: nn.Module, config: TrainConfig) -> list[torch.optim.O
 
     Without `decay_all`, tensors of one axis (norms, biases) are not decayed.
     """
-    weights = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    hidden = [p for name, p in weights.items() if config.optimizer == "muon" and _is_hidden(name, p)]
+    weights = [p for p in model.parameters() if p.requires_grad]
+    hidden = [p for p in weights if config.optimizer == "muon" and _is_hidden(p)]
     muon = [Muon(hidden, config.lr, weight_decay=config.weight_decay)] if hidden else []
-    others = [p for p in weights.values() if not any(p is q for q in hidden)]
+    others = [p for p in weights if not any(p is q for q in hidden)]
     decayed = [p for p in others if config.decay_all or p.dim() > 1]
     free = [p for p in others if not config.decay_all and p.dim() <= 1]
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": free, "weight_decay": 0.0}]
@@ -89,10 +89,10 @@ def make_optimizers(model: nn.Module, config: TrainConfig) -> list[torch.optim.O
     return [*muon, *([kind(groups, lr=config.lr, betas=config.betas, fused=True)] if groups else [])]
 
 
-def _is_hidden(name: str, weight: Tensor) -> bool:
-    """Whether a weight is a convolution's whose output goes on to another: few outputs (pixels, flows, shares) say
+def _is_hidden(weight: Tensor) -> bool:
+    """Whether a weight is a convolution's whose output goes on to another: few outputs (pixels, flows) say
     what they mean in their own units, and take AdamW's steps."""
-    return weight.dim() == 4 and weight.shape[0] > FEW and "to_" not in name
+    return weight.dim() == 4 and weight.shape[0] > FEW
 
 
 def learning_rate(config: TrainConfig, fraction: float) -> float:

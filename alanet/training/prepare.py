@@ -16,16 +16,14 @@ from alanet.errors import OptionError
 from alanet.evaluation.perceptual import load_stack
 from alanet.files import write_json
 from alanet.model.weights import build_network, load_model
-from alanet.model.widen import widen
 from alanet.training import distributed
 from alanet.training.checkpoint import checkpoints
 from alanet.training.config import softening, steps_of
 from alanet.training.datasets import TrainingData, open_data
 from alanet.training.loop import Hooks, TrainProgress, TrainReport, network_objective, train
 from alanet.training.loss import Perceptual, RestorationLoss
-from alanet.training.objectives import exposure_objective, plus_objective
 from alanet.training.recipe import Recipe, network_config, read_values
-from alanet.training.trainer import Objective, describe_model
+from alanet.training.trainer import describe_model
 from alanet.training.validate import validator
 
 __all__ = ["TrainingRun", "loss_of", "prepare"]
@@ -90,14 +88,14 @@ def prepare(recipe: Recipe, device: str | None = None) -> TrainingRun:
     if recipe.train_only != "all":
         _freeze(recipe, model)
     chief = distributed.rank() == 0
-    objective = _objective(recipe, model, place)
+    objective = network_objective(loss_of(recipe, place))
     data = open_data(recipe, place, motion=model.continuous_time, validate=chief)
     hooks = Hooks(objective=objective, validate=validator(data.held_out) if data.held_out else None)
     return TrainingRun(recipe, model, data, hooks, place)
 
 
 def _network(recipe: Recipe) -> Any:
-    """A new network, or that of `init`, widened where the recipe names a larger one."""
+    """A new network, or that of `init`."""
     table = recipe.model or {}
     if recipe.init is None:
         name = recipe.network or "ALANet"
@@ -106,30 +104,26 @@ def _network(recipe: Recipe) -> Any:
     name = type(model).__name__
     if recipe.network not in (None, name):
         raise OptionError(f"{recipe.init} is of network {name}, not {recipe.network}; leave network out")
-    wanted = network_config(name, table, model.config)
-    return model if wanted == model.config else widen(model, wanted, recipe.init)
+    wanted = asdict(network_config(name, table, model.config))
+    for key, value in asdict(model.config).items():
+        if value != wanted[key]:
+            raise OptionError(f"{recipe.init} has {key} {value}, not {wanted[key]}; leave {key} out")
+    return model
 
 
-# The parts that can be trained alone, by the names that networks give them; the first that a network has.
-PARTS = {
-    "exposure_head": (("exposure_refiner",), ("exposure_head",), ("exposure",)),
-    "generator": (("generator",), ("encoder", "decoder")),
-    "flow": (("flow",),),
-}
+# The parts that can be trained alone, by the names that a network gives them.
+PARTS = {"exposure_head": ("exposure",), "generator": ("encoder", "decoder"), "flow": ("flow",)}
 
 
 def _freeze(recipe: Recipe, model: Any) -> None:
     """Only one part of the network is trained."""
     only, parts = recipe.train_only, dict(model.named_children())
-    found = next((names for names in PARTS[only] if set(names) <= parts.keys()), ())
-    if not recipe.init or not model.estimates or not found:
+    if not recipe.init or not set(PARTS[only]) <= parts.keys():
         raise OptionError(
             f"train_only {only} needs a network that estimates exposure and is already trained; give init"
         )
-    if recipe.objective.motion_warmup:
-        raise OptionError(f"train_only {only} does not go with motion_warmup; leave one of them out")
     model.requires_grad_(False)
-    for name in found:
+    for name in PARTS[only]:
         parts[name].requires_grad_(True)
 
 
@@ -141,17 +135,3 @@ def loss_of(recipe: Recipe, device: torch.device) -> RestorationLoss:
     return RestorationLoss(
         training.pixel, training.fourier, training.perceptual, perceptual, softening(training), training.loss_floor
     )
-
-
-def _objective(recipe: Recipe, model: Any, device: torch.device) -> Objective:
-    learns = model.auxiliary_losses
-    if recipe.train_only == "exposure_head" and learns:
-        return exposure_objective()
-    options, loss = recipe.objective, loss_of(recipe, device)
-    if options.motion_warmup and not (learns and model.config.align and options.motion > 0):
-        raise OptionError("motion_warmup needs a network with a loss of its motion, and objective.motion above 0")
-    if not learns:
-        return network_objective(loss)
-    if recipe.train_only == "generator":  # the losses of the other parts change nothing
-        return plus_objective(loss, motion=0, exposure=0)
-    return plus_objective(loss, motion=options.motion, exposure=options.exposure, motion_warmup=options.motion_warmup)

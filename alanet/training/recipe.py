@@ -1,6 +1,6 @@
 """What a training run is: dataset, network, clips and training in one frozen dataclass, read from TOML or JSON.
 
-    Recipe = preset + one of (dataset, photographs) + [model] + [objective] + [clips] + [train]
+    Recipe = preset + one of (dataset, photographs) + [model] + [clips] + [train]
 
 A value that the file leaves out is the preset's; preset `paper` also sets the paper's clips. OUT/config.json holds the
 whole recipe of the run in OUT and can be read again. The machine (device, processes, threads) is not part of it.
@@ -18,17 +18,14 @@ from typing import Any, Literal
 from alanet.data.cutting import ClipOptions
 from alanet.data.real.dataset import paper_clips
 from alanet.errors import OptionError
-from alanet.model.alanet_plus import FAST, PLUS
 from alanet.model.weights import NETWORKS, network_class
 from alanet.training.config import Stage, TrainConfig, preset
-from alanet.training.objectives import ObjectiveOptions
 from alanet.training.values import build, hint, overlay
 
 __all__ = ["Recipe", "make_recipe", "merged", "network_config", "parse_setting", "parse_stages", "read_values"]
 
 SOURCES = ("dataset", "photographs")
 EXCLUSIVE = (SOURCES, ("minutes", "steps", "epochs"))
-SIZES: Mapping[str, Mapping[str, Any]] = {"ALANetPlus": {"plus": PLUS, "fast": FAST}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +53,6 @@ class Recipe:
     train_only: Literal["all", "exposure_head", "generator", "flow"] = (
         "all"  # the part that is trained; the rest stays as `init`
     )
-    objective: ObjectiveOptions = field(default_factory=ObjectiveOptions)  # of the network's own losses
     clips: ClipOptions = field(default_factory=ClipOptions)
     train: TrainConfig = field(default_factory=TrainConfig)
 
@@ -102,20 +98,13 @@ def _check_sources(recipe: Recipe) -> None:
 def network_config(network: str | None, table: Mapping[str, Any], base: Any = None) -> Any:
     """The config of a network class from a table of its values.
 
-    `size` in the table names a size of the network. Values that are left out are those of that size, of `base`, or the
-    defaults. Raises OptionError.
+    Values that are left out are those of `base`, or the defaults. Raises OptionError.
     """
     if network is None:
         return None
     if network not in NETWORKS:
         raise OptionError(f"network {network!r}{hint(network, NETWORKS)}; allowed: {', '.join(NETWORKS)}")
-    changes = dict(table)
-    if "size" in changes:
-        size, sizes = changes.pop("size"), SIZES.get(network, {})
-        if size not in sizes:
-            raise OptionError(f"model.size is {size!r}; allowed for {network}: {', '.join(sizes) or 'none'}")
-        base = sizes[size]
-    return build(network_class(network)[1], {**(asdict(base) if base is not None else {}), **changes}, "model")
+    return build(network_class(network)[1], {**(asdict(base) if base is not None else {}), **table}, "model")
 
 
 def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import sys
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,10 +29,11 @@ from alanet.evaluation.footage import Footage, footage_of_scenes, footage_of_set
 from alanet.evaluation.protocols import parse_protocols
 from alanet.evaluation.result import load_results
 from alanet.model.alanet import ALANet, ALANetConfig
-from alanet.model.alanet_plus import ALANetPlus, ALANetPlusConfig
+from alanet.model.alanet_plus import ALANetPlus
 from alanet.model.weights import file_sha256, save_weights
 from alanet.training.validate import validator
 from tests.support.media import make_video
+from tests.support.networks import TINY as SMALL
 from tests.support.noise import make_bank
 
 ROOT = Path(__file__).parents[2]
@@ -213,27 +215,28 @@ def test_table_3_groups_runs_by_what_their_weights_say(clip, weights, tmp_path, 
 
 
 def test_an_ablation_names_runs_by_what_differs_from_the_first_and_says_what_they_cost(clip, weights, tmp_path, capsys):
-    tiny = ALANetPlusConfig((4, 4, 4), (1, 1, 1), (1, 1, 1), motion=4, stem=4)
+    changes: tuple[dict[str, Any], ...] = (
+        {},
+        {"encoder": (0, 0, 0, 0)},
+        {},
+        {"decoder": (0, 0, 0, 0), "side": (8, 8, 4)},
+    )
     torch.manual_seed(1)
     made = []
-    for k, config in enumerate(
-        (tiny, replace(tiny, exposure_refiner=0), tiny, replace(tiny, acceleration=False, motion_deblur=0))
-    ):
-        save_weights(ALANetPlus(config), tmp_path / f"{k}.safetensors")
+    for k, change in enumerate(changes):
+        save_weights(ALANetPlus(replace(SMALL, **change)), tmp_path / f"{k}.safetensors")
         made += ["--model", tmp_path / f"{k}.safetensors"]
     words = ("evaluate", "ablation", clip, "--threads", 1, "-o", tmp_path / "parts")
     code, out, err = tell(capsys, *words, *made, "--model", weights["c"])
     assert code == 0, err
     rows = {line.split("|")[1].strip(): line.split("|") for line in out.splitlines() if line.startswith("| ")}
-    names = ["whole", "exposure_refiner = 0", "acceleration = False, motion_deblur = 0"]
+    names = ["whole", "encoder = (0, 0, 0, 0)", "side = (8, 8, 4), decoder = (0, 0, 0, 0)"]
     assert list(rows)[2:5] == names
     assert [rows[name][-2].strip() for name in names] == ["2", "1", "1"]
-    assert float(rows["whole"][5]) == pytest.approx(ALANetPlus(tiny).cost().output, abs=0.05)
+    assert float(rows["whole"][5]) == pytest.approx(ALANetPlus(SMALL).cost().output, abs=0.05)
     assert float(rows["whole"][5]) > float(rows[names[2]][5]) > 0
     assert any(name.startswith("ALANet, width = ") for name in rows)
     assert (tmp_path / "parts.md").read_text().startswith("# Ablation, all-blurry\n\n| network |")
-    code, out, _ = tell(capsys, "evaluate", clip, *made[:2], "--pooling", 32, "--without", "minterpolate")
-    assert (code, "| 0, pooled over 32 |" in out) == (0, True)
     code, _, err = tell(capsys, "evaluate", "ablation", clip, "--no-model")
     assert (code, "no run for an ablation" in err) == (2, True)
 
@@ -289,7 +292,6 @@ def test_an_animation_loops_over_all_times_with_the_same_columns(clip, weights, 
         (("CLIP", "--no-model", "--model", "x"), "contradict each other"),
         (("CLIP", "--no-model", "--rife-module", "x.py"), "RIFE needs both"),
         (("CLIP", "--no-model", "--lpips", "none.ckpt"), "none.ckpt"),
-        (("CLIP", "--pooling", "8"), "--pooling 8: give a side in pixels, 32 or more"),
         (("--scenes", "none", "--no-model"), "no complete bank of scenes in none"),
         (("--data", "none", "--no-model"), "none: no set of videos"),
         (("table2", "none.json"), "none.json: cannot be read"),

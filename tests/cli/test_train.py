@@ -23,17 +23,18 @@ from alanet.data.real.find import SplitOptions
 from alanet.data.real.plan import BuildOptions
 from alanet.errors import OptionError
 from alanet.model.alanet import ALANet, ALANetConfig
-from alanet.model.alanet_plus import ALANetPlus, ALANetPlusConfig
+from alanet.model.alanet_plus import ALANetPlus
 from alanet.model.weights import file_sha256, load_model, save_weights
 from alanet.training.config import PRESETS, Stage
 from alanet.training.loop import TrainProgress
 from alanet.training.prepare import prepare
 from alanet.training.recipe import make_recipe, merged, parse_setting, read_values
 from tests.support.media import make_video
+from tests.support.networks import TINY as SMALL
 from tests.support.noise import make_bank
 
 ROOT = Path(__file__).parents[2]
-QUARTER = ROOT / "recipes/alanet-quarter.toml"
+RECIPE = ROOT / "recipes/table3.toml"
 TINY = ("--stages", "0:32:2", "--width", "0.02", "--set", "precision=fp32", "--threads", "1", "--set", "workers=0")
 
 
@@ -67,27 +68,28 @@ def tell(capsys, *words: object) -> tuple[int, str, str]:
 # --- configs ----------------------------------------------------------------------------------------------------------
 
 
-def test_the_committed_config_is_what_the_shipped_weights_were_trained_with():
-    config = make_recipe(read_values(QUARTER))
+def test_the_recipe_of_table_3_is_a_quarter_of_the_papers_width():
+    config = make_recipe(read_values(RECIPE))
     assert config.model == {"width": 0.25, "residual": True}
     mix = ExposureMix(sharp=0.1, blurry=0.8, same_exposure=0.7, linear=0.2)
     faults = Degradation(noise=0.1, jpeg=0.1)
     assert config.clips == ClipOptions(
-        deblurred=3, between=2, ramp_steps=6000, slow_start=(0.3, 8.0), mix=mix, degradation=faults
+        deblurred=3, between=2, ramp_steps=1000, slow_start=(0.3, 8.0), mix=mix, degradation=faults
     )
-    expected = {"optimizer": "muon", "lr": 1e-3, "pixel": "psnr", "fourier": 0.0, "validate_minutes": 8.0}
+    expected = {"optimizer": "muon", "lr": 1e-3, "pixel": "psnr", "fourier": 0.0, "validate_minutes": 6.0}
     changed = {key: value for key, value in asdict(config.train).items() if value != asdict(PRESETS["cpu"])[key]}
-    assert changed.pop("stages") == tuple(map(asdict, (Stage(0.0, 64, 8), Stage(0.5, 96, 4), Stage(0.85, 128, 3))))
+    assert changed.pop("stages") == (asdict(Stage(0.0, 64, 8)),)
+    assert changed.pop("minutes") == 12
     assert changed == expected
 
 
 @pytest.mark.parametrize(
-    "path", sorted(QUARTER.parent.rglob("*.toml")), ids=lambda path: f"{path.parent.name}-{path.stem}"
+    "path", sorted(RECIPE.parent.rglob("*.toml")), ids=lambda path: f"{path.parent.name}-{path.stem}"
 )
 def test_every_committed_config_is_one(path):
     config = make_recipe(read_values(path))
-    assert config.dataset in (Path("scenes"), Path("scenes-far"))
-    assert config.clips.t == 5 or config.network == "ALANetNext"
+    assert config.dataset == Path("scenes")
+    assert config.clips.t == 5 or config.network == "ALANetPlus"
     assert config.held_out == Path("held-out")
     assert config.train.minutes or config.train.steps
 
@@ -164,7 +166,7 @@ def test_a_bank_becomes_weights_and_the_same_command_goes_on(bank, tmp_path, cap
     words = (
         "train",
         "--config",
-        QUARTER,
+        RECIPE,
         "--dataset",
         bank,
         "--held-out",
@@ -184,13 +186,13 @@ def test_a_bank_becomes_weights_and_the_same_command_goes_on(bank, tmp_path, cap
     assert "deblurred gain" in told
     config = make_recipe(read_values(out / "config.json"))
     assert (config.dataset, config.train.steps, config.train.minutes) == (bank, 2, None)
-    assert (config.clips.mix.sharp, config.clips.ramp_steps, config.train.lr) == (0.15, 6000, 1e-3)
+    assert (config.clips.mix.sharp, config.clips.ramp_steps, config.train.lr) == (0.15, 1000, 1e-3)
 
     code, printed, told = tell(capsys, "train", "--config", out / "config.json", "-o", out, "--threads", 1,
                                "--steps", 3, "--ramp-steps", 5)  # fmt: skip
     assert (code, printed) == (0, "")
     assert "3 steps, 6 clips" in told
-    assert "warning    resuming with other settings than before: clips.ramp_steps 6000 -> 5" in told
+    assert "warning    resuming with other settings than before: clips.ramp_steps 1000 -> 5" in told
     assert "resuming with other settings than before: steps 2 -> 3" in told
 
     page = tmp_path / "results.md"
@@ -264,11 +266,10 @@ def test_weights_to_start_from_bring_their_network(stills, tmp_path, capsys):
 
 
 def test_weights_of_the_network_with_motion_get_the_motion_of_scenes(stills, tmp_path):
-    shape = ALANetPlusConfig((8, 8, 12), (1, 1, 1), (1, 1, 1), motion=8, stem=4)
-    save_weights(ALANetPlus(shape), tmp_path / "init.safetensors")
+    save_weights(ALANetPlus(SMALL), tmp_path / "init.safetensors")
     values = {"photographs": stills, "init": str(tmp_path / "init.safetensors"), "train": {"steps": 1}}
     run = prepare(make_recipe(values), "cpu")
-    assert run.model.config == shape
+    assert run.model.config == SMALL
     batch = run.data.sampler.batch(0, size=1, crop=32)
     assert batch.flow is not None
     assert batch.sweep is not None

@@ -21,13 +21,13 @@ from alanet.frames.frame import Frame
 from alanet.frames.tiles import plan_tiles
 from alanet.frames.timing import Factor, TargetRate
 from alanet.model.alanet import ALANet, ALANetConfig
-from alanet.model.alanet_plus import ALANetPlus, ALANetPlusConfig
 from alanet.notes import Notes
 from alanet.restoration.options import EncodeOptions, RestoreOptions
 from alanet.restoration.restorer import Restorer
 from alanet.video.input.decode import decode
 from alanet.video.input.probe import probe
 from tests.support.media import make_video
+from tests.support.networks import random_network
 
 HIGH, WIDE = 30, 2030  # padded to 32 x 2048: a half of it and less is a tile, with a halo of 256 pixels
 FULL = "CUDA out of memory. Tried to allocate 2.00 GiB"
@@ -148,11 +148,7 @@ def test_sizes_halve_down_to_the_least_one():
 
 def test_a_network_that_aligns_gets_smaller_tiles_and_the_same_pictures(monkeypatch):
     """What it takes for G alone becomes less; where a whole frame cannot be encoded the run ends in one line."""
-    torch.manual_seed(2)
-    model = ALANetPlus(ALANetPlusConfig((8, 8, 12), (1, 1, 1), (1, 1, 1), motion=8, stem=4, sharp_above=0.9999))
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=0.1) if not parameter.any() else None
-    given = frames(2)
+    model, given = random_network(2, sharp_above=0.9999), frames(2)
     expected = values(streamed(Runner(model, torch.device("cpu"), "fp32"), given))
     generate = model.generate
 

@@ -22,7 +22,7 @@ from alanet.errors import ResourceError
 from alanet.frames.frame import Color, VideoInfo
 from alanet.frames.tiles import overhead
 from alanet.model.alanet import ALANet, ALANetConfig
-from alanet.model.alanet_plus import FAST, ALANetPlus
+from alanet.model.alanet_plus import ALANetPlus
 from alanet.video.output.codecs import CODECS
 from tests.support.media import make_video
 
@@ -62,7 +62,7 @@ def least(runner: Runner, info: VideoInfo, mode: str) -> int:
 
 @pytest.fixture(scope="module")
 def aligning() -> Runner:
-    return Runner(ALANetPlus(FAST), torch.device("cpu"), "fp32")
+    return Runner(ALANetPlus(), torch.device("cpu"), "fp32")
 
 
 @pytest.mark.parametrize("kind", ["runner", "aligning"])
@@ -89,7 +89,7 @@ def test_of_a_network_that_aligns_features_wait_whole_and_a_pair_is_compared_who
     """Tiles save what G takes, down to what the work on a whole frame and pair takes."""
     cost = memory_cost(aligning, UHD)
     paper = memory_cost(Runner(ALANet(ALANetConfig(width=0.25)), torch.device("cpu"), "fp32"), UHD)
-    kept = 5 * (12 + 4 * sum(c / cell**2 for c, cell in zip(FAST.channels, (2, 4, 8, 16), strict=True)))
+    kept = aligning.model.memory(4).features
     assert cost.per_frame_pixel - paper.per_frame_pixel == pytest.approx(kept)
     room = whole_work(aligning, UHD)
     assert 0.1 < room / (3840 * 2160) < 0.9

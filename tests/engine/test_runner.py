@@ -10,9 +10,10 @@ import torch
 
 from alanet.engine.runner import SIDE_BY_SIDE, Runner
 from alanet.frames.frame import Pixels
-from alanet.model.alanet_next import ALANetNext, ALANetNextConfig
+from alanet.model.alanet_plus import ALANetPlus
 from alanet.model.layers import can_store
 from alanet.model.network import Window
+from tests.support.networks import TINY
 
 FRAMES = [np.random.default_rng(i).integers(0, 256, (64, 96, 3), np.uint8) for i in range(2)]
 
@@ -20,7 +21,7 @@ FRAMES = [np.random.default_rng(i).integers(0, 256, (64, 96, 3), np.uint8) for i
 @pytest.fixture
 def model() -> Any:
     torch.manual_seed(0)
-    made = ALANetNext(ALANetNextConfig((8, 8, 8, 8), (8, 8, 8), (0, 1, 0, 0), (1, 0, 0, 1)))
+    made = ALANetPlus(TINY)
     torch.nn.init.normal_(made.decoder.head.weight, std=0.02)
     return made
 

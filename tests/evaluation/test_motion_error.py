@@ -12,9 +12,10 @@ from alanet.errors import OptionError
 from alanet.evaluation.motion_error import as_markdown, motion_errors
 from alanet.evaluation.protocols import parse_protocols
 from alanet.model.alanet import ALANet, ALANetConfig
-from alanet.model.alanet_plus import ALANetPlus, ALANetPlusConfig
+from alanet.model.alanet_plus import ALANetPlus
 from alanet.model.weights import save_weights
 from tests.evaluation.test_detail import moving_footage
+from tests.support.networks import TINY
 
 (PROTOCOL,) = parse_protocols("all-blurry")
 
@@ -25,16 +26,14 @@ class Pan(ALANetPlus):
     x = -8.0
 
     def motion_of(self, relation):
-        motion = torch.zeros_like(relation.forward)
+        motion = torch.zeros_like(relation.motion)
         motion[:, 0] = self.x
         return motion
 
 
-def plus(kind=ALANetPlus):
+def small(kind=ALANetPlus):
     torch.manual_seed(0)
-    return kind(
-        ALANetPlusConfig((4, 8, 8, 8), (0,) * 4, (0,) * 4, motion=8, exposure_refiner=8, motion_deblur=4)
-    ).eval()
+    return kind(TINY).eval()
 
 
 def runner(model):
@@ -42,7 +41,7 @@ def runner(model):
 
 
 def test_true_motion_aligns_sharp_frames():
-    found = list(motion_errors(runner(plus(Pan)), moving_footage(), PROTOCOL))  # it pans by 8 pixels a period
+    found = list(motion_errors(runner(small(Pan)), moving_footage(), PROTOCOL))  # it pans by 8 pixels a period
     assert len(found) == PROTOCOL.exposure.available(40) - 1
     assert all(error.speed == pytest.approx(8) for error in found)
     assert all(error.warped > 60 for error in found)
@@ -53,13 +52,15 @@ def test_true_motion_aligns_sharp_frames():
 
 
 def test_wrong_motion_gains_nothing():
-    model = plus(Pan)
+    model = small(Pan)
     model.x = 8.0
     assert all(error.warped < 30 for error in motion_errors(runner(model), moving_footage(), PROTOCOL))
 
 
-def test_an_untrained_network_moves_nothing():
-    for error in motion_errors(runner(plus()), moving_footage(), PROTOCOL):
+def test_no_motion_gains_nothing():
+    model = small(Pan)
+    model.x = 0.0
+    for error in motion_errors(runner(model), moving_footage(), PROTOCOL):
         assert error.speed == 0
         assert error.gain == pytest.approx(0, abs=1e-3)
 
@@ -71,7 +72,7 @@ def test_a_network_without_motion_is_refused():
 
 def test_from_the_command_line(tmp_path, capsys):
     np.save(tmp_path / "pan.npy", moving_footage().frames)
-    save_weights(plus(), tmp_path / "tiny.safetensors")
+    save_weights(small(), tmp_path / "tiny.safetensors")
     words = ["evaluate", "motion", str(tmp_path / "pan.npy"), "--model", str(tmp_path / "tiny.safetensors")]
     assert run([*words, "--json", "-q"]) == 0
     said = json.loads(capsys.readouterr().out)

@@ -25,12 +25,11 @@ from alanet.evaluation.sharpness import (
     shares,
 )
 from alanet.model.alanet import ALANet, ALANetConfig
-from alanet.model.alanet_plus import ALANetPlus, ALANetPlusConfig
 from alanet.model.network import Window
 from alanet.model.weights import load_model, save_weights
+from tests.support.networks import estimating, random_network
 from tests.support.noise import make_bank
 
-TINY = ALANetPlusConfig((8, 8, 12), (1, 1, 1), (1, 1, 1), motion=8, stem=4)
 CPU = torch.device("cpu")
 
 
@@ -46,8 +45,7 @@ def bank(tmp_path_factory):
 
 @pytest.fixture
 def network():
-    torch.manual_seed(0)
-    return ALANetPlus(TINY)
+    return random_network()
 
 
 def test_a_long_exposure_of_what_stands_still_is_sharp_to_the_eye_and_blurry_by_its_exposure():
@@ -99,10 +97,14 @@ def test_what_the_threshold_says_is_what_the_network_then_does(network, bank):
     again = list(estimate_scenes(runner, bank))
     assert again == estimates
     limit = math.log(chosen / (1 - chosen))
+    there = estimating(0.0)
+    there.sharp_above = chosen
+    runner = estimating_runner(there, CPU)
+    features = runner.encode(np.zeros((32, 32, 3), np.uint8))
     for one in estimates:
-        features = runner.encode(np.zeros((16, 16, 3), np.uint8))
-        features = replace(features, sharp=torch.tensor([one.logit]))
-        assert runner.estimate(Window({0: features}), 0).sharp == (one.logit > limit)
+        torch.nn.init.constant_(there.exposure.whole[-1].bias, one.logit)
+        window = Window({0: features, 1: features}, {0: runner.relate(features, features)})
+        assert runner.estimate(window, 0).sharp == (one.logit > limit)
 
 
 def test_scenes_give_every_exposure_its_own_smear(network, bank):
@@ -126,7 +128,7 @@ def test_frames_are_means_around_their_centre(network, monkeypatch):
         return encode(pixels)
 
     monkeypatch.setattr(runner, "encode", recorded)
-    frames = np.broadcast_to(np.arange(0, 64, 2, dtype=np.uint8)[:, None, None, None], (32, 16, 16, 3))
+    frames = np.broadcast_to(np.arange(0, 64, 2, dtype=np.uint8)[:, None, None, None], (32, 32, 32, 3))
     estimates = list(estimate_footage(runner, Footage.of("a", frames)))
     assert seen == [14, 30, 46] * 8  # a clip at each exposure, as a stream would see it
     assert [one.exposure for one in estimates[::3]] == [1, 3, 5, 7, 9, 11, 13, 15]
@@ -139,10 +141,10 @@ def test_frames_are_means_around_their_centre(network, monkeypatch):
 def test_only_networks_that_estimate_exposure():
     with pytest.raises(OptionError, match="ALANet does not estimate exposure"):
         estimating_runner(ALANet(ALANetConfig(width=0.125)), CPU)
-    broken = ALANetPlus(TINY)
-    torch.nn.init.constant_(broken.exposure_head.to_estimates.bias, torch.nan)
+    broken = random_network()
+    torch.nn.init.constant_(broken.exposure.whole[-1].bias, torch.nan)
     with pytest.raises(DataError, match="NaN or infinite"):
-        list(estimate_footage(estimating_runner(broken, CPU), Footage.of("a", np.zeros((15, 16, 16, 3), np.uint8))))
+        list(estimate_footage(estimating_runner(broken, CPU), Footage.of("a", np.zeros((31, 32, 32, 3), np.uint8))))
 
 
 def test_the_table_shows_where_all_estimates_are_alike():

@@ -8,17 +8,14 @@ import torch
 
 from alanet.errors import OptionError
 from alanet.model.alanet import ALANet, ALANetConfig
-from alanet.model.alanet_next import ALANetNext, ALANetNextConfig
 from alanet.model.alanet_plus import ALANetPlus, ALANetPlusConfig
 from alanet.model.graphs import Graph, Size, graphs_of, multiple_of, tensors_of, traced
 from alanet.model.network import Window
 from alanet.model.weights import NETWORKS
 
-PLUS = ALANetPlusConfig((4, 8, 8, 8), (0,) * 4, (0,) * 4, motion=8, exposure_refiner=8, motion_deblur=4, unwarped=True)
 TINY: dict[str, tuple[Any, Size | None]] = {
     "ALANet": (lambda: ALANet(ALANetConfig(width=0.125)), None),
-    "ALANetPlus": (lambda: ALANetPlus(PLUS), (64, 96)),  # it samples more coarsely in larger frames
-    "ALANetNext": (lambda: ALANetNext(ALANetNextConfig((8,) * 4, (8,) * 3, (0,) * 4, (0,) * 4)), None),
+    "ALANetPlus": (lambda: ALANetPlus(ALANetPlusConfig((8,) * 4, (8,) * 3, (0,) * 4, (0,) * 4)), None),
 }
 
 
@@ -45,7 +42,7 @@ def test_every_network_is_tried() -> None:
 
 
 CASES = [(name, kind) for name in TINY for kind in ("encode", "relate", "deblur_11", "interpolate")]
-LONG = [("ALANetNext", "deblur_11"), ("ALANetNext", "interpolate")]  # half a minute each
+LONG = [("ALANetPlus", "deblur_11"), ("ALANetPlus", "interpolate")]  # half a minute each
 
 
 @pytest.mark.slow
@@ -83,7 +80,7 @@ def test_graphs_are_the_network(name: str) -> None:
 
 def test_sizes_are_multiples_for_which_features_grow_evenly() -> None:
     assert multiple_of(tiny("ALANet")) == 32
-    assert multiple_of(tiny("ALANetNext")) == 64  # half-size frames are padded to multiples of 32
+    assert multiple_of(tiny("ALANetPlus")) == 64  # half-size frames are padded to multiples of 32
     with pytest.raises(OptionError, match="100x64 is not a multiple of 32"):
         graphs_of(tiny("ALANet"), (64, 100))
 

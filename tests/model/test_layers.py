@@ -134,3 +134,12 @@ def test_samples_of_a_reduced_map_are_the_reduced_samples(scale):
 def test_an_enlarged_map_reduced_is_the_map_enlarged_less(times):
     x = noise(1, 3, 5, 7)
     torch.testing.assert_close(reduced(enlarged(x, times), times // 2), enlarged(x, 2), rtol=1e-4, atol=1e-5)
+
+
+def test_warped_features_stay_as_convolutions_want_them():
+    """Channels last, and the same values: else each convolution after it copies them once more."""
+    x, flow = torch.rand(1, 8, 6, 10), 3 * torch.randn(1, 2, 6, 10)
+    plain, last = warp(x, flow, 4), warp(x.contiguous(memory_format=torch.channels_last), flow, 4)
+    assert last.is_contiguous(memory_format=torch.channels_last)
+    assert plain.is_contiguous()
+    torch.testing.assert_close(last, plain)

@@ -8,84 +8,33 @@ import sys
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from alanet.engine.fallback import FallbackRunner
 from alanet.engine.runner import Runner
 from alanet.engine.stream import stream
 from alanet.frames.frame import Frame
-from alanet.frames.tiles import Box, plan_tiles
+from alanet.frames.tiles import plan_tiles
 from alanet.frames.timing import Factor
 from alanet.model import weights
-from alanet.model.network import Cost, FrameEstimate, Memory, Tiling, Window
 from alanet.notes import Notes
 from alanet.restoration.restorer import Restorer
 from alanet.training.config import Stage, preset
 from alanet.training.loop import Hooks, network_objective, train
 from alanet.training.loss import RestorationLoss
 from tests.support.media import make_video
+from tests.support.networks import BLEND, Blend
 from tests.support.paths import ROOT
-
-LINE = {"Blend": ("tests.model.test_third_network", "Blend", "BlendConfig")}
-
-
-@dataclass(frozen=True)
-class BlendConfig:
-    start: float = 0.5
-
-
-class Blend(nn.Module):
-    """Scaled blends of the neighbours, with one weight to learn."""
-
-    stride, continuous_time, window, around, pooling = 8, True, 0, 0, 0
-    estimates, auxiliary_losses, sharp_above = False, False, 1.0
-
-    def __init__(self, config: BlendConfig = BlendConfig()) -> None:
-        super().__init__()
-        self.config, self.tiling = config, Tiling(0)
-        self.scale = nn.Parameter(torch.tensor(config.start))
-
-    def forward(self, clip: Tensor, times: list[float]) -> Tensor:
-        window = Window({i: self.encode(frame) for i, frame in enumerate(clip.unbind(1))})
-        return torch.stack([self.generate(window, time) for time in times], 1)
-
-    def encode(self, frame: Tensor) -> Tensor:
-        return frame
-
-    def relate(self, a: Tensor, b: Tensor) -> None:
-        return None
-
-    def generate(self, window: Window, time: float, within: Box | None = None) -> Tensor:
-        i, phase = int(time // 1), time % 1
-        a = window.features[i]
-        mixed = self.scale * (a if not phase else (1 - phase) * a + phase * window.features[i + 1])
-        return mixed if within is None else mixed[..., within.top : within.bottom, within.left : within.right]
-
-    def estimate(self, window: Window, i: int) -> FrameEstimate | None:
-        return None
-
-    def objective(self, batch: Any, progress: float) -> Tensor | None:
-        return None
-
-    def can_restore(self, phase: Any) -> bool:
-        return True
-
-    def cost(self, height: int = 352, width: int = 640) -> Cost:
-        return Cost(0.001, 0.0, 0.001)
-
-    def memory(self, value: int) -> Memory:
-        return Memory(12.0, 12.0)
 
 
 @pytest.fixture
 def third(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A weights file of it, with the line in the table."""
-    monkeypatch.setattr(weights, "NETWORKS", {**weights.NETWORKS, **LINE})
+    monkeypatch.setattr(weights, "NETWORKS", {**weights.NETWORKS, **BLEND})
     weights.save_weights(Blend(), tmp_path / "third.safetensors", half=False)
     return tmp_path / "third.safetensors"
 
@@ -112,7 +61,7 @@ def test_whole_and_in_tiles(third):
 def test_two_workers_restore_with_it(third, tmp_path):
     """Each process gets the line from a sitecustomize module, as if the table had it."""
     (tmp_path / "sitecustomize.py").write_text(
-        f"from alanet.model.weights import NETWORKS\nNETWORKS.update({LINE!r})\n"
+        f"from alanet.model.weights import NETWORKS\nNETWORKS.update({BLEND!r})\n"
     )
     (tmp_path / "in").mkdir()
     for name in "ab":

@@ -19,7 +19,7 @@ from tests.support.media import make_video, picture
 
 @pytest.fixture(scope="module")
 def restorer() -> Restorer:
-    return Restorer("alanet-fast", device="cpu", precision="fp32")
+    return Restorer("alanet-plus", device="cpu", precision="fp32")
 
 
 @pytest.fixture(scope="module")

@@ -232,7 +232,7 @@ def test_after_a_resume_seconds_and_warnings_are_of_the_whole_run(video, tasks, 
 
 
 def test_after_a_resume_exposure_and_sharp_frames_are_those_of_one_run(video, setup, tmp_path):
-    network = replace(setup.network, model="alanet-fast")
+    network = replace(setup.network, model="alanet-plus")
     tasks, out = Tasks(replace(setup, network=network, workers=1)), tmp_path / "out.mkv"
     one = tasks.worker.restorer.restore(video, tmp_path / "one.mkv", LOSSLESS)
     prepared = tasks.run("prepare", Item("in.mp4", str(video), output=str(out)))

@@ -25,7 +25,7 @@ __all__ = ["disc_steps", "film_steps", "main"]
 
 
 def disc_steps(folder: Path, duplicates: Literal["keep", "skip"]) -> np.ndarray:
-    """Pixels that the disc moves from each restored frame to the next (x2, alanet-fast)."""
+    """Pixels that the disc moves from each restored frame to the next (x2, alanet-plus)."""
     options = RestoreOptions(duplicates=duplicates)
     at = []
     for frame in alanet.Restorer(device="cpu").frames(made.on_twos(folder), options):

@@ -13,15 +13,15 @@ import torch
 from alanet.engine.runner import Runner
 from alanet.engine.stream import Estimate
 from alanet.errors import DataError
-from alanet.model.alanet_next import ALANetNext, ALANetNextConfig
+from alanet.model.alanet_plus import ALANetPlus, ALANetPlusConfig
 from alanet.model.weights import save_weights
 from benchmarks.adapt import EXPOSURES, Sample, Score, adapt, blurred_along, fine_tuned, gains, going_back, synthesised
 from tests.support.textures import moving, textures
 
 
-def tiny(sharp_above: float = 0.5) -> ALANetNext:
+def tiny(sharp_above: float = 0.5) -> ALANetPlus:
     torch.manual_seed(0)
-    return ALANetNext(ALANetNextConfig((8, 8, 8, 8), (8, 8, 8), (0, 0, 0, 0), (0, 0, 0, 0), sharp_above)).eval()
+    return ALANetPlus(ALANetPlusConfig((8, 8, 8, 8), (8, 8, 8), (0, 0, 0, 0), (0, 0, 0, 0), sharp_above)).eval()
 
 
 def options(**changed: object) -> argparse.Namespace:
@@ -51,7 +51,7 @@ def test_what_only_moves_afterwards_is_spread_to_that_side():
 
 def test_only_sharp_frames_with_two_neighbours_become_targets(monkeypatch: pytest.MonkeyPatch):
     pictures = [(255 * frame.permute(1, 2, 0)).byte().numpy() for frame in textures(6, 0, 64)]
-    monkeypatch.setattr(ALANetNext, "motion_of", lambda self, relation: moving(1, 8, size=64))
+    monkeypatch.setattr(ALANetPlus, "motion_of", lambda self, relation: moving(1, 8, size=64))
     monkeypatch.setattr(Runner, "estimate", lambda self, window, i: Estimate(0.1, i in (0, 2, 3), 0.0))
     made = synthesised(tiny(), pictures)
     targets = [(255 * sample.truth.permute(1, 2, 0)).round().byte().numpy() for sample in made["between"]]

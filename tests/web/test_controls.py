@@ -11,7 +11,7 @@ from alanet.frames.timing import Factor, TargetRate
 from alanet.restoration.options import EncodeOptions, NetworkOptions, RestoreOptions
 from alanet.web.controls import ADVANCED, MAIN, controls, options_of, readable
 
-MODELS = {"alanet-fast": "sharper frames (--fps x4); more", "alanet-plus": "slower"}
+MODELS = {"alanet-plus": "sharper frames (--fps x4); more", "alanet-half": "slower"}
 
 
 def meant(**values: Any) -> tuple[NetworkOptions, RestoreOptions]:
@@ -27,7 +27,7 @@ def test_every_option_for_people_has_a_control_or_is_the_servers() -> None:
 
 
 def test_help_is_the_command_lines_in_the_pages_words() -> None:
-    made = controls(MODELS, "alanet-fast")
+    made = controls(MODELS, "alanet-plus")
     assert made["strength"].help == RestoreOptions.__dataclass_fields__["strength"].metadata["help"]
     assert all("--" not in control.help + "".join(control.words) for control in made.values())
     assert "Encoder" not in made["codec"].help + made["codec"].label  # for people who do not know the term
@@ -35,17 +35,17 @@ def test_help_is_the_command_lines_in_the_pages_words() -> None:
 
 
 def test_defaults_mean_the_defaults_of_the_command_line() -> None:
-    defaults = {name: control.default for name, control in controls(MODELS, "alanet-fast").items()}
+    defaults = {name: control.default for name, control in controls(MODELS, "alanet-plus").items()}
     network, options = meant(**defaults)
     assert options == RestoreOptions(rate=Factor(2), encode=EncodeOptions(overwrite=True, threads=1))
-    assert network == NetworkOptions(model="alanet-fast", device="cpu", threads=1)
+    assert network == NetworkOptions(model="alanet-plus", device="cpu", threads=1)
 
 
 def test_values_are_parsed_as_on_the_command_line() -> None:
-    network, options = meant(rate="59.94", slow=4, start="0:01.5", crf=20, model="alanet-plus", compatible=True)
+    network, options = meant(rate="59.94", slow=4, start="0:01.5", crf=20, model="alanet-half", compatible=True)
     assert options.rate == TargetRate(Fraction(60000, 1001))
     assert (options.slow, options.start, options.encode.crf, options.encode.compatible) == (4, Fraction(3, 2), 20, True)
-    assert network.model == "alanet-plus"
+    assert network.model == "alanet-half"
     _, read = meant(duplicates="skip", telecine="remove", stream=2.0)
     assert (read.duplicates, read.telecine, read.stream) == ("skip", "remove", 2)
 

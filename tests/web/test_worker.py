@@ -15,7 +15,7 @@ from alanet.web.options import ServerOptions
 from alanet.web.worker import ATTEMPTS, WebWorker
 from tests.support.media import make_video
 
-NETWORK = NetworkOptions(model="alanet-fast", device="cpu", precision="fp32", threads=1)
+NETWORK = NetworkOptions(model="alanet-plus", device="cpu", precision="fp32", threads=1)
 VALUES = {"rate": "x2", "preset": "ultrafast"}
 
 

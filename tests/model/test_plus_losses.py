@@ -1,4 +1,4 @@
-"""What the flow and the exposure head of ALANetNext are trained by: units, directions, and which part learns."""
+"""What the flow and the exposure head of ALANetPlus are trained by: units, directions, and which part learns."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import torch
 
 from alanet.data.augment import ExposureMix
 from alanet.data.cutting import Batch
-from alanet.model.alanet_next import ALANetNext, ALANetNextConfig
-from alanet.model.next_losses import _flows, exposure_loss, flow_loss
+from alanet.model.alanet_plus import ALANetPlus, ALANetPlusConfig
+from alanet.model.exposure_head import LEAST, ExposureEstimate
+from alanet.model.plus_losses import _flows, exposure_loss, flow_loss
 from alanet.model.rife import halved
-from alanet.model.shutter_head import LEAST, ShutterEstimate
 from alanet.model.warping import warp
-from tests.training.test_objectives import made
+from tests.support.clips import made
 
 INNER = (..., slice(8, -8), slice(8, -8))
 
@@ -77,9 +77,9 @@ def test_a_teacher_s_flow_stands_in_where_none_is_true(batch: Batch) -> None:
 
 def test_the_true_exposure_has_the_smallest_loss(blurry: Batch) -> None:
     def loss(times: float, sharp: float) -> float:
-        def head(luma: torch.Tensor, motion: torch.Tensor) -> ShutterEstimate:
+        def head(luma: torch.Tensor, motion: torch.Tensor) -> ExposureEstimate:
             right = (times * exposure / 8 + LEAST).log()
-            return ShutterEstimate(right, torch.zeros(4), torch.full((4,), sharp))
+            return ExposureEstimate(right, torch.zeros(4), torch.full((4,), sharp))
 
         exposure = blurry.exposure[:, 0]
         same = replace(blurry, exposure=exposure[:, None].expand(-1, 5))
@@ -92,7 +92,7 @@ def test_the_true_exposure_has_the_smallest_loss(blurry: Batch) -> None:
 @pytest.mark.parametrize("part", ["flow", "exposure"])
 def test_one_part_learns_and_the_others_do_not(part: str, blurry: Batch) -> None:
     torch.manual_seed(0)
-    model = ALANetNext(ALANetNextConfig((8,) * 4, (8,) * 3, (0,) * 4, (0,) * 4)).requires_grad_(False)
+    model = ALANetPlus(ALANetPlusConfig((8,) * 4, (8,) * 3, (0,) * 4, (0,) * 4)).requires_grad_(False)
     getattr(model, part).requires_grad_(True)
     loss = model.objective(blurry, 0.0)
     assert loss is not None

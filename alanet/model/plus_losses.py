@@ -1,4 +1,4 @@
-"""What the motion and the exposure of ALANetNext are trained by, each part on its own.
+"""What the motion and the exposure of ALANetPlus are trained by, each part on its own.
 
 Flow: towards the true flow of scenes and a teacher's flow on the sharp versions of real clips, and so that both frames,
 warped and blended, give the sharp frame between them. Scenes alone would teach flow that is worse on every real clip;
@@ -21,9 +21,9 @@ from einops import rearrange, reduce
 from torch import Tensor
 
 from alanet.frames.blur_extent import PERIOD, VISIBLE, blur_extent
+from alanet.model.exposure_head import LEAST, ExposureEstimate, ExposureHead
 from alanet.model.layers import CELL, enlarged
 from alanet.model.rife import CoarseFlow, halved
-from alanet.model.shutter_head import LEAST, ExposureHead, ShutterEstimate
 from alanet.model.warping import cheap_warp, warp
 
 __all__ = ["exposure_loss", "flow_loss", "motion_at"]
@@ -103,7 +103,7 @@ def exposure_loss(head: ExposureHead, luma: Sequence[Tensor], motion: Sequence[T
     return torch.stack(losses).mean()
 
 
-def _exposure_loss(found: ShutterEstimate, exposure: Tensor, speed: Tensor, sweep: Tensor | None) -> Tensor:
+def _exposure_loss(found: ExposureEstimate, exposure: Tensor, speed: Tensor, sweep: Tensor | None) -> Tensor:
     """exposure: b, in sharp frames; speed: b, mean motion; sweep: b 1 2 h/4 w/4, the true motion, if known."""
     wanted = exposure / PERIOD
     log = (wanted + LEAST).log()

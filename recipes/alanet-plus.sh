@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# From photographs, high-rate clips and RIFE's public weights to the weights of ALANetNext.
+# From photographs, high-rate clips and RIFE's public weights to the weights of ALANetPlus.
 #
-#   recipes/alanet-next.sh PHOTOGRAPHS CLIPS RIFE_MODULE RIFE_WEIGHTS OUT [--processes N] [--smoke]
+#   recipes/alanet-plus.sh PHOTOGRAPHS CLIPS RIFE_MODULE RIFE_WEIGHTS OUT [--processes N] [--smoke]
 #
 #   PHOTOGRAPHS   folder of sharp photographs; a tenth of them is held out for validation
 #   CLIPS         folder of high-rate videos, or of videos whose frames count as 240 a second
@@ -48,12 +48,12 @@ $alanet data build "$clips" -o "$out/filmed" --assume-rate 240 --keep-aspect --t
     [ $? = 3 ] # some videos cannot be read; they are named
 $alanet data motion "$out/filmed" --rife-module "$module" --rife-weights "$weights"
 python=${alanet%% *}
-"$python" "$here/alanet-next/start.py" "${start[@]}" "$out/start.safetensors"
+"$python" "$here/alanet-plus/start.py" "${start[@]}" "$out/start.safetensors"
 
 before=$out/start.safetensors
 for run in 01-flow 02-exposure 03-decoder; do
-    $launch train --config "$here/alanet-next/$run.toml" --dataset "$out/scenes" --set "extra_data=\"$out/filmed\"" \
+    $launch train --config "$here/alanet-plus/$run.toml" --dataset "$out/scenes" --set "extra_data=\"$out/filmed\"" \
         --set "held_out=\"$out/held-out\"" --init "$before" -o "$out/$run" --threads 1 ${train[@]+"${train[@]}"}
     before=$out/$run/last.safetensors
 done
-$alanet train ship "$out/03-decoder" -o "$out/alanet-next.safetensors" --overwrite
+$alanet train ship "$out/03-decoder" -o "$out/alanet-plus.safetensors" --overwrite

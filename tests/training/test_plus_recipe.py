@@ -1,4 +1,4 @@
-"""The recipe of ALANetNext, `recipes/alanet-next.sh`, runs from photographs and videos to a weights file."""
+"""The recipe of ALANetPlus, `recipes/alanet-plus.sh`, runs from photographs and videos to a weights file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.media import make_video
 from tests.support.paths import ROOT
 from tests.training.test_paper_recipe import moving
 
-RECIPE = ROOT / "recipes" / "alanet-next.sh"
+RECIPE = ROOT / "recipes" / "alanet-plus.sh"
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -47,10 +47,10 @@ def test_it_goes_from_photographs_and_videos_to_weights(tmp_path: Path) -> None:
     for before, after in pairwise(states):
         learned.append({name.split(".")[0] for name in after if not before[name].equal(after[name])})
     assert learned == [{"flow"}, {"exposure"}, {"encoder", "decoder"}]
-    assert load_model(out / "alanet-next.safetensors")
+    assert load_model(out / "alanet-plus.safetensors")
 
 
 def test_a_wrong_call_says_how_to_call_it(tmp_path: Path) -> None:
     done = run(str(tmp_path))
     assert done.returncode == 2
-    assert "recipes/alanet-next.sh PHOTOGRAPHS CLIPS RIFE_MODULE RIFE_WEIGHTS OUT" in done.stderr
+    assert "recipes/alanet-plus.sh PHOTOGRAPHS CLIPS RIFE_MODULE RIFE_WEIGHTS OUT" in done.stderr
