@@ -73,11 +73,13 @@ def safe(name: object) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in str(name))
 
 
-def bars(values: Sequence[float], columns: int, *, plain: bool = False) -> str:
-    """A track of values in [0, 1] as a bar a moment; with more values than columns each bar is its moment's largest."""
+def bars(values: Sequence[float | None], columns: int, *, plain: bool = False) -> str:
+    """A track of values in [0, 1] as a bar a moment; with more values than columns each bar is its moment's largest.
+    A moment without a value is left blank."""
     steps = PLAIN_BLOCKS if plain else BLOCKS
-    tops = [max(values[a:b]) for a, b in _shares(len(values), columns)]
-    return "".join(steps[min(int(max(top, 0.0) * len(steps)), len(steps) - 1)] for top in tops)
+    moments = ([value for value in values[a:b] if value is not None] for a, b in _shares(len(values), columns))
+    tops = [max(known, default=None) for known in moments]
+    return "".join(" " if top is None else steps[min(int(max(top, 0.0) * len(steps)), len(steps) - 1)] for top in tops)
 
 
 def marks(places: Sequence[int], total: int, columns: int, sign: str = "^") -> str:

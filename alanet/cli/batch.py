@@ -146,7 +146,7 @@ def _one(item: Item, setup: Setup, screen: Screen, verbosity: Verbosity) -> int:
     (outcome,) = outcomes
     if outcome.state == "failed":
         raise ERRORS.get(outcome.code, AlanetError)(outcome.reason or "")
-    screen.rows([("done", _what(outcome)), *estimate_rows(outcome.classified, outcome.sharp, outcome.exposure)])
+    screen.rows([("done", _what(outcome)), *estimate_rows(outcome.estimates)])
     names = {"kept": "kept", "left_out": "left out", "warnings": "warning"}
     screen.rows([(names[name], line) for name, lines in outcome.notes.items() for line in lines])
     screen.rows([("result", str(outcome.output))])

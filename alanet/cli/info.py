@@ -26,7 +26,7 @@ from alanet.cli.progress import Show, progress
 from alanet.cli.screen import Paper, Screen, is_plain, page
 from alanet.errors import OptionError, OutputError
 from alanet.restoration.analysis import Analysis, FrameEstimates, analyse
-from alanet.restoration.summary import describe, estimate
+from alanet.restoration.summary import describe, estimate, exposure_text
 from alanet.text import bars, clock, count, marks, rate, ruler, safe, size
 
 if TYPE_CHECKING:
@@ -178,8 +178,8 @@ def _as_json(video: VideoInfo, found: Analysis | None, seconds: float | None) ->
             "blur": _track(found),
             "estimate_seconds": seconds,
         }
-        if found.classified:
-            said |= {"exposures": found.exposures, "classified": found.classified, "sharp": found.sharp}
+        if found.estimates.classified:
+            said |= {"exposures": found.exposures, **found.estimates.to_dict()}
     return said
 
 
@@ -263,15 +263,15 @@ def _findings(found: Analysis, *, plain: bool) -> list[tuple[str, str]]:
     if starts:
         rows.append(("blur", marks(starts, found.frames, columns)))
     rows.append(("blur", ruler(float(found.start), float(found.end), columns)))
-    return rows + (_exposure(found, columns, plain=plain) if found.classified else [])
+    return rows + (_exposure(found, columns, plain=plain) if found.estimates.classified else [])
 
 
 def _exposure(found: Analysis, columns: int, *, plain: bool) -> list[tuple[str, str]]:
     """A bar a moment, full for a whole period; and what the network makes of it."""
-    mean = sum(found.exposures) / len(found.exposures)
-    looked = count(found.classified, "frame") + (" looked at" if found.classified < found.frames else "")
-    share = f"{found.sharp / found.classified:.0%} of {looked} are already sharp and are left unchanged"
+    said = found.estimates
+    looked = count(said.classified, "frame") + (" looked at" if said.classified < found.frames else "")
+    share = f"{said.sharp / said.classified:.0%} of {looked} are already sharp and are left unchanged"
     return [
         ("exposure", bars(found.exposures, columns, plain=plain)),
-        ("exposure", f"mean {mean:.2f} of the frame period; {share}"),
+        ("exposure", f"{exposure_text(said)}; {share}"),
     ]

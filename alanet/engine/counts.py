@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
+
+from alanet.frames.estimate_sums import EstimateSums
 
 __all__ = ["Counts"]
 
@@ -20,9 +22,7 @@ class Counts:
     duplicates: int = 0
     passed: int = 0  # of frames_out: the network came to nothing, and the input is shown
     first_passed: Fraction | None = None  # time of the first of these
-    classified: int = 0  # input frames whose exposure was estimated
-    sharp: int = 0  # of these, classified as sharp
-    exposures: float = 0.0  # their sum, periods
+    estimates: EstimateSums = field(default_factory=EstimateSums)  # of input frames
     untouched: int = 0  # of frames_out, holds included: input frames passed through: sharp, or strength 0
 
     def pass_through(self, time: Fraction) -> None:

@@ -73,7 +73,7 @@ class Runner:
             return None
         limit = self.model.sharp_above
         logit = float(found.sharp)
-        return Estimate(exposure, logit > math.log(limit / (1 - limit)), logit)
+        return Estimate(exposure, logit > math.log(limit / (1 - limit)), logit, float(found.uncertainty))
 
     def generate(self, window: Window, times: Sequence[float], like: Pixels) -> Iterator[Pixels | None]:
         """The frames at `times`, as they are made; size and depth are those of `like`. None for one that has NaN or

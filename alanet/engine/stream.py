@@ -39,6 +39,7 @@ class Estimate:
     exposure: float  # fraction of the frame period
     sharp: bool  # passed through unchanged
     logit: float = 0.0  # of the probability that it is sharp
+    uncertainty: float = 0.0  # expected error of the exposure's natural logarithm
 
 
 class Restoring(Protocol):
@@ -224,9 +225,8 @@ class _Ring:
 
     def count(self, estimate: Estimate | None) -> None:
         if estimate is not None:
-            self.counts.classified += 1
-            self.counts.sharp += estimate.sharp
-            self.counts.exposures += estimate.exposure
+            known = self.counts.estimates
+            self.counts.estimates = known.with_frame(estimate.exposure, estimate.uncertainty, sharp=estimate.sharp)
 
     def passes(self, estimate: Estimate | None, phases: Sequence[Fraction]) -> bool:
         """Whether frame i is shown unchanged."""

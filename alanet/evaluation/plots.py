@@ -204,7 +204,7 @@ def timeline(
     times: Sequence[float],
     blurs: Sequence[float | None],
     cuts: Sequence[float],
-    exposures: Sequence[float] = (),
+    exposures: Sequence[float | None] = (),
     *,
     title: str = "",
 ) -> Figure:
@@ -217,8 +217,9 @@ def timeline(
     panes[0].plot([time for time, _ in known], [blur for _, blur in known], color=COLORS[1], linewidth=1)
     panes[0].set(ylabel="blur (0 sharp, 1 blurry)")
     if exposures:
-        panes[1].plot(times[: len(exposures)], exposures, color=COLORS[2], linewidth=1, drawstyle="steps-post")
-        panes[1].set(ylabel="exposure (frame periods)", ylim=(0, 1.05 * max(1.0, *exposures)))
+        shown = [math.nan if each is None else each for each in exposures]  # NaN: a gap in the line
+        panes[1].plot(times[: len(shown)], shown, color=COLORS[2], linewidth=1, drawstyle="steps-post")
+        panes[1].set(ylabel="exposure (frame periods)", ylim=(0, 1.05))
     for axes in panes:
         for cut in cuts:
             axes.axvline(cut, color="#7f7f7f", linewidth=0.8, linestyle="--")

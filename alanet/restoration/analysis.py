@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+from alanet.frames.estimate_sums import EstimateSums, shown_exposure
+
 if TYPE_CHECKING:
     from alanet.engine.runner import Runner
     from alanet.engine.stream import Estimate
@@ -32,9 +34,9 @@ class Analysis:
     cut_times: list[Fraction] = field(default_factory=list)
     duplicates: int = 0
     blurs: list[float | None] = field(default_factory=list)  # a frame each
-    exposures: list[float] = field(default_factory=list)  # a frame each, periods; of the last estimate before it
-    classified: int = 0  # frames whose exposure and sharpness a network estimated
-    sharp: int = 0  # of these, classified as sharp
+    exposures: list[float | None] = field(default_factory=list)  # a frame each, of the last estimate before it: frame
+    # periods, at most 1; None where too little moves
+    estimates: EstimateSums = field(default_factory=EstimateSums)  # of the frames that a network looked at
 
     @property
     def variable(self) -> bool:
@@ -66,11 +68,11 @@ def analyse(
         shown = None if cut else shown
         said = estimator(frame.pixels, shown) if estimator is not None and found.frames % every == 0 else None
         if said is not None:
-            found.classified += 1
-            found.sharp += said.sharp
-            found.exposures += [said.exposure] * (found.frames - len(found.exposures))
-        if found.classified:
-            found.exposures.append(found.exposures[-1] if said is None else said.exposure)
+            found.estimates = found.estimates.with_frame(said.exposure, said.uncertainty, sharp=said.sharp)
+            exposure = shown_exposure(said.exposure, said.uncertainty)
+            found.exposures += [exposure] * (found.frames - len(found.exposures))
+        if found.estimates.classified:
+            found.exposures.append(found.exposures[-1] if said is None else exposure)
         found.frames += 1
         found.times.append(frame.time)
         found.cuts.append(cut)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from alanet.errors import OptionError, OutputError
 from alanet.files import make_folder, write_json
+from alanet.frames.estimate_sums import EstimateSums
 
 if TYPE_CHECKING:
     from alanet.restoration.job import Job
@@ -60,16 +61,15 @@ class Outcome:
     reason: str | None = None  # why it failed, in one line
     code: int = 0  # the exit code that this failure alone would have had
     notes: dict[str, list[str]] = field(default_factory=dict)  # "kept", "left_out", "warnings"
-    classified: int = 0  # input frames whose exposure and sharpness the network estimated
-    sharp: int = 0  # of these, already sharp
-    exposure: float | None = None  # mean estimate, in input periods; None: nothing was estimated
+    estimates: EstimateSums = field(default_factory=EstimateSums)  # of input frames: how many are sharp, exposure
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         plain = asdict(self)
         return {
             "file": plain.pop("name"),
-            **{key: plain[key] for key in plain if key not in ("notes", "code")},
+            **{key: plain[key] for key in plain if key not in ("notes", "code", "estimates")},
+            **self.estimates.to_dict(),
             **self.notes,
         }
 

@@ -116,7 +116,7 @@ def make_part(
             segment, made = _make(network, plan, part, folder, on_frame, from_key_frame=True)
         except _OtherFramesError:
             segment, made = _make(network, plan, part, folder, on_frame, from_key_frame=False)
-        counted = {name: getattr(made, name) for name in ("passed", "classified", "sharp", "exposures")}
+        counted = {name: getattr(made, name) for name in ("passed", "estimates")}
         return replace(segment, seconds=time.perf_counter() - began, **counted), made
     except _OtherFramesError as error:
         raise InputError(
@@ -160,8 +160,8 @@ def _make(
     assert sink.segment is not None, "finished"
     if sink.segment.frames != part.count:
         raise OutputError(f"{sink.segment.name}: {sink.segment.frames} frames instead of {part.count}")
-    made = Made(part.number, part.count, counts.passed, counts.first_passed, list(notes.warnings))
-    return sink.segment, replace(made, classified=counts.classified, sharp=counts.sharp, exposures=counts.exposures)
+    warnings = list(notes.warnings)
+    return sink.segment, Made(part.number, part.count, counts.passed, counts.first_passed, warnings, counts.estimates)
 
 
 def _frames_of(plan: RestorePlan, part: Part, from_key_frame: bool) -> Iterator[tuple[Frame, bool]]:

@@ -6,13 +6,14 @@ its result; `run.py` carries it out and returns a `RestoreReport`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from math import ceil, floor
 from pathlib import Path
 from typing import Any
 
 from alanet.engine.tiled import plan_tiles_for
+from alanet.frames.estimate_sums import EstimateSums
 from alanet.frames.frame import VideoInfo
 from alanet.frames.tiles import Tile, overhead
 from alanet.frames.timing import Schedule, TargetRate, output_rate
@@ -83,16 +84,14 @@ class RestoreReport:
     notes: Notes
     earlier_out: int = 0  # of frames_out: made by an interrupted run before this one
     passed: int = 0  # of frames_out: the network gave NaN or infinity, and the input is shown
-    classified: int = 0  # input frames whose exposure and sharpness the network estimated
-    sharp: int = 0  # of these, already sharp
-    exposure: float | None = None  # mean estimate, in input periods; None: nothing was estimated
+    estimates: EstimateSums = field(default_factory=EstimateSums)  # of input frames: how many are sharp, exposure
     untouched: int = 0  # restored frames that are input frames, left as they were
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         notes = {"kept": self.notes.kept, "left_out": self.notes.left_out, "warnings": self.notes.warnings}
-        plain = {key: value for key, value in vars(self).items() if key not in ("notes", "output")}
-        return {"output": str(self.output), **plain, **notes}
+        plain = {key: value for key, value in vars(self).items() if key not in ("notes", "output", "estimates")}
+        return {"output": str(self.output), **plain, **self.estimates.to_dict(), **notes}
 
 
 def make_plan(

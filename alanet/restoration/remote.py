@@ -252,7 +252,9 @@ class RemoteTasks:
         self._out.remove(work)
         shutil.rmtree(self._folder / key_of(item.name), ignore_errors=True)
         notes = {key: getattr(plan.notes, key) for key in ("kept", "left_out", "warnings")}
-        return Outcome(item.name, "done", self._out.path(film.target), *frames, seconds, notes=notes, **made.estimates)
+        return Outcome(
+            item.name, "done", self._out.path(film.target), *frames, seconds, notes=notes, estimates=made.estimates
+        )
 
     def _fetch(self, work: str, folder: Path, plan: RestorePlan, number: int) -> Sequence[Segment]:
         """All segments of a video on this node, verified. What is damaged is removed, so that a rerun makes it."""

@@ -59,9 +59,7 @@ def run_plan(
         done,
         seconds=whole.seconds,
         passed=whole.passed,
-        classified=whole.classified,
-        sharp=whole.sharp,
-        exposure=whole.exposures / whole.classified if whole.classified else None,
+        estimates=whole.estimates,
         untouched=whole.untouched,
     )
 
@@ -84,8 +82,6 @@ def report(
         notes=plan.notes,
         earlier_out=earlier_out,
         passed=counts.passed,
-        classified=counts.classified,
-        sharp=counts.sharp,
-        exposure=counts.exposures / counts.classified if counts.classified else None,
+        estimates=counts.estimates,
         untouched=counts.untouched,
     )

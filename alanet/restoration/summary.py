@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from alanet.text import count, duration, rate, size
 
 if TYPE_CHECKING:
+    from alanet.frames.estimate_sums import EstimateSums
     from alanet.frames.frame import VideoInfo
     from alanet.restoration.plan import RestorePlan, RestoreReport
 
-__all__ = ["closing_rows", "describe", "estimate", "estimate_rows", "named", "opening_rows", "slower"]
+__all__ = ["closing_rows", "describe", "estimate", "estimate_rows", "exposure_text", "named", "opening_rows", "slower"]
 
 
 def describe(info: VideoInfo) -> str:
@@ -57,7 +58,7 @@ def closing_rows(report: RestoreReport) -> list[tuple[str, str]]:
     done = f"{count(report.frames_in, 'frame')} in, {report.frames_out:,} out, in {duration(report.seconds)}{speed}"
     found = [count(n, thing) for n, thing in ((report.cuts, "cut"), (report.duplicates, "duplicate frame")) if n]
     rows = [("done", ", ".join([done, *found]))]
-    rows += estimate_rows(report.classified, report.sharp, report.exposure)
+    rows += estimate_rows(report.estimates)
     rows += [("kept", line) for line in report.notes.kept]
     rows += [("left out", line) for line in report.notes.left_out]
     rows += [("warning", line) for line in report.notes.warnings]
@@ -65,12 +66,21 @@ def closing_rows(report: RestoreReport) -> list[tuple[str, str]]:
     return [*rows, ("result", f"{named(report.output, 'standard output')}{weight}")]
 
 
-def estimate_rows(classified: int, sharp: int, exposure: float | None) -> list[tuple[str, str]]:
+def estimate_rows(estimates: EstimateSums) -> list[tuple[str, str]]:
     """What the network estimated of the input frames; nothing where it estimates none."""
-    if exposure is None:
+    if not estimates.classified:
         return []
-    share = f"{sharp:,} of {classified:,} already sharp, left unchanged"
-    return [("frames", f"{share}; mean exposure {exposure:.2f} of the frame period")]
+    share = f"{estimates.sharp:,} of {estimates.classified:,} already sharp, left unchanged"
+    return [("frames", f"{share}; {exposure_text(estimates)}")]
+
+
+def exposure_text(estimates: EstimateSums) -> str:
+    """The mean exposure and its expected error: "mean exposure 0.62 ± 0.17 of the frame period"."""
+    if estimates.exposure is None:
+        return "exposure unknown, too little moves"
+    text = f"mean exposure {estimates.exposure:.2f} ± {estimates.uncertainty:.2f} of the frame period"
+    unknown = estimates.classified - estimates.known
+    return f"{text} (unknown of {count(unknown, 'frame')} in which too little moves)" if unknown else text
 
 
 def named(path: Path, stream: str) -> str:

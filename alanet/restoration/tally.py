@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 from alanet.engine.counts import Counts
 from alanet.errors import OutputError
 from alanet.files import write_json
+from alanet.frames.estimate_sums import EstimateSums
 from alanet.restoration.workdir import COUNTS
 
 __all__ = ["Tally", "TallyKeeper"]
@@ -24,11 +25,9 @@ class Tally:
 
     frames_out: int = 0
     seconds: float = 0.0
-    classified: int = 0
-    sharp: int = 0
-    exposures: float = 0.0
     untouched: int = 0
     passed: int = 0
+    estimates: EstimateSums = field(default_factory=EstimateSums)
 
     def __add__(self, other: Tally) -> Tally:
         return Tally(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(Tally)))
@@ -64,13 +63,18 @@ class TallyKeeper:
 
 
 def _tally(counts: Counts, seconds: float, made: int) -> Tally:
-    return Tally(made, seconds, counts.classified, counts.sharp, counts.exposures, counts.untouched, counts.passed)
+    return Tally(made, seconds, counts.untouched, counts.passed, counts.estimates)
 
 
 def _read(path: Path) -> Tally:
     """What is kept; nothing where there is none or it is damaged."""
     try:
         said = json.loads(path.read_text("utf-8"))
-        return Tally(*(type(none)(said[name]) for name, none in asdict(Tally()).items()))
+        estimates = EstimateSums(
+            **{name: type(none)(said["estimates"][name]) for name, none in asdict(EstimateSums()).items()}
+        )
+        return Tally(
+            int(said["frames_out"]), float(said["seconds"]), int(said["untouched"]), int(said["passed"]), estimates
+        )
     except (OSError, ValueError, TypeError, KeyError):
         return Tally()

@@ -128,7 +128,7 @@ class Tasks:
         folder, path = work_folder(plan.output.path), plan.output.path
         began, frames = time.perf_counter(), (prepared.frames_in, prepared.expected)
         if not folder.exists() and path.exists():  # joined by a worker that ended before it could say so
-            return Outcome(item.name, "done", str(path), *frames, seconds, **made.estimates)
+            return Outcome(item.name, "done", str(path), *frames, seconds, estimates=made.estimates)
         segments = list(finished_in(folder).values())
         if len(segments) != prepared.segments:
             raise OutputError(
@@ -144,7 +144,7 @@ class Tasks:
             put_in_place(result, plan.output, plan.job)
         shutil.rmtree(folder, ignore_errors=True)
         notes = {key: getattr(plan.notes, key) for key in ("kept", "left_out", "warnings")}
-        return Outcome(item.name, "done", str(path), *frames, seconds, notes=notes, **made.estimates)
+        return Outcome(item.name, "done", str(path), *frames, seconds, notes=notes, estimates=made.estimates)
 
 
 def _made_before(kept: Sequence[Segment]) -> Made:
@@ -152,7 +152,7 @@ def _made_before(kept: Sequence[Segment]) -> Made:
     made = Made(0, 0)
     for each in kept:
         first = each.start if each.passed else None
-        made += Made(0, 0, each.passed, first, [], each.classified, each.sharp, each.exposures)
+        made += Made(0, 0, each.passed, first, [], each.estimates)
     return made
 
 

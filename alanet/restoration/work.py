@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Literal
 
+from alanet.frames.estimate_sums import EstimateSums
 from alanet.restoration.options import NetworkOptions, RestoreOptions
 
 __all__ = ["Failure", "Made", "Part", "Prepared", "Seen", "Setup"]
@@ -79,9 +80,7 @@ class Made:
     passed: int = 0  # frames that came out as NaN or infinity
     first_passed: Fraction | None = None  # time of the first of these
     warnings: list[str] = field(default_factory=list)
-    classified: int = 0  # input frames whose exposure was estimated
-    sharp: int = 0  # of these, classified as sharp
-    exposures: float = 0.0  # their sum, periods
+    estimates: EstimateSums = field(default_factory=EstimateSums)  # of input frames
 
     def __add__(self, other: Made) -> Made:
         """The sum of both, in which a warning stands once."""
@@ -92,16 +91,8 @@ class Made:
             self.passed + other.passed,
             min(times, default=None),
             list(dict.fromkeys(self.warnings + other.warnings)),
-            self.classified + other.classified,
-            self.sharp + other.sharp,
-            self.exposures + other.exposures,
+            self.estimates + other.estimates,
         )
-
-    @property
-    def estimates(self) -> dict[str, Any]:
-        """What an `Outcome` says of exposure."""
-        mean = self.exposures / self.classified if self.classified else None
-        return {"classified": self.classified, "sharp": self.sharp, "exposure": mean}
 
 
 @dataclass(frozen=True, slots=True)

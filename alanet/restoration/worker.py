@@ -53,8 +53,7 @@ class Worker:
             return _failed(item, error, time.perf_counter() - began)
         notes = {key: getattr(report.notes, key) for key in ("kept", "left_out", "warnings")}
         frames, seconds = (report.frames_in, report.frames_out), time.perf_counter() - began
-        estimates = {key: getattr(report, key) for key in ("classified", "sharp", "exposure")}
-        return Outcome(item.name, "done", str(report.output), *frames, seconds, notes=notes, **estimates)
+        return Outcome(item.name, "done", str(report.output), *frames, seconds, notes=notes, estimates=report.estimates)
 
     def done_before(self, item: Item) -> Outcome | None:
         """The outcome where a result of the same job is there. Raises OptionError where it is another job's, or of

@@ -171,8 +171,8 @@ def test_sharp_frames_pass_as_they_came_and_nothing_is_made_for_them():
     assert [frame.source for frame in out] == [None] * 2 + ["planes 1"] + [None] * 5 + ["planes 4"] * 2  # the hold too
     assert out[2].pixels is frames[1][0].pixels
     assert [frame.time for frame in out] == [k / RATE / 2 for k in range(10)]
-    assert (counts.classified, counts.sharp, counts.untouched) == (5, 2, 3)
-    assert counts.exposures == pytest.approx(5 * 0.25 + 100)
+    assert (counts.estimates.classified, counts.estimates.sharp, counts.untouched) == (5, 2, 3)
+    assert counts.estimates.exposure == pytest.approx((0.25 + 4 * 1) / 5)  # at most 1 is counted
 
 
 def test_a_frame_is_estimated_with_its_neighbours_and_a_sharp_one_is_not_restored():
@@ -209,8 +209,8 @@ def test_each_estimate_is_counted_once_wherever_the_video_is_divided(strength, s
 
     counts, whole = run_of(lambda time: False)
     times = [frame.time for frame in whole]
-    expected = counts.classified, counts.exposures
-    assert counts.classified == (4 if strength else 3)
+    expected = counts.estimates
+    assert counts.estimates.classified == (4 if strength else 3)
     for border in times[1:]:
         after, rest = run_of(lambda time, border=border: time < border)
         assert sum(1 for _ in rest) == len(times) - times.index(border)
@@ -220,7 +220,7 @@ def test_each_estimate_is_counted_once_wherever_the_video_is_divided(strength, s
         for _ in range(times.index(border)):
             next(frames)
         for first in (before, ended):
-            assert (first.classified + after.classified, first.exposures + after.exposures) == expected
+            assert first.estimates + after.estimates == expected
 
 
 @pytest.mark.parametrize("strength", [0.0, 0.25, 0.5, 1.0])

@@ -238,9 +238,10 @@ def test_after_a_resume_exposure_and_sharp_frames_are_those_of_one_run(video, se
     prepared = tasks.run("prepare", Item("in.mp4", str(video), output=str(out)))
     tasks.run("segment", prepared.plan, prepared.parts[1])
     outcome = restored(Here(tasks), video, out)
-    assert (outcome.classified, outcome.sharp) == (one.classified, one.sharp)
-    assert one.classified >= 23
-    assert outcome.exposure == pytest.approx(one.exposure)
+    whole, parts = one.estimates, outcome.estimates
+    assert (parts.classified, parts.sharp, parts.known) == (whole.classified, whole.sharp, whole.known)
+    assert parts.exposures == pytest.approx(whole.exposures)
+    assert whole.classified >= 23
 
 
 def test_a_result_that_another_run_writes_is_refused(setup, video, tasks, tmp_path):

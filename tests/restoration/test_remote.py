@@ -136,14 +136,16 @@ def test_another_node_resumes_after_the_finished_segments(bucket, setup, whole, 
     record = f"{bucket.name}/{work}/00001.json"
     said = json.loads(bucket.fs.cat_file(record))
     assert said["seconds"] > 0
-    bucket.fs.pipe_file(record, json.dumps({**said, "seconds": 1000.0, "passed": 3, "classified": 7}).encode())
+    bucket.fs.pipe_file(
+        record, json.dumps({**said, "seconds": 1000.0, "passed": 3, "estimates": {"classified": 7}}).encode()
+    )
     outcomes: list[Outcome] = []
     three = node(bucket, setup, tmp_path / "three")
     crew = Here(SimpleNamespace(run=lambda task, *given: three.run(task, over, *given)))
     Dispatch([item], crew, over=outcomes.append).run()
     (outcome,) = outcomes
     assert (outcome.state, sorted(crew.log), outcome.frames_out) == ("done", [0, 2], 48)
-    assert outcome.classified == 7  # the summary is of the whole run
+    assert outcome.estimates.classified == 7  # the summary is of the whole run
     assert 1000 < outcome.seconds < 1100
     assert [line for line in outcome.notes["warnings"] if line.startswith("3 restored frames (the first at 4.000 s)")]
     assert shown(bucket.get("out/sub/a.mp4.mkv", tmp_path / "a.mkv")) == whole

@@ -73,7 +73,7 @@ def test_input_planes_come_out_bit_for_bit(tmp_path, pix_fmt, how):
     assert not any(alike(a, b) for a, b in zip(given, made[1:-1:2], strict=False))
     assert report.untouched == 8
     expected = (7, 7, pytest.approx(0.5)) if how == "sharp" else (0, 0, None)
-    assert (report.classified, report.sharp, report.exposure) == expected
+    assert (report.estimates.classified, report.estimates.sharp, report.estimates.exposure) == expected
 
 
 def test_only_sharp_frames_pass(tmp_path, monkeypatch):
@@ -85,7 +85,7 @@ def test_only_sharp_frames_pass(tmp_path, monkeypatch):
     report = ours.restore(source, tmp_path / "b.mkv", RestoreOptions(encode=EncodeOptions(codec="ffv1")))
     same = [alike(a, b) for a, b in zip(planes_of(source), planes_of(tmp_path / "b.mkv")[::2], strict=True)]
     assert same == [True, False, False, True, True, False]
-    assert (report.classified, report.sharp, report.untouched) == (6, 3, 3)
+    assert (report.estimates.classified, report.estimates.sharp, report.untouched) == (6, 3, 3)
     assert (ours.runner.encodes, ours.runner.relates, ours.runner.generates) == (6, 5, 11 - 3)
 
 
@@ -139,7 +139,7 @@ def test_strength_is_in_the_command_line_and_refused_beyond_1(tmp_path, capsys):
     assert run(["restore", str(source), "-o", str(tmp_path / "s.mkv"), "--slow", "2", *words[:-2]]) == 0
     told = capsys.readouterr()
     assert "30 fps, 2 times slower" in told.err + told.out
-    assert "0 of 3 already sharp, left unchanged; mean exposure 0.50 of the frame period" in told.err + told.out
+    assert "0 of 3 already sharp, left unchanged; mean exposure 0.50 ± 0.10 of the frame period" in told.err + told.out
     assert run(["restore", str(source), "-o", str(tmp_path / "b.mkv"), "--strength", "0", *words]) == 0
     said = json.loads(capsys.readouterr().out)
     assert (said["untouched"], said["classified"], said["sharp"]) == (4, 2, 0)  # no opinion is needed of the last
@@ -227,7 +227,9 @@ def test_info_shows_what_the_network_makes_of_it(tmp_path, capsys):
     words = ["--model", str(file), "--device", "cpu", "--precision", "fp32"]
     assert run(["info", str(source), *words]) == 0
     told = capsys.readouterr().out
-    assert "mean 0.50 of the frame period; 100% of 9 frames looked at are already sharp" in " ".join(told.split())
+    assert "mean exposure 0.50 ± 0.10 of the frame period; 100% of 9 frames looked at are already sharp" in " ".join(
+        told.split()
+    )
     assert sum(line.split()[:1] == ["exposure"] for line in told.splitlines()) >= 1
     assert run(["info", str(source), "--json", *words]) == 0
     said = json.loads(capsys.readouterr().out)
@@ -243,15 +245,15 @@ def test_frames_between_those_looked_at_are_as_the_one_before():
     def estimate(pixels, earlier):
         looked.append(int(pixels[0, 0, 0]))
         before.append(None if earlier is None else int(earlier[0, 0, 0]))
-        return None if len(looked) == 1 else Estimate(float(len(looked)), len(looked) == 2)
+        return None if len(looked) == 1 else Estimate(len(looked) / 4, len(looked) == 2)
 
     frames = [Frame(np.full((2, 2, 3), i, np.uint8), Fraction(i), Fraction(1)) for i in range(7)]
     scores: Any = SimpleNamespace(duplicate=False, blur=0.5)
     found = analyse(((frame, scores, frame.time == 4) for frame in frames), estimate, 2)
     assert looked == [0, 2, 4, 6]
     assert before == [None, 1, None, 5]  # across a cut there is no motion
-    assert found.exposures == [2.0, 2.0, 2.0, 2.0, 3.0, 3.0, 4.0]  # the first was no opinion
-    assert (found.classified, found.sharp) == (3, 1)
+    assert found.exposures == [0.5, 0.5, 0.5, 0.5, 0.75, 0.75, 1.0]  # the first was no opinion
+    assert (found.estimates.classified, found.estimates.sharp) == (3, 1)
 
 
 def test_frames_that_follow_each_other_are_encoded_once_each_for_an_opinion():

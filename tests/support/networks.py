@@ -32,12 +32,13 @@ def random_network(seed: int = 0, **changes: Any) -> ALANetPlus:
 
 
 def estimating(sharp: float = 20.0, exposure: float = 0.5) -> ALANetPlus:
-    """It estimates this exposure (periods) and this logit of "sharp" for every frame; what it restores is noise."""
+    """It estimates this exposure (periods, within 20 %) and this logit of "sharp" for every frame; what it restores is
+    noise."""
     torch.manual_seed(0)
     model = ALANetPlus(TINY).eval()
     nn.init.normal_(model.decoder.head.weight, std=1.0)
     with torch.no_grad():  # the weights of this layer and of the one that reads places are 0
-        model.exposure.whole[-1].bias.copy_(torch.tensor([math.log(exposure + LEAST), 0.0, sharp]))
+        model.exposure.whole[-1].bias.copy_(torch.tensor([math.log(exposure + LEAST), math.log(0.2), sharp]))
     return model
 
 

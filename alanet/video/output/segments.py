@@ -16,7 +16,7 @@ import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from fractions import Fraction
 from itertools import count, takewhile
 from pathlib import Path
@@ -26,6 +26,7 @@ import av
 from av.video.reformatter import VideoReformatter
 
 from alanet.files import sync_folder, write_text
+from alanet.frames.estimate_sums import EstimateSums
 from alanet.frames.frame import Frame
 from alanet.video.output.captions import Captions
 from alanet.video.output.format import OutputPlan
@@ -64,9 +65,7 @@ class Segment:
     sha256: str  # of the file
     seconds: float = 0.0  # of work, where a worker made it
     passed: int = 0  # of its frames: the network came to nothing there
-    classified: int = 0  # input frames whose exposure was estimated, where a worker made it
-    sharp: int = 0  # of these, classified as sharp
-    exposures: float = 0.0  # their sum, periods
+    estimates: EstimateSums = field(default_factory=EstimateSums)  # of its input frames, where a worker made it
 
 
 KEYS = tuple(each.name for each in fields(Segment))
@@ -186,8 +185,8 @@ def segment_in(line: str) -> Segment | None:
     """The segment that a line of the index names; None for a line that names none."""
     try:
         said = json.loads(line)
-        values: list[Any] = [Fraction(said[key]) if key in TIMES else said[key] for key in KEYS]
-        segment = Segment(*values)
+        values: dict[str, Any] = {key: Fraction(said[key]) if key in TIMES else said[key] for key in KEYS}
+        segment = Segment(**{**values, "estimates": EstimateSums(**said["estimates"])})
         number = int(Path(segment.name).stem)
     except (ValueError, TypeError, KeyError):
         return None
