@@ -25,6 +25,7 @@ from alanet.data.augment import (
     draw_turn,
     turn_pictures,
 )
+from alanet.data.drawn import drawn
 from alanet.data.editing import Editing, edit
 from alanet.data.surroundings import hold_still
 from alanet.data.synthetic.render import CELL
@@ -71,6 +72,7 @@ class ClipOptions:
     mix: ExposureMix = field(default_factory=ExposureMix)
     degradation: Degradation = field(default_factory=Degradation)
     editing: Editing = field(default_factory=Editing)
+    drawn: float = 0.0  # share of clips as drawings: flat colours, hard edges
     still: float = 0.0  # share of clips most of whose area stands still
     moving: float = 0.0  # share of clips of real video that are cut where something moves (all if its flow is known)
     half_size: float = 0.0  # share of clips of real video that are cut twice as large and halved: sharper, slower
@@ -80,7 +82,7 @@ class ClipOptions:
     motion: bool = False  # give flow and sweep
 
     def __post_init__(self) -> None:
-        check_shares(self, "clip_ends", "still", "moving", "half_size")
+        check_shares(self, "clip_ends", "drawn", "still", "moving", "half_size")
         if self.factor < 1 or self.ramp_steps < 0:
             raise OptionError(f"factor {self.factor} and ramp_steps {self.ramp_steps}; allowed: 1 or more, 0 or more")
         if self.ramp_steps and not 0 <= self.slow_start[0] < self.slow_start[1]:
@@ -147,7 +149,10 @@ def cut_clip(
         turn = replace(turn, transpose=False)
     # Turned after averaging, which is much less to turn; the clip read backwards has its times from the other end.
     asked = tuple(options.t - 1 - time for time in times) if turn.reverse else times
-    sample = exposed(sharp[:, rows, columns].permute(0, 3, 1, 2), exposure, asked, rng, options)
+    frames = sharp[:, rows, columns].permute(0, 3, 1, 2)
+    if options.drawn and rng.random() < options.drawn:
+        frames = drawn(frames, rng)
+    sample = exposed(frames, exposure, asked, rng, options)
     if turn.reverse:
         sample["clip"], sample["exposure"] = sample["clip"].flip(0), sample["exposure"].flip(0)
     sample["clip"], sample["truth"] = turn_pictures(sample["clip"], turn), turn_pictures(sample["truth"], turn)

@@ -7,9 +7,13 @@ structure to fades. b clips, t input frames, n restored frames, c = 3; pixels fl
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from alanet.data.augment import check_shares
@@ -19,13 +23,16 @@ __all__ = ["Editing", "edit"]
 
 SIDES = ((8, 40), (16, 90))  # pixels: height and width of an overlay
 CELLS = (2, 6)  # pixels: its smallest details
+WORDS = 0.7  # share of the overlays that are words; the others are cells
+LETTERS = (9, 44)  # pixels: their size
+OUTLINE = 4  # pixels: width of their outline, less one
 
 
 @dataclass(frozen=True, slots=True)
 class Editing:
     """One kind a clip at most."""
 
-    overlays: float = 0.0  # share of clips with a static overlay: marks, some on a box, 70 to 100 % opaque
+    overlays: float = 0.0  # share of clips with a static overlay: words or cells, some on a box, 70 to 100 % opaque
     fades: float = 0.0  # share of clips that fade evenly to or from black or white
     dissolves: float = 0.0  # share of clips into which a still picture of the batch is mixed, more or less with time
 
@@ -69,14 +76,48 @@ def _ramp(first: float, last: float, at: Tensor, t: int) -> Tensor:
 def _overlay(parts: list[Tensor], rng: np.random.Generator) -> None:
     """The same marks at the same place of all frames, written into them."""
     h, w = parts[0].shape[-2:]
-    height, width = (min(int(rng.integers(*side)), n) for side, n in zip(SIDES, (h, w), strict=True))
-    cell = int(rng.integers(*CELLS))
-    marks = rng.random((height // cell + 1, width // cell + 1)) < 0.5
-    marks = marks.repeat(cell, 0).repeat(cell, 1)[:height, :width]
+    marks, around = (_words if rng.random() < WORDS else _cells)(h, w, rng)
+    height, width = marks.shape
     ink, ground = rng.random((2, 3, 1, 1))
-    alpha = rng.uniform(0.7, 1) * (marks if rng.random() < 0.5 else np.ones_like(marks))
-    pixels = np.where(marks, ink, ground) * alpha
+    if rng.random() < 0.5:  # strong colours, as captions have
+        ink = np.rint(ink)
+        ground = 1 - ink
+    alpha = rng.uniform(0.7, 1) * around
+    pixels = (marks * ink + (1 - marks) * ground) * alpha
     y, x = int(rng.integers(h - height + 1)), int(rng.integers(w - width + 1))
     for frames in parts:
         there = frames[..., y : y + height, x : x + width]
         there.copy_(there * (1 - torch.from_numpy(alpha).to(there)) + torch.from_numpy(pixels).to(there))
+
+
+Marks = npt.NDArray[np.float64]
+
+
+def _cells(h: int, w: int, rng: np.random.Generator) -> tuple[Marks, Marks]:
+    """Random cells, and what is covered: the cells alone, or the box that they lie on. Both y x, 0 to 1."""
+    height, width = (min(int(rng.integers(*side)), n) for side, n in zip(SIDES, (h, w), strict=True))
+    cell = int(rng.integers(*CELLS))
+    marks = (rng.random((height // cell + 1, width // cell + 1)) < 0.5).astype(float)
+    marks = marks.repeat(cell, 0).repeat(cell, 1)[:height, :width]
+    return marks, marks if rng.random() < 0.5 else np.ones_like(marks)
+
+
+def _words(h: int, w: int, rng: np.random.Generator) -> tuple[Marks, Marks]:
+    """Random letters, and what is covered: the letters and their outline, or the box that they lie on."""
+    font, outline = _font(int(rng.integers(*LETTERS))), int(rng.integers(OUTLINE))
+    letters = "".join(map(chr, rng.integers(33, 127, int(rng.integers(2, 14)))))
+    left, top, right, bottom = map(int, font.getbbox(letters, stroke_width=outline))
+    size = min(w, right - left + 4), min(h, bottom - top + 4)
+    marks, covered = (_written(letters, size, (2 - left, 2 - top), font, stroke) for stroke in (0, outline))
+    return marks, np.ones_like(marks) if rng.random() < 0.3 else covered
+
+
+def _written(letters: str, size: tuple[int, int], at: tuple[int, int], font: Any, stroke: int) -> Marks:
+    picture = Image.new("L", size)
+    ImageDraw.Draw(picture).text(at, letters, 255, font, stroke_width=stroke)
+    return np.asarray(picture, dtype=float) / 255
+
+
+@lru_cache
+def _font(size: int) -> Any:
+    return ImageFont.load_default(size)
