@@ -158,11 +158,12 @@ class ALANetPlus(nn.Module):
         return Encoded(frame, half, frame.mean(1, keepdim=True), tuple(own), tuple(side), describe(own[-1]))
 
     def relate(self, a: Encoded, b: Encoded) -> Pair:
-        """Motion between two frames, how they blend half-way, and both exposures by it. No gradient."""
+        """Motion between two frames, how they blend half-way, and both exposures by it, which have no gradient."""
+        flow, logit = self._flow_at(a, b, 0.5)
+        motion = flow[:, 2:] - flow[:, :2]
         with torch.no_grad():
-            flow, logit = self._flow_at(a, b, 0.5)
-            motion = flow[:, 2:] - flow[:, :2]
-            return Pair(flow, logit, motion, (self.exposure(a.luma, motion), self.exposure(b.luma, motion)))
+            shutters = self.exposure(a.luma, motion), self.exposure(b.luma, motion)
+        return Pair(flow, logit, motion, shutters)
 
     def generate(self, window: Window, time: float, within: Box | None = None) -> Tensor:
         """The frame at `time` from the frames around it, or the part `within` of it (multiples of the stride)."""
@@ -194,7 +195,8 @@ class ALANetPlus(nn.Module):
         return FrameEstimate(exposure_of(mean.log_exposure), mean.log_deviation.exp(), mean.sharp)
 
     def objective(self, batch: Any, progress: float) -> Tensor | None:
-        """Flow and exposure head have losses of their own, each trained alone; the rest has the trainer's loss."""
+        """Flow and exposure head have losses of their own, each trained alone; the rest has the trainer's loss, and so
+        has flow that is trained with it."""
         if any(weights.requires_grad for weights in self.decoder.parameters()):
             return None
         if any(weights.requires_grad for weights in self.flow.parameters()):
@@ -259,10 +261,8 @@ class ALANetPlus(nn.Module):
     def _interpolated(self, window: Window, i: int, phase: float | Tensor) -> tuple[Guide, Side, Side]:
         """The frame at i + phase from frames i and i + 1 (eq. 6)."""
         a, b, pair = window.features[i], window.features[i + 1], window.relations[i]
-        with torch.no_grad():
-            flow, logit = (
-                (pair.flow, pair.logit) if isinstance(phase, float) and phase == 0.5 else self._flow_at(a, b, phase)
-            )
+        half_way = isinstance(phase, float) and phase == 0.5
+        flow, logit = (pair.flow, pair.logit) if half_way else self._flow_at(a, b, phase)
         log = torch.stack([shutter.log_exposure for shutter in pair.shutters]).mean(0)
         exposure, motion = exposure_of(log), flow[:, 2:] - flow[:, :2]
         path = motion * exposure[:, None, None, None]

@@ -48,6 +48,7 @@ class TrainConfig:
 
     optimizer: str = "adamw"  # "adamw" (decoupled decay) | "adam" (L2 decay, as the paper) | "muon" (muon.py)
     lr: float = 5e-4  # the highest learning rate
+    flow_share: float | None = None  # of lr, for optical flow trained with the rest, by AdamW; None: as all weights
     betas: tuple[float, float] = (0.9, 0.99)
     weight_decay: float = 1e-4
     decay_all: bool = False  # False: norms and biases (tensors of one axis) are not decayed
@@ -109,7 +110,19 @@ class TrainConfig:
 
 
 ABOVE_ZERO = (
-    *("minutes", "steps", "epochs", "lr", "clip", "loss_floor", "softness", "softness_first", "ahead", "patience"),
+    *(
+        "minutes",
+        "steps",
+        "epochs",
+        "lr",
+        "flow_share",
+        "clip",
+        "loss_floor",
+        "softness",
+        "softness_first",
+        "ahead",
+        "patience",
+    ),
     *("validate_minutes", "save_minutes", "validate_steps", "save_steps", "log_steps", "keep"),
 )
 FROM_ZERO = ("seed", "weight_decay", "fourier", "perceptual", "workers")

@@ -75,9 +75,12 @@ def orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
 def make_optimizers(model: nn.Module, config: TrainConfig) -> list[torch.optim.Optimizer]:
     """Adam or AdamW of all weights; or Muon of the convolutions that lie between others, and AdamW of the rest.
 
-    Without `decay_all`, tensors of one axis (norms, biases) are not decayed.
+    Without `decay_all`, tensors of one axis (norms, biases) are not decayed. A group's `share`, if it has one, is the
+    share of the learning rate that it gets.
     """
-    weights = [p for p in model.parameters() if p.requires_grad]
+    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    slow = [p for name, p in named if config.flow_share is not None and name.startswith("flow.")]
+    weights = [p for _, p in named if not any(p is q for q in slow)]
     hidden = [p for p in weights if config.optimizer == "muon" and _is_hidden(p)]
     muon = [Muon(hidden, config.lr, weight_decay=config.weight_decay)] if hidden else []
     others = [p for p in weights if not any(p is q for q in hidden)]
@@ -85,6 +88,8 @@ def make_optimizers(model: nn.Module, config: TrainConfig) -> list[torch.optim.O
     free = [p for p in others if not config.decay_all and p.dim() <= 1]
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": free, "weight_decay": 0.0}]
     kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
+    if config.flow_share is not None:
+        groups.append({"params": slow, "weight_decay": config.weight_decay, "share": config.flow_share})
     groups = [g for g in groups if g["params"]]
     return [*muon, *([kind(groups, lr=config.lr, betas=config.betas, fused=True)] if groups else [])]
 

@@ -112,12 +112,17 @@ def _network(recipe: Recipe) -> Any:
 
 
 # The parts that can be trained alone, by the names that a network gives them.
-PARTS = {"exposure_head": ("exposure",), "generator": ("encoder", "decoder"), "flow": ("flow",)}
+PARTS = {
+    "exposure_head": ("exposure",),
+    "generator": ("encoder", "decoder"),
+    "generator_and_flow": ("encoder", "decoder", "flow.blocks.2", "flow.blocks.3"),  # the two finer of four scales
+    "flow": ("flow",),
+}
 
 
 def _freeze(recipe: Recipe, model: Any) -> None:
     """Only one part of the network is trained."""
-    only, parts = recipe.train_only, dict(model.named_children())
+    only, parts = recipe.train_only, dict(model.named_modules())
     if not recipe.init or not set(PARTS[only]) <= parts.keys():
         raise OptionError(
             f"train_only {only} needs a network that estimates exposure and is already trained; give init"

@@ -50,7 +50,7 @@ class Recipe:
     displacement: float = 24.0  # of photographs: largest motion, pixels a period
     network: str | None = None  # class name; default: that of `init`, else ALANet
     model: Mapping[str, Any] | None = None  # its config; what is left out is as in `init`, else the default
-    train_only: Literal["all", "exposure_head", "generator", "flow"] = (
+    train_only: Literal["all", "exposure_head", "generator", "generator_and_flow", "flow"] = (
         "all"  # the part that is trained; the rest stays as `init`
     )
     clips: ClipOptions = field(default_factory=ClipOptions)

@@ -112,7 +112,7 @@ class Trainer:
         if taken:
             for optimizer in self.optimizers:
                 for group in optimizer.param_groups:
-                    group["lr"] = lr
+                    group["lr"] = lr * group.get("share", 1.0)
                 optimizer.step()
             if self.ema:
                 self.ema.update(self.model)

@@ -109,11 +109,13 @@ def test_configs_that_make_no_network_are_refused(fault):
         replace(TINY, **fault)
 
 
-def test_no_gradient_goes_into_motion_and_exposure():
+@pytest.mark.parametrize("flow", [False, True])
+def test_no_gradient_goes_into_exposure_and_one_into_flow_if_it_is_trained(flow):
     model = make().train()
-    model(clip_of(3), [0.5, 1.0]).square().mean().backward()
+    model.flow.requires_grad_(flow)
+    model(clip_of(3), [0.25, 0.5, 1.0]).square().mean().backward()
     learned = {name.partition(".")[0] for name, p in model.named_parameters() if p.grad is not None and p.grad.any()}
-    assert learned == {"encoder", "decoder"}
+    assert learned == {"encoder", "decoder", *(["flow"] if flow else [])}
 
 
 def test_the_exposure_is_the_mean_of_both_pairs():

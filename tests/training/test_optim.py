@@ -50,3 +50,14 @@ def test_every_weight_has_one_optimizer_and_outputs_are_not_orthogonal(model, ou
     assert sum(weight.numel() for group in muon.param_groups for weight in group["params"]) > 0.8 * sum(
         weight.numel() for weight in names
     )
+
+
+def test_flow_that_is_trained_with_the_rest_takes_a_share_of_the_rate() -> None:
+    model = ALANetPlus()
+    _, adamw = make_optimizers(model, TrainConfig(steps=1, optimizer="muon", flow_share=0.1))
+    names = {weight: name for name, weight in model.named_parameters()}
+    shares = {names[weight]: group.get("share", 1.0) for group in adamw.param_groups for weight in group["params"]}
+    assert {name for name, share in shares.items() if share == 0.1} == {
+        n for n in names.values() if n.startswith("flow.")
+    }
+    assert set(shares.values()) == {0.1, 1.0}
