@@ -120,7 +120,7 @@ CONTAINERS = {
     container.name: container
     for container in (
         Container("MP4", "mp4", (".mp4", ".m4v"), (*H264, *HEVC, *AV1), text="mov_text"),
-        Container("MOV", "mov", (".mov", ".qt"), (*H264, *HEVC, "prores"), text="mov_text"),
+        Container("MOV", "mov", (".mov", ".qt"), (*H264, *HEVC, "prores"), cover="", text="mov_text"),
         Container(
             "MKV",
             "matroska",

@@ -245,6 +245,16 @@ def test_cover_art_of_mkv_goes_to_mp4(tmp_path: Path) -> None:
         assert bytes(picture) == jpeg.getvalue()
 
 
+@pytest.mark.parametrize("ending", [".mp4", ".mov", ".mkv", ".webm", ".ts"])
+def test_cover_art_is_kept_or_named(tmp_path: Path, ending: str) -> None:
+    source = make_video(tmp_path / "a.mp4", frames=2, cover=True)
+    out, notes = restored(source, tmp_path / f"b{ending}", codec="av1" if ending == ".webm" else "x264")
+    found = [s for s in streams(out, "video") if s["disposition"]["attached_pic"]]
+    assert len(found) == (ending in (".mp4", ".mkv"))
+    assert any(line.startswith("cover art") for line in notes.kept) == bool(found)
+    assert any(line.startswith("cover art") and "keeps it" in line for line in notes.left_out) != bool(found)
+
+
 # ---- cuts and damage -------------------------------------------------------------------------------------------------
 
 
