@@ -87,13 +87,12 @@ def carried(
     """
     kept: list[Carried] = []
     for stream in source.others:
-        entry = _slowed(stream, container, slow_audio, notes) if slow > 1 else _entry(stream, source, container)
-        if entry is None and slow > 1 and stream.type in ("subtitle", "attachment"):
-            entry = _entry(stream, source, container)
+        slowed = slow > 1 and stream.type in ("audio", "video", "data") and not _is_cover(stream)
+        entry = _slowed(stream, container, slow_audio, notes) if slowed else _entry(stream, source, container)
         if entry is not None:
             kept.append(entry)
             _note_form(stream, entry, container, notes)
-        elif slow == 1 and not _remade(stream):
+        elif not slowed and not _remade(stream):
             notes.leave_out(f"{name_of(stream)}: {_why_not(stream, source, container, codec)}")
     _report(source, kept, notes)
     return tuple(kept)
@@ -114,7 +113,7 @@ def name_of(stream: Any) -> str:
     codec = codec_of(stream) or getattr(stream, "name", None)
     title = stream.metadata.get("handler_name", "").strip() if stream.type == "data" else ""
     about = ", ".join(part for part in (codec, stream.language, title) if part and part != "und")
-    kind = "cover art" if stream.type == "video" and _is_cover(stream) else stream.type
+    kind = "cover art" if _is_cover(stream) else stream.type
     return f"{kind} {stream.index}" + (f" ({about})" if about else "")
 
 
@@ -122,7 +121,7 @@ def _entry(stream: Any, source: Source, container: Container) -> Carried | None:
     """How a stream is kept at its own speed; None where it cannot be."""
     if stream.type == "attachment":
         return Carried(stream.index, "attachment") if container.attachments else None
-    cover = stream.type == "video" and _is_cover(stream)
+    cover = _is_cover(stream)
     if cover and container.cover == "attachment":
         return Carried(stream.index, "attachment")
     if (cover and not container.cover) or _remade(stream):
@@ -136,7 +135,7 @@ def _entry(stream: Any, source: Source, container: Container) -> Carried | None:
 
 
 def _slowed(stream: Any, container: Container, slow_audio: str, notes: Notes) -> Carried | None:
-    """How a stream is kept in slow motion."""
+    """How sound is kept in slow motion; another stream is None, and named here."""
     if stream.type == "audio":
         encoder = slowed_encoder(stream, container) if slow_audio == "stretch" else None
         if encoder is None:
@@ -158,12 +157,12 @@ def can_hold(stream: Any, container: Container, packets: Sequence[Any]) -> bool:
             latest: int | None = None
             for packet in decodable(packets):
                 latest = _mux_copy(trial, copy, packet, latest)
-        if not packets or stream.type not in ("audio", "video"):
+        if not packets or stream.type not in ("audio", "video", "subtitle"):
             return True
         with read_back(memory, container) as written:
             same = [each for each in written.streams if each.type == stream.type]
             found = [each for each in same if alike(codec_of(each), codec_of(stream))]
-            if not found or _is_cover(stream):
+            if not found or stream.type == "subtitle" or _is_cover(stream):
                 return bool(found)
             return _shows(written, found[0]) if stream.type == "video" else _same_sound(written, found[0], packets)
     except (av.FFmpegError, ValueError, LookupError, OverflowError):
@@ -242,7 +241,7 @@ def _note_form(stream: Any, entry: Carried, container: Container, notes: Notes) 
 
 
 def _is_cover(stream: Any) -> bool:
-    return bool(stream.disposition & av.stream.Disposition.attached_pic)
+    return stream.type == "video" and bool(stream.disposition & av.stream.Disposition.attached_pic)
 
 
 def _remade(stream: Any) -> bool:

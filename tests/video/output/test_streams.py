@@ -15,10 +15,14 @@ import av
 import pytest
 from PIL import Image
 
+from alanet.frames.timing import Factor
+from alanet.notes import Notes
 from alanet.video.input.decode import decode
 from alanet.video.input.probe import probe
+from alanet.video.output.format import plan_output
+from alanet.video.output.options import EncodeOptions
 from alanet.video.output.packets import Clock
-from tests.support.doubling import restored
+from tests.support.doubling import planned, restored
 from tests.support.media import Subtitle, Track, damage, ffmpeg, make_video, number_of
 from tests.support.witness import ffprobe, packets, program, times
 
@@ -253,6 +257,25 @@ def test_cover_art_is_kept_or_named(tmp_path: Path, ending: str) -> None:
     assert len(found) == (ending in (".mp4", ".mkv"))
     assert any(line.startswith("cover art") for line in notes.kept) == bool(found)
     assert any(line.startswith("cover art") and "keeps it" in line for line in notes.left_out) != bool(found)
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".mov", ".mkv"])
+def test_slow_motion_keeps_or_names_what_has_no_length(tmp_path: Path, ending: str) -> None:
+    jpeg = io.BytesIO()
+    Image.new("RGB", (16, 16), "red").save(jpeg, "jpeg")
+    files = [("cover.jpg", "image/jpeg", jpeg.getvalue()), ("a.ttf", "font/ttf", b"font")]
+    source, notes = make_video(tmp_path / "a.mkv", frames=2, attachments=files), Notes()
+    plan_output(probe(source), tmp_path / f"b{ending}", EncodeOptions(), notes, schedule=Factor(2, slow=2))
+    kept, lost = " ".join(notes.kept), " ".join(notes.left_out)
+    assert ("cover art" in kept, "cover art" in lost) == (ending != ".mov", ending == ".mov")
+    assert ("attachment" in kept, "attachment" in lost) == (ending == ".mkv", ending != ".mkv")
+
+
+def test_text_subtitles_that_mpegts_would_make_unreadable_are_named(tmp_path: Path) -> None:
+    source = make_video(tmp_path / "a.mkv", frames=12, subtitles=[Subtitle(LINES)])
+    _, notes = planned(source, tmp_path / "b.ts")
+    assert any("MPEG-TS cannot hold it; a name ending in .mkv keeps it" in line for line in notes.left_out)
+    assert not any(line.startswith("subtitle") for line in notes.kept)
 
 
 # ---- cuts and damage -------------------------------------------------------------------------------------------------
