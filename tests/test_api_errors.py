@@ -202,3 +202,25 @@ def test_a_command_keeps_its_flags(capsys) -> None:
 
     assert run(["restore", "in.mp4", "-o", "there.mp4", "--precision", "fp32"]) == 4
     assert "--overwrite replaces it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("options", [{"rate": 4}, 4, "x4"])
+def test_options_of_another_type_are_refused(restorer: alanet.Restorer, options: Any) -> None:
+    for call in (
+        lambda: restorer.restore("in.mp4", "o.mp4", options),
+        lambda: next(restorer.frames("in.mp4", options)),
+    ):
+        with pytest.raises(alanet.OptionError, match=r"alanet\.RestoreOptions"):
+            call()
+
+
+@pytest.mark.parametrize("rate", [float("nan"), float("inf")])
+def test_a_rate_that_is_no_number_is_refused(rate: Any) -> None:
+    with pytest.raises(alanet.OptionError, match=r"give an alanet\.Factor"):
+        alanet.RestoreOptions(rate=rate)
+
+
+@pytest.mark.parametrize("output", ["in.mp4", "missing/o.mp4"])
+def test_an_output_is_named_as_an_argument(restorer: alanet.Restorer, output: str) -> None:
+    with pytest.raises(alanet.OutputError, match=r"as output$"):
+        restorer.restore("in.mp4", output)

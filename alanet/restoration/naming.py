@@ -49,8 +49,11 @@ def by_argument(message: str) -> str:
     'out.mp4: exists already; overwrite=True replaces it'
     >>> by_argument("use --memory 800M or more, or --fps x2")
     'use memory 800M or more, or rate x2'
+    >>> by_argument("the output is the input; give another name with -o")
+    'the output is the input; give another name as output'
     """
     names = _arguments()
+    message = re.sub(r"\bwith -o(?![\w-])", "as output", message)
     return re.sub(r"(?<![\w-])--[a-z][a-z-]*", lambda found: names.get(found.group(), found.group()), message)
 
 

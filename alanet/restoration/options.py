@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields, replace
 from fractions import Fraction
+from math import isfinite
 from typing import Any, Literal
 
 from alanet.errors import OptionError
@@ -130,7 +131,7 @@ class RestoreOptions(ReadOptions):
     restart: bool = field(default=False, metadata={"help": "Start over instead of resuming an interrupted run."})
 
     def __post_init__(self) -> None:
-        if isinstance(self.rate, int | float | Fraction):
+        if isinstance(self.rate, int | float | Fraction) and isfinite(self.rate):
             raise OptionError(
                 f"rate {self.rate} is not a schedule; give alanet.Factor({int(self.rate)}) for {int(self.rate)} times "
                 f"as many frames, or alanet.TargetRate(Fraction({str(self.rate)!r})) for frames a second"

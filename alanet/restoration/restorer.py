@@ -139,7 +139,7 @@ class Restorer:
         """
         if options is not None and not isinstance(options, RestoreOptions):
             raise OptionError(f"options are of type {type(options).__name__}; give alanet.RestoreOptions(...)")
-        return make_plan(self.network, source, output, options or RestoreOptions(), folder=folder, shared=shared)
+        return make_plan(self.network, source, output, _checked(options), folder=folder, shared=shared)
 
     @naming_arguments()
     def run(
@@ -220,7 +220,7 @@ class Restorer:
         0 (48, 64, 3)
         """
         with naming_arguments(), as_file(source) as path:
-            options, notes = options or RestoreOptions(), Notes() if notes is None else notes
+            options, notes = _checked(options), Notes() if notes is None else notes
             info = probe(path, input_rate=options.input_rate, stream=options.stream, telecine=options.telecine)
             self.network.check_times(options.schedule, info.rate)
             if options.duplicates == "skip":
@@ -298,3 +298,11 @@ class Restorer:
 def _check_cancel(cancel: CancelToken | None) -> None:
     if cancel is not None and cancel.is_set():
         raise CancelledError("cancelled; the same call resumes after the segments that are finished")
+
+
+def _checked(options: RestoreOptions | None) -> RestoreOptions:
+    if options is not None and not isinstance(options, RestoreOptions):
+        raise OptionError(
+            f"options are of type {type(options).__name__}; give alanet.RestoreOptions(rate=alanet.Factor(4)), say"
+        )
+    return options or RestoreOptions()
