@@ -137,7 +137,7 @@ def load_model(name_or_path: str | Path | None = None, *, sha256: str | None = N
     else:
         path = Path(name)
         if not path.is_file():
-            near = [f"did you mean {found}? " for found in get_close_matches(name, cards, n=1)]
+            near = [f"did you mean {found}? " for found in get_close_matches(name.lower(), cards, n=1, cutoff=0.5)]
             allowed = f"give a safetensors file or one of {', '.join(cards)}"
             raise WeightsError(f"no model {name!r}: {''.join(near)}{allowed}")
     blob = _read(path)

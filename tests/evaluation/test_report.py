@@ -100,6 +100,15 @@ def test_spread_is_over_the_times_in_between_only():
     assert list(result(*rows).by_phase("ours")) == [Fraction(k, 8) for k in range(8)]
 
 
+def test_videos_without_motion_do_not_decide_the_spread():
+    times = [Fraction(k, 8) for k in range(8)]
+    moving = [(name, "a", time, 20.0 + time) for name in ("copy", "ours") for time in times]
+    still = [("copy", "b", time, math.inf) for time in times]
+    still += [("ours", "b", time, 90.0 if time == HALF else math.inf) for time in times]
+    assert result(*moving, *still).spread("ours") == pytest.approx(0.75)
+    assert result(*moving, *still).by_phase("ours")[HALF].psnr == pytest.approx(20.5)
+
+
 def test_json_loses_nothing(tmp_path):
     results = (*measured("mixed"), UNEVEN)
     _, _, path = write_report(results, tmp_path / "out" / "scores")

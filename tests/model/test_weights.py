@@ -211,7 +211,7 @@ def test_unknown_name_lists_the_known(tmp_path):
         load_model(tmp_path)
 
 
-@pytest.mark.parametrize(("name", "near"), [("alanet-hlaf", "alanet-half"), ("alanetplus", "alanet-plus")])
+@pytest.mark.parametrize(("name", "near"), [("alanet-hlaf", "alanet-half"), ("ALANET", "alanet-plus")])
 def test_a_misspelt_name_gets_a_suggestion(name: str, near: str) -> None:
     with pytest.raises(WeightsError, match=f"no model '{name}': did you mean {near}\\?"):
         load_model(name)
