@@ -65,6 +65,14 @@ WRONG: dict[str, tuple[Call, type[alanet.AlanetError], str]] = {
     "an unknown codec": (lambda r: alanet.restore("in.mp4", codec="mpeg1"), alanet.OptionError, "codec 'mpeg1'.*x264"),
     "an unknown device": (lambda r: alanet.Restorer(device="tpu"), alanet.OptionError, "device 'tpu' .* cpu, cuda"),
     "memory that is no size": (lambda r: alanet.Restorer(memory="much"), alanet.OptionError, "memory 'much' .* 4G"),
+    "a number as a config": (lambda r: alanet.ALANet(8), alanet.OptionError, "config is of type int; give ALANetC"),
+    "another config": (
+        lambda r: alanet.ALANetPlus(alanet.ALANetConfig()), alanet.OptionError, "ALANetConfig; give ALANetPlusConfig",
+    ),
+    "arrays and tensors": (
+        lambda r: r.arrays([np.zeros((32, 32, 3), np.uint8), torch.zeros(32, 32, 3, dtype=torch.uint8)]),
+        alanet.OptionError, "NumPy arrays and torch tensors; give all of one kind",
+    ),
     "no threads": (lambda r: alanet.Restorer(threads=0), alanet.OptionError, "threads 0"),
     "a model of another kind": (
         lambda r: alanet.Restorer(torch.nn.Linear(1, 1)), alanet.OptionError, "of type Linear; give a name, a path",

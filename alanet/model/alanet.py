@@ -27,7 +27,7 @@ from alanet.frames.tiles import Box
 from alanet.model.attention import ChannelAttention, attend, describe
 from alanet.model.cost import count_macs, small_frame
 from alanet.model.layers import act, conv
-from alanet.model.network import Cost, FrameEstimate, Memory, Tiling, Window, check_clip, split_features
+from alanet.model.network import Cost, FrameEstimate, Memory, Tiling, Window, check_clip, check_config, split_features
 
 __all__ = ["ALANet", "ALANetConfig", "Encoder", "Features", "Generator"]
 
@@ -131,7 +131,8 @@ class ALANet(nn.Module):
 
     def __init__(self, config: ALANetConfig | None = None) -> None:
         super().__init__()
-        self.config = config = config or ALANetConfig()
+        self.config = config = ALANetConfig() if config is None else config
+        check_config(config, ALANetConfig)
         self.encoder = Encoder(config.channels)
         self.generator = Generator(config.channels)
         latent = config.channels[-1]

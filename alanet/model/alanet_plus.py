@@ -38,7 +38,7 @@ from alanet.model.cost import count_macs, small_frame
 from alanet.model.decoder import Decoder, Guide, Side
 from alanet.model.exposure_head import ExposureEstimate, ExposureHead, exposure_of
 from alanet.model.layers import CELL, SLOPE, blocks, compute_type, conv
-from alanet.model.network import Cost, FrameEstimate, Memory, Tiling, Window, check_clip, split_features
+from alanet.model.network import Cost, FrameEstimate, Memory, Tiling, Window, check_clip, check_config, split_features
 from alanet.model.plus_losses import exposure_loss, flow_loss
 from alanet.model.rife import CoarseFlow, halved
 from alanet.model.warping import warp
@@ -116,7 +116,8 @@ class ALANetPlus(nn.Module):
 
     def __init__(self, config: ALANetPlusConfig | None = None) -> None:
         super().__init__()
-        self.config = config = config or ALANetPlusConfig()
+        self.config = config = ALANetPlusConfig() if config is None else config
+        check_config(config, ALANetPlusConfig)
         self.flow, self.exposure = CoarseFlow(), ExposureHead()
         self.encoder = PyramidEncoder(config)
         self.decoder = Decoder(config.channels, config.side, config.decoder)

@@ -21,7 +21,23 @@ from torch import Tensor, nn
 from alanet.errors import OptionError, TimeError
 from alanet.frames.tiles import Box
 
-__all__ = ["Cost", "FrameEstimate", "Memory", "Network", "Tiling", "Window", "check_clip", "split_features"]
+__all__ = [
+    "Cost",
+    "FrameEstimate",
+    "Memory",
+    "Network",
+    "Tiling",
+    "Window",
+    "check_clip",
+    "check_config",
+    "split_features",
+]
+
+
+def check_config(config: object, kind: type) -> None:
+    """Raises OptionError for a configuration of another type than a network's own."""
+    if not isinstance(config, kind):
+        raise OptionError(f"config is of type {type(config).__name__}; give {kind.__name__}")
 
 
 def check_clip(clip: Tensor, times: Sequence[float], stride: int) -> None:

@@ -42,6 +42,8 @@ def to_pixels(frames: Sequence[Picture]) -> tuple[list[Pixels], Callable[[Pixels
                 f"frame {number} is of type {type(frame).__name__}; give NumPy arrays or torch tensors, h w 3"
             )
     first = frames[0]
+    if len({isinstance(frame, Tensor) for frame in frames}) > 1:
+        raise OptionError("frames are NumPy arrays and torch tensors; give all of one kind")
     arrays: list[npt.NDArray[Any]] = [
         np.asarray(f) if isinstance(f, np.ndarray) else f.detach().cpu().to(_shared_by_numpy(f.dtype)).numpy()
         for f in frames

@@ -46,7 +46,7 @@ def test_it_goes_from_photographs_and_videos_to_weights(tmp_path: Path) -> None:
     learned = []
     for before, after in pairwise(states):
         learned.append({name.split(".")[0] for name in after if not before[name].equal(after[name])})
-    assert learned == [{"flow"}, {"exposure"}, {"encoder", "decoder"}]
+    assert learned == [{"flow"}, {"exposure"}, {"encoder", "decoder", "flow"}]
     assert load_model(out / "alanet-plus.safetensors")
 
 
