@@ -6,8 +6,9 @@
 
 The paper's idea stays: each frame is encoded once; self- and cross-attention weigh the channels of the latents of a
 frame and its neighbours (eq. 3 to 6, `Decoder._joined` and `Decoder._scale`); one generator restores deblurred and
-interpolated frames. Motion and exposure are estimated by modules of their own, which are trained on their own, and no
-gradient of the restored frame goes into them. Widths are multiples of 32 and no wide layer works at full size, because
+interpolated frames. Motion and exposure are estimated by modules of their own, each first trained on its own. The
+gradient of the restored frame goes into the motion where that is trained with the decoder, never into the exposure.
+Widths are multiples of 32 and no wide layer works at full size, because
 bfloat16 convolutions of that shape are fast on CPUs with AMX and on GPUs.
 
 Axes: b batch, t frames of a clip, n restored frames, c channels, h w. Frames are float32 RGB in [0, 1]; h and w are

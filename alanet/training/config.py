@@ -110,20 +110,8 @@ class TrainConfig:
 
 
 ABOVE_ZERO = (
-    *(
-        "minutes",
-        "steps",
-        "epochs",
-        "lr",
-        "flow_share",
-        "clip",
-        "loss_floor",
-        "softness",
-        "softness_first",
-        "ahead",
-        "patience",
-    ),
-    *("validate_minutes", "save_minutes", "validate_steps", "save_steps", "log_steps", "keep"),
+    *("minutes", "steps", "epochs", "lr", "flow_share", "clip", "loss_floor", "softness", "softness_first"),
+    *("ahead", "patience", "validate_minutes", "save_minutes", "validate_steps", "save_steps", "log_steps", "keep"),
 )
 FROM_ZERO = ("seed", "weight_decay", "fourier", "perceptual", "workers")
 
