@@ -32,6 +32,7 @@ __all__ = [
     "Schedule",
     "TargetRate",
     "as_plain",
+    "checked_options",
     "flag_of",
     "sorted_options",
 ]
@@ -232,3 +233,10 @@ def as_plain(options: ReadOptions | EncodeOptions) -> dict[str, Any]:
         for flag, value in values.items()
         if not isinstance(value, EncodeOptions)
     }
+
+
+def checked_options(options: RestoreOptions | None) -> RestoreOptions:
+    """These options, or the defaults for None. Raises OptionError for another type."""
+    if options is not None and not isinstance(options, RestoreOptions):
+        raise OptionError(f"options are of type {type(options).__name__}; give an alanet.RestoreOptions")
+    return options or RestoreOptions()

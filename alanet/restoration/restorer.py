@@ -30,7 +30,7 @@ from alanet.restoration.arrays import Picture, to_pixels
 from alanet.restoration.handles import Input, Output, as_file, check_output, deliver, ending_of, temporary_folder
 from alanet.restoration.loaded import LoadedNetwork
 from alanet.restoration.naming import naming_arguments
-from alanet.restoration.options import NetworkOptions, RestoreOptions
+from alanet.restoration.options import NetworkOptions, RestoreOptions, checked_options
 from alanet.restoration.pipeline import decoded, period_of, streamed
 from alanet.restoration.plan import RestorePlan, RestoreReport, make_plan
 from alanet.restoration.progress import RestoreProgress
@@ -139,7 +139,7 @@ class Restorer:
         """
         if options is not None and not isinstance(options, RestoreOptions):
             raise OptionError(f"options are of type {type(options).__name__}; give alanet.RestoreOptions(...)")
-        return make_plan(self.network, source, output, _checked(options), folder=folder, shared=shared)
+        return make_plan(self.network, source, output, checked_options(options), folder=folder, shared=shared)
 
     @naming_arguments()
     def run(
@@ -220,7 +220,7 @@ class Restorer:
         0 (48, 64, 3)
         """
         with naming_arguments(), as_file(source) as path:
-            options, notes = _checked(options), Notes() if notes is None else notes
+            options, notes = checked_options(options), Notes() if notes is None else notes
             info = probe(path, input_rate=options.input_rate, stream=options.stream, telecine=options.telecine)
             self.network.check_times(options.schedule, info.rate)
             if options.duplicates == "skip":
@@ -298,11 +298,3 @@ class Restorer:
 def _check_cancel(cancel: CancelToken | None) -> None:
     if cancel is not None and cancel.is_set():
         raise CancelledError("cancelled; the same call resumes after the segments that are finished")
-
-
-def _checked(options: RestoreOptions | None) -> RestoreOptions:
-    if options is not None and not isinstance(options, RestoreOptions):
-        raise OptionError(
-            f"options are of type {type(options).__name__}; give alanet.RestoreOptions(rate=alanet.Factor(4)), say"
-        )
-    return options or RestoreOptions()
