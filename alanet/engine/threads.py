@@ -15,7 +15,7 @@ from pathlib import Path
 
 from alanet.errors import OptionError
 
-__all__ = ["configure_threads", "physical_cores", "wait_passively"]
+__all__ = ["check_threads", "configure_threads", "physical_cores", "wait_passively"]
 
 PASSIVE = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME": "0"}
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # options of mallopt
@@ -23,6 +23,7 @@ KEPT = 512 << 20  # bytes of freed memory that stay with the process
 LARGEST = 32 << 20  # bytes of a block that is freed into it: the most that glibc takes
 TOPOLOGY = Path("/sys/devices/system/cpu")
 CGROUP = Path("/sys/fs/cgroup")
+MOST_THREADS = 256  # or the machine's, if it has more; 10,000 on two cores stop every program on the machine
 
 
 def configure_threads(threads: int | None = None) -> int:
@@ -40,13 +41,12 @@ def configure_threads(threads: int | None = None) -> int:
         The number of threads.
 
     Raises:
-        OptionError: for a number below 1.
+        OptionError: for a number below 1 or above 256 (or the machine's cores, if it has more).
 
     >>> alanet.configure_threads(1)
     1
     """
-    if threads is not None and threads < 1:
-        raise OptionError(f"threads {threads} is not a number from 1 up")
+    check_threads(threads)
     wait_passively()
     _keep_freed_memory()
     if threads is None and os.environ.get("OMP_NUM_THREADS", "").isdecimal():
@@ -56,6 +56,18 @@ def configure_threads(threads: int | None = None) -> int:
 
     torch.set_num_threads(chosen)
     return chosen
+
+
+def check_threads(threads: int | None) -> None:
+    """OptionError for a number of threads that no machine can use; None stands for the default."""
+    most = max(MOST_THREADS, os.cpu_count() or 1)
+    if threads is not None and not (isinstance(threads, int) and 1 <= threads <= most):
+        raise OptionError(f"threads {threads} is not a whole number from 1 to {most}; this process has {_cores()}")
+
+
+def _cores() -> str:
+    count = physical_cores()
+    return f"{count} core" + ("s" if count > 1 else "")
 
 
 def wait_passively() -> None:

@@ -275,7 +275,7 @@ class ALANetPlus(nn.Module):
         prior = torch.cat((torch.full_like(weight, UNALIGNED_WEIGHT), moved * weight, moved * (1 - weight)), 1)
         growth = _growth(window.relations.get(i - 1), motion, window.relations.get(i + 1), phase)
         lag = phase * (1 - phase) / 2 * growth  # what speeds up lags behind its mean (Xu et al. 2019, eq. 4)
-        guide = Guide(None, (), None, limited(path), curvature(growth, exposure), prior.clamp(1e-3, 1))
+        guide = Guide(None, (), None, limited(path), curvature(growth, exposure), prior.clamp(min=1e-3))
         return guide, _side(a, flow[:, :2] + lag, phase), _side(b, flow[:, 2:] + lag, 1 - phase)
 
     def _flow_at(self, a: Encoded, b: Encoded, phase: float | Tensor) -> tuple[Tensor, Tensor]:

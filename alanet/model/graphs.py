@@ -94,7 +94,10 @@ def _dimension(axis: int, length: int) -> Any:
 
 def _tied(inputs: Sequence[Tensor], example: Sequence[Any]) -> None:
     """State that the maps are of one frame: their sizes are multiples of the smallest one's. Tracing needs
-    this statement, because it takes each size for a symbol of its own. example: the shapes of the example's inputs."""
+    this statement, because it takes each size for a symbol of its own. example: the shapes of the example's inputs;
+    none where the size is fixed."""
+    if not example:
+        return
     maps = [(x, shape) for x, shape in zip(inputs, example, strict=True) if len(shape) == 4 and shape[-1] > 1]
     smallest, least = min(maps, key=lambda pair: pair[1][-1])
     for x, shape in maps:
@@ -193,7 +196,7 @@ def _graph(
     module.eval()
     names, tensors = zip(*(_inputs(module, kind, frames, pairs, sample) for sample in samples), strict=True)
     inputs, example = names[0], tensors[0]
-    module.shapes = [tuple(x.shape) for x in example]
+    module.shapes = [tuple(x.shape) for x in example] if len(samples) > 1 else []
     _, features, relation = samples[0]
     made = {"encode": features, "relate": relation}
     outputs = tuple(name for name, _ in tensors_of(made[kind])) if kind in made else ("restored",)

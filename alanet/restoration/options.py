@@ -18,6 +18,7 @@ from fractions import Fraction
 from math import isfinite
 from typing import Any, Literal
 
+from alanet.engine.threads import check_threads
 from alanet.errors import OptionError
 from alanet.frames.timing import Factor, Schedule, Tail, TargetRate, parse_rate, slow_motion
 from alanet.restoration.values import checked, parse_memory, parse_moment, parse_ratio
@@ -197,8 +198,7 @@ class NetworkOptions:
 
     def __post_init__(self) -> None:
         checked(self)
-        if self.threads is not None and self.threads < 1:
-            raise OptionError(f"threads {self.threads} is not a number from 1 up")
+        check_threads(self.threads)
         if self.memory is not None and self.memory < 1:
             raise OptionError(f"memory {self.memory} is not a number of bytes; 4 GiB are 4 << 30")
 

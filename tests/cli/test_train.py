@@ -287,7 +287,7 @@ def test_weights_of_the_network_with_motion_get_the_motion_of_scenes(stills, tmp
         (("--dataset", "BANK", "--set", "foruier=1"), "'foruier' is unknown (did you mean 'fourier'?)"),
         (("--dataset", "BANK", "--stages", "96"), "give START:CROP:BATCH"),
         (("--dataset", "BANK", "--config", "none.toml"), "none.toml: cannot be read"),
-        (("--dataset", "BANK", "--threads", "0"), "threads 0 is not a number from 1 up"),
+        (("--dataset", "BANK", "--threads", "0"), "threads 0 is not a whole number from 1 to"),
         (("--dataset", "BANK", "--widht", "1"), "--widht"),
         (("--dataset", "SET", "--ramp-steps", "5"), "the motion of real video is not known"),
         (("--dataset", "BANK", "--stages", "0:32:2,0.5:4096:1"), "stage 2 has crops of 4096 pixels"),
