@@ -65,9 +65,10 @@ MARGIN = 150 << 20  # allocators, buffers of files, threads: whatever the size
 
 def memory_cost(runner: Runner, info: VideoInfo, plan: OutputPlan | None = None) -> MemoryCost:
     """Bytes a pixel while videos like `info` are restored whole or in tiles. plan: how they are written; None: not."""
-    features, work, _ = _network_bytes(runner)
+    needs, pixels = _network_bytes(runner), info.height * info.width
+    features, work, strip = needs.features, needs.work, needs.strip * min(needs.strip_pixels, pixels)
     if runner.device.type != "cpu":  # a half more: workspaces of convolutions
-        return MemoryCost(1.5 * work, 1.5 * features, 256 << 20)
+        return MemoryCost(1.5 * work, 1.5 * features, (256 << 20) + math.ceil(1.5 * strip))
     rgb = (4 if info.alpha else 3) * (1 if info.depth <= 8 else 2)
     planes = _bytes_a_pixel(info.pixel_format)
     pictures = DECODED * (rgb + planes) + (REFERENCES + DECODER_THREADS) * planes + (RESTORED + PADDED) * rgb
@@ -77,8 +78,9 @@ def memory_cost(runner: Runner, info: VideoInfo, plan: OutputPlan | None = None)
         pictures += inside * _bytes_a_pixel(plan.pixel_format)
     kept = DTYPES[runner.precision].itemsize if runner.precision != "fp32" else 0  # a copy in the compute type
     weights = sum(p.numel() * (p.element_size() + kept) for p in runner.model.parameters())
-    more = (runner.at_once(info.height, info.width) - 1) * work * info.height * info.width  # frames side by side
-    return MemoryCost(work, features + pictures, max(resident_memory(), PROCESS + weights) + MARGIN + math.ceil(more))
+    at_once = runner.at_once(info.height, info.width)  # frames side by side
+    more = math.ceil(at_once * strip + (at_once - 1) * work * pixels)
+    return MemoryCost(work, features + pictures, max(resident_memory(), PROCESS + weights) + MARGIN + more)
 
 
 def whole_work(runner: Runner, info: VideoInfo) -> int:

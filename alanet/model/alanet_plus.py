@@ -36,7 +36,7 @@ from alanet.model.attention import describe
 from alanet.model.blur_features import REACH, curvature, limited
 from alanet.model.cells import cells_last, in_cells, places_of, sampled
 from alanet.model.cost import count_macs, small_frame
-from alanet.model.decoder import Decoder, Guide, Side
+from alanet.model.decoder import STRIP, Decoder, Guide, Side
 from alanet.model.exposure_head import ExposureEstimate, ExposureHead, exposure_of
 from alanet.model.layers import CELL, SLOPE, blocks, compute_type, conv
 from alanet.model.network import Cost, FrameEstimate, Memory, Tiling, Window, check_clip, check_config, split_features
@@ -230,14 +230,16 @@ class ALANetPlus(nn.Module):
         )
 
     def memory(self, value: int) -> Memory:
-        """Four frames' features and three pairs; at full size the frames, their warps, and the luma along the path."""
+        """Four frames' features and three pairs; at full size the frames and their warps, and in strips what the finest
+        scale makes of them and of the luma along the path."""
         c, side = self.config.channels, self.config.side
         kept = 4 * (3 + 7 / 4 + 1) + value * sum(n / 4 ** (level + 1) for level, n in enumerate(c))
         kept += value * sum(n / 4 ** (level + 2) for level, n in enumerate(side))
         pair = 4 * (6 / 16 + 1 / 4)
-        work = 4 * (4 * 3 + 8 + 3 * 2 + 2 * 10) + 3 * value * 25 + value * 6 * c[0] / 4 + 4 * 16
+        work = 4 * (5 * 3 + 4 + 2 + 1) + value * 4 * c[1] / 16
+        strip = 4 * (10 + 8 + 3 * 3 + 16) + 3 * value * 25 + value * 6 * c[0] / 4
         whole = 4 * (3 + 24) + 4 * 2 * 192 / 64
-        return Memory(4 * kept + 3 * pair, work, whole)
+        return Memory(4 * kept + 3 * pair, work, whole, strip, round(1.6 * STRIP))
 
     def _deblurred(self, window: Window, i: int) -> tuple[Guide, Side, Side]:
         """Frame i from itself and its neighbours (eq. 5); a neighbour that is not there is the frame itself."""

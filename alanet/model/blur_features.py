@@ -56,12 +56,14 @@ def curvature(growth: Tensor, exposure: Tensor) -> Tensor:
     return (growth / 2 * exposure.square()[:, None, None, None]).clamp(-MOST_CURVED, MOST_CURVED)
 
 
-def luma_along(luma: Tensor, path: Tensor, curved: Tensor) -> list[Tensor]:
-    """Luma at each of POSITIONS along the path minus the pixel's own: b 1 h w -> each b 1 h/2 w/2 4, in cells.
+def luma_along(luma: Tensor, path: Tensor, curved: Tensor, top: int = 0) -> list[Tensor]:
+    """Luma (b 1 h w) at each of POSITIONS along the path minus the pixel's own, in cells.
 
-    path and curved: b 2 h/2 w/2 4, in cells too.
+    path and curved: b 2 r/2 w/2 4, of the r rows from `top` on. Returns for each position b 1 r/2 w/2 4.
     """
-    places, scale, own = places_of(luma, (luma.shape[-2], luma.shape[-1])), per_pixel(luma), in_cells(luma)
+    rows, whole = 2 * path.shape[2], (luma.shape[-2], luma.shape[-1])
+    places, scale = places_of(luma, whole, (rows, whole[1]), (top, 0)), per_pixel(luma)
+    own = in_cells(luma[:, :, top : top + rows])
     step, turn = path * scale, curved * scale
     along = []
     for t in POSITIONS:

@@ -11,13 +11,15 @@ Axes: b batch, c channels, h w. Flows and paths are b 2 h/4 w/4 in pixels, float
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from alanet.frames.tiles import Box
+from alanet.frames.tiles import Box, round_up
 from alanet.model.attention import attend
 from alanet.model.blur_features import BLUR_FEATURES, POSITIONS, blur_features, limited, luma_along
 from alanet.model.cells import cells_first, cells_last, in_cells, in_planes, per_pixel, places_of, sampled, spread
@@ -28,6 +30,7 @@ __all__ = ["Decoder", "Guide", "Side"]
 
 STEM = 2  # pixels to a side of a cell of the finest scale
 FLOW_UNIT = 8.0  # pixels: flows are given in this unit, clamped to 8 of them
+STRIP = 1 << 19  # pixels that the finest scale works on at a time, about; not while training
 RESIDUAL = 0.2  # the residual's unit, of the range of a frame
 
 
@@ -72,6 +75,7 @@ class Decoder(nn.Module):
         self.f_self, self.f_cross = Gate(c[-1], c[-1]), Gate(c[-1], side[-1])
         self.refine = nn.ModuleList(zeroed(conv(n, 6, 3)) for n in c[1:])  # of both flows and the path
         self.head = zeroed(conv(c[0], STEM**2 * (6 + taps), 3))
+        self.margin = round_up(STEM * (2 * depth[0] + 4), 2 * CELL)  # pixels around a place that the finest scale reads
 
     def forward(self, to: Guide, before: Side, after: Side, within: Box | None = None) -> Tensor:
         """The restored frame, or the part `within` of it: b 3 h w, not clamped."""
@@ -90,7 +94,8 @@ class Decoder(nn.Module):
             flow, path = there[:, :4].detach(), there[:, 4:]
             total = self._joined(level, sides, flow, to, within, kind)
             hints = torch.cat((flow, blur_features(path)), 1)
-            x = self._scale(level, x, total, hints, about, to, within, kind)
+            own = part(to.own[level], cell, within) if to.own else None
+            x = self._scale(level, x, total, hints, about, own, to.descriptor, kind)
             step = self.refine[level - 1](x).float() * (0.25 * cell)
             change = step if change is None else change + step
         motion = motion if change is None else motion + change
@@ -108,36 +113,44 @@ class Decoder(nn.Module):
     ) -> Tensor:
         """The scale 1/2 and the restored frame. All at full size is in cells, b c h/2 w/2 4: what convolutions at 1/2
         take and give."""
-        flow, path = motion[:, :4], motion[:, 4:]
-        fine = spread(torch.cat((motion, part(to.curvature, CELL, within)), 1))
+        fine = spread(motion[:, :4])
         aligned = [self._aligned(side.frame, fine[:, i : i + 2], within) for i, side in zip((0, 2), sides, strict=True)]
+        del fine  # what is large goes as soon as it is used
         prior = part(to.prior.movedim(4, 2), STEM, within).movedim(2, 4) if to.prior.shape[-1] > 1 else to.prior
         raw = [part(side.frame, 1, within) for side in sides]
-        before, after = (side.distance for side in sides)
-        frame = _mixed(raw, after, before) if to.frame is None else part(to.frame, 1, within)
-        candidates = [in_cells(frame), *aligned]
-        seen = [c.detach() for c in aligned]
+        seen = [one.detach() for one in aligned]
         if to.frame is None:
+            before, after = (side.distance for side in sides)
+            frame = in_cells(_mixed(raw, after, before))
             base = (prior[:, 1:2] * seen[0] + prior[:, 2:] * seen[1]) / (1 - prior[:, :1])
             luma = in_planes(base.mean(1, keepdim=True))
         else:
-            base, luma = candidates[0], frame.mean(1, keepdim=True)
-        along = luma_along(luma, fine[:, 4:6], fine[:, 6:])
-        del fine  # what is large goes as soon as it is used
-        total = self.finest(_views(base, seen, along, raw, kind))
-        del base, luma, seen, raw, frame
-        hints = resized(torch.cat((flow.detach(), blur_features(path)), 1), CELL, STEM)
-        x = self._scale(0, x, total, hints, about, to, within, kind)
-        out = cells_first(self.head(x))
-        residual, logits, taps = out[:, :3].float(), out[:, 3:6].float(), out[:, 6:]
-        weights = (logits + prior.log()).softmax(1)
-        restored = RESIDUAL * residual
-        for weight, candidate in zip(weights.unbind(1), candidates, strict=True):
-            restored = torch.addcmul(restored, weight[:, None], candidate)
-        undone = torch.zeros_like(along[0])
-        for k, difference in enumerate(along):
-            undone = torch.addcmul(undone, taps[:, k : k + 1].float(), difference)
-        return in_planes(restored + undone)
+            frame = base = in_cells(part(to.frame, 1, within))
+            luma = part(to.frame, 1, within).mean(1, keepdim=True)
+        motion = torch.cat((motion, part(to.curvature, CELL, within)), 1)
+
+        def restored(rows: slice) -> Tensor:
+            """These rows of the part, multiples of CELL."""
+            of = partial(_rows, rows=rows)
+            flow, path, curved = (of(motion, CELL)[:, i:j] for i, j in ((0, 4), (4, 6), (6, 8)))
+            along = luma_along(luma, spread(path), spread(curved), rows.start)
+            total = self.finest(_views(of(base), [of(x) for x in seen], along, [of(x, 1) for x in raw], kind))
+            hints = resized(torch.cat((flow.detach(), blur_features(path)), 1), CELL, STEM)
+            own = of(part(to.own[0], STEM, within)) if to.own else None
+            below = None if x is None else of(x, CELL)
+            features = self._scale(0, below, total, hints, about, own, to.descriptor, kind)
+            out = cells_first(self.head(features))
+            residual, logits, taps = out[:, :3].float(), out[:, 3:6].float(), out[:, 6:]
+            weights = (logits + (of(prior) if prior.shape[-1] > 1 else prior).log()).softmax(1)
+            made = RESIDUAL * residual
+            for weight, candidate in zip(weights.unbind(1), (of(frame), *(of(x) for x in aligned)), strict=True):
+                made = torch.addcmul(made, weight[:, None], candidate)
+            undone = torch.zeros_like(along[0])
+            for k, difference in enumerate(along):
+                undone = torch.addcmul(undone, taps[:, k : k + 1].float(), difference)
+            return in_planes(made + undone)
+
+        return _in_strips(restored, luma, self.margin)
 
     def _aligned(self, frame: Tensor, flow: Tensor, within: Box | None) -> Tensor:
         """A frame where a flow (b 2 h/2 w/2 4) shows it, in cells: b 3 h/2 w/2 4."""
@@ -174,21 +187,19 @@ class Decoder(nn.Module):
         total: Tensor,
         hints: Tensor,
         about: Tensor,
-        to: Guide,
-        within: Box | None,
+        own: Tensor | None,
+        descriptor: Tensor | None,
         kind: torch.dtype,
     ) -> Tensor:
         """One scale's features from all that is known there."""
-        cell = STEM * 2**level
         known = torch.cat(((hints[:, :4] / FLOW_UNIT).clamp(-8, 8), hints[:, 4:]), 1)
         shift = self.kind[level](about.to(next(self.kind.parameters()).dtype))
         total = self.guide[level](channels_last(known.to(kind)), total, shift=shift)
         if x is not None:
             total = self.rise[level](self.up[level](x), total)
-        if to.own:
-            own, deepest = part(to.own[level], cell, within), level == len(self.blocks) - 1
-            if deepest and to.descriptor is not None:  # self-attention
-                total = total + attend(self.own[level](own), self.f_self(to.descriptor))
+        if own is not None:
+            if descriptor is not None and level == len(self.blocks) - 1:  # self-attention
+                total = total + attend(self.own[level](own), self.f_self(descriptor))
             else:
                 total = self.own[level](own, total)
         done: Tensor = self.blocks[level](act(total))
@@ -217,6 +228,26 @@ class Gate(nn.Module):
     def forward(self, descriptor: Tensor) -> Tensor:
         weights: Tensor = self.excite(self.squeeze(descriptor.to(self.squeeze.weight.dtype)).relu()).sigmoid()
         return 2 * weights
+
+
+def _rows(x: Tensor, cell: int = STEM, *, rows: slice) -> Tensor:
+    """Of a map of cells of `cell` pixels, these rows of pixels."""
+    return x[:, :, rows.start // cell : rows.stop // cell]
+
+
+def _in_strips(restored: Callable[[slice], Tensor], luma: Tensor, margin: int) -> Tensor:
+    """A large part of a frame, strip by strip: the work at full size takes 500 bytes a pixel, the result 12."""
+    height, width = luma.shape[-2:]
+    count = 1 if torch.is_grad_enabled() or torch.compiler.is_exporting() else round(height * width / STRIP)
+    if count < 2:
+        return restored(slice(0, height))
+    each = round_up(math.ceil(height / count), 2 * CELL)
+    canvas = luma.new_empty(len(luma), 3, height, width)
+    for top in range(0, height, each):
+        bottom, start = min(top + each, height), max(0, top - margin)
+        made = restored(slice(start, min(bottom + margin, height)))
+        canvas[:, :, top:bottom] = made[:, :, top - start : bottom - start]
+    return canvas
 
 
 def _mixed(frames: Sequence[Tensor], first: Tensor, second: Tensor) -> Tensor:

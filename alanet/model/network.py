@@ -103,6 +103,8 @@ class Memory(NamedTuple):
     features: float  # a pixel of the frame: what the window holds, whatever the tiles
     work: float  # a pixel of the tile that is generated
     whole: float = 0.0  # a pixel of the frame: the work of `encode` and `relate`, where they take whole frames
+    strip: float = 0.0  # a pixel of a strip, where `generate` does its most expensive work in strips
+    strip_pixels: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,7 +118,7 @@ def test_it_fills_up_in_the_middle_and_what_waits_is_made_again(monkeypatch):
         made.append(frame)
         if len(made) == 3:
             monkeypatch.setattr(FullGenerating, "holds", 0.7 * 32 * 2048)
-    assert runner.generates == 4  # whole, the one that failed among them; the others in tiles
+    assert runner.generates in (4, 5)  # whole, the one that failed (or two side by side) among them; others in tiles
     assert np.array_equal(values(made[:3]), whole[:3])
     assert np.abs(values(made[3:]) - whole[3:]).max() < 1e-4
 

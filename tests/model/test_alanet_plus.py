@@ -16,6 +16,7 @@ from alanet.engine.stream import stream
 from alanet.errors import OptionError, TimeError
 from alanet.frames.tiles import Box
 from alanet.frames.timing import Factor
+from alanet.model import decoder
 from alanet.model.alanet_plus import ALANetPlus
 from alanet.model.blur_features import LONGEST, REACH, blur_features, curvature, limited, luma_along
 from alanet.model.cells import in_cells, in_planes
@@ -90,6 +91,20 @@ def test_a_part_is_what_the_whole_frame_has_there():
         assert halo < 300
         assert (made - whole[..., 128:896]).abs()[..., inner].max() < 1e-3
     assert (whole - clip[:, 1]).abs().mean() > 1e-3
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("within", [None, Box(32, 16, 176, 96)])
+@pytest.mark.parametrize("time", [0.5, 1.0])
+def test_a_large_frame_is_made_in_strips(monkeypatch, within, time):
+    model, seen = make(), []
+    window = window_of(model, clip_of(3, size=(192, 96)))
+    whole = model.generate(window, time, within)
+    model.decoder.head.register_forward_pre_hook(lambda _, given: seen.append(given[0].shape[2]))
+    monkeypatch.setattr(decoder, "STRIP", 40 * whole.shape[-1])
+    torch.testing.assert_close(model.generate(window, time, within), whole, rtol=1e-4, atol=1e-4)
+    assert len(seen) == round(whole.shape[-2] / 40)
+    assert max(seen) < whole.shape[-2] / 2, "a strip has fewer rows of cells than the frame"
 
 
 @pytest.mark.parametrize("time", [-0.5, 2.25])
