@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from alanet.cli.options import NetworkOptions, RestoreOptions, Verbosity, source_path
 from alanet.cli.progress import batch_progress, progress, restoration_line
 from alanet.cli.screen import Screen
-from alanet.engine.threads import physical_cores
+from alanet.engine.threads import check_count, physical_cores
 from alanet.errors import AlanetError, IncompleteError, OptionError
 from alanet.restoration.batch import Item, Outcome, find_items
 from alanet.restoration.dispatch import ERRORS, Dispatch
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from alanet.restoration.progress import RestoreProgress
 
 __all__ = ["close_batch", "goes_on", "line_of", "restore_many", "share_done", "table"]
-
-MOST_WORKERS = 256
 
 
 def restore_many(
@@ -110,8 +108,7 @@ def close_batch(outcomes: list[Outcome], others: int, screen: Screen) -> int:
 
 def _refuse(path: Path, output: Path | None, options: RestoreOptions, recursive: bool, workers: int) -> None:
     """What does not go together, before anything is looked at."""
-    if not 1 <= workers <= MOST_WORKERS:
-        raise OptionError(f"--workers {workers}: give 1 to {MOST_WORKERS} processes")
+    check_count(workers, "--workers")
     if Path("-") in (path, output):
         raise OptionError("--recursive and --workers go with files, not with - (standard input and output)")
     if options.encode.codec == "png":

@@ -16,6 +16,7 @@ from alanet.cli.blur import blur
 from alanet.cli.options import Verbosity, flag
 from alanet.cli.progress import progress, resumable
 from alanet.cli.screen import Screen
+from alanet.engine.threads import check_count
 from alanet.restoration.values import parse_ratio, parse_size
 from alanet.text import count, duration, rate, size
 
@@ -270,6 +271,7 @@ def scenes(
     from alanet.frames.exposure import Exposure
 
     began, screen = time.monotonic(), Screen(quiet=verbosity.quiet)
+    check_count(rendering.workers, "--workers")
     width, height = parse_size(rendering.size)
     frames = Exposure(rendering.longest, rendering.period).needed(rendering.t)
     options = SceneOptions(height, width, frames, rendering.period, rendering.displacement)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from alanet.errors import OptionError
 
-__all__ = ["check_threads", "configure_threads", "physical_cores", "wait_passively"]
+__all__ = ["check_count", "configure_threads", "physical_cores", "wait_passively"]
 
 PASSIVE = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME": "0"}
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # options of mallopt
@@ -23,7 +23,7 @@ KEPT = 512 << 20  # bytes of freed memory that stay with the process
 LARGEST = 32 << 20  # bytes of a block that is freed into it: the most that glibc takes
 TOPOLOGY = Path("/sys/devices/system/cpu")
 CGROUP = Path("/sys/fs/cgroup")
-MOST_THREADS = 256  # or the machine's, if it has more; 10,000 on two cores stop every program on the machine
+MOST = 256  # threads or processes, or the machine's cores if it has more; 10,000 stop every program on two cores
 
 
 def configure_threads(threads: int | None = None) -> int:
@@ -46,7 +46,7 @@ def configure_threads(threads: int | None = None) -> int:
     >>> alanet.configure_threads(1)
     1
     """
-    check_threads(threads)
+    check_count(threads)
     wait_passively()
     _keep_freed_memory()
     if threads is None and os.environ.get("OMP_NUM_THREADS", "").isdecimal():
@@ -58,11 +58,11 @@ def configure_threads(threads: int | None = None) -> int:
     return chosen
 
 
-def check_threads(threads: int | None) -> None:
-    """OptionError for a number of threads that no machine can use; None stands for the default."""
-    most = max(MOST_THREADS, os.cpu_count() or 1)
-    if threads is not None and not (isinstance(threads, int) and 1 <= threads <= most):
-        raise OptionError(f"threads {threads} is not a whole number from 1 to {most}; this process has {_cores()}")
+def check_count(number: int | None, name: str = "threads") -> None:
+    """OptionError for a number of threads or processes that no machine can use; None stands for the default."""
+    most = max(MOST, os.cpu_count() or 1)
+    if number is not None and not (isinstance(number, int) and 1 <= number <= most):
+        raise OptionError(f"{name} {number} is not a whole number from 1 to {most}; this process has {_cores()}")
 
 
 def _cores() -> str:

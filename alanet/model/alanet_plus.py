@@ -37,7 +37,7 @@ from alanet.model.blur_features import REACH, curvature, limited
 from alanet.model.cells import cells_last, in_cells, places_of, sampled
 from alanet.model.cost import count_macs, small_frame
 from alanet.model.decoder import STRIP, Decoder, Guide, Side
-from alanet.model.exposure_head import ExposureEstimate, ExposureHead, exposure_of
+from alanet.model.exposure_head import ExposureEstimate, ExposureHead, exposure_of, mean_estimate
 from alanet.model.layers import CELL, SLOPE, blocks, compute_type, conv
 from alanet.model.network import Cost, FrameEstimate, Memory, Tiling, Window, check_clip, check_config, split_features
 from alanet.model.plus_losses import exposure_loss, flow_loss
@@ -193,7 +193,7 @@ class ALANetPlus(nn.Module):
         found = self._shutters(window, i)
         if not found:
             return None
-        mean = ExposureEstimate(*(torch.stack(values).mean(0) for values in zip(*found, strict=True)))
+        mean = mean_estimate(found)
         return FrameEstimate(exposure_of(mean.log_exposure), mean.log_deviation.exp(), mean.sharp)
 
     def objective(self, batch: Any, progress: float) -> Tensor | None:
@@ -248,8 +248,7 @@ class ALANetPlus(nn.Module):
         motions = ([] if left is None else [left.motion]) + ([] if right is None else [right.motion])
         still = own.frame.new_zeros(len(own.frame), 2, *(n // CELL for n in own.frame.shape[-2:]))
         if motions:
-            log = torch.stack([shutter.log_exposure for shutter in self._shutters(window, i)]).mean(0)
-            exposure = exposure_of(log)
+            exposure = exposure_of(mean_estimate(self._shutters(window, i)).log_exposure)
             path = torch.stack(motions).mean(0) * exposure[:, None, None, None]
             curved = curvature(motions[-1] - motions[0], exposure)
         else:
@@ -267,8 +266,7 @@ class ALANetPlus(nn.Module):
         a, b, pair = window.features[i], window.features[i + 1], window.relations[i]
         half_way = isinstance(phase, float) and phase == 0.5
         flow, logit = (pair.flow, pair.logit) if half_way else self._flow_at(a, b, phase)
-        log = torch.stack([shutter.log_exposure for shutter in pair.shutters]).mean(0)
-        exposure, motion = exposure_of(log), flow[:, 2:] - flow[:, :2]
+        exposure, motion = exposure_of(mean_estimate(pair.shutters).log_exposure), flow[:, 2:] - flow[:, :2]
         path = motion * exposure[:, None, None, None]
         size = a.frame.shape[-2:]
         whole = (2 * logit.shape[-2], 2 * logit.shape[-1])

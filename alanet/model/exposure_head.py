@@ -12,6 +12,7 @@ Axes: b batch, c channels, h w. Exposure is a fraction of the frame period. Moti
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -21,7 +22,17 @@ from torch import Tensor, nn
 from alanet.model.cells import sampled
 from alanet.model.layers import Conv, channels_first, channels_last
 
-__all__ = ["LAGS", "LEAST", "MOST", "STEPS", "ExposureEstimate", "ExposureHead", "autocorrelation", "exposure_of"]
+__all__ = [
+    "LAGS",
+    "LEAST",
+    "MOST",
+    "STEPS",
+    "ExposureEstimate",
+    "ExposureHead",
+    "autocorrelation",
+    "exposure_of",
+    "mean_estimate",
+]
 
 LEAST = 1 / 16  # is added before the logarithm, so that a sharp frame has a finite one
 MOST = 2.0  # periods; exposures of the paper's protocol overlap (11 of 8)
@@ -44,6 +55,11 @@ class ExposureEstimate(NamedTuple):
 def exposure_of(log_exposure: Tensor) -> Tensor:
     """Fraction of the period, 0 to MOST."""
     return (log_exposure.exp() - LEAST).clamp(0.0, MOST)
+
+
+def mean_estimate(found: Sequence[ExposureEstimate]) -> ExposureEstimate:
+    """Of one frame, by several pairs."""
+    return ExposureEstimate(*(torch.stack(values).mean(0) for values in zip(*found, strict=True)))
 
 
 def autocorrelation(luma: Tensor, path: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from einops import rearrange, reduce
 from torch import Tensor
 
 from alanet.frames.blur_extent import PERIOD, VISIBLE, blur_extent
-from alanet.model.exposure_head import LEAST, ExposureEstimate, ExposureHead
+from alanet.model.exposure_head import LEAST, ExposureEstimate, ExposureHead, mean_estimate
 from alanet.model.layers import CELL, enlarged
 from alanet.model.rife import CoarseFlow, halved
 from alanet.model.warping import cheap_warp, warp
@@ -90,17 +90,23 @@ def _distance(found: Tensor, target: Tensor) -> Tensor:
 
 
 def exposure_loss(head: ExposureHead, luma: Sequence[Tensor], motion: Sequence[Tensor], batch: Any) -> Tensor:
-    """Errors of exposure, of its expected error, and of sharpness, over both frames of every pair.
+    """Errors of exposure, of its expected error, and of sharpness: of what each pair gives for both of its frames, and
+    twice as much of each frame's mean over its pairs, which is what is used.
 
     luma: of each frame, b 1 h w; motion: of each pair, b 2 h/4 w/4, as the network estimates it.
     """
-    losses = []
-    for i, moved in enumerate(motion):
-        speed = moved.square().sum(1).sqrt().mean((-2, -1))
-        for j in (i, i + 1):
-            sweep = None if batch.sweep is None else batch.sweep[:, j : j + 1]
-            losses.append(_exposure_loss(head(luma[j], moved), batch.exposure[:, j], speed, sweep))
-    return torch.stack(losses).mean()
+    speeds = [moved.square().sum(1).sqrt().mean((-2, -1)) for moved in motion]
+    each, means = [], []
+    for j in range(len(luma)):
+        sweep = None if batch.sweep is None else batch.sweep[:, j : j + 1]
+        pairs = [i for i in (j - 1, j) if 0 <= i < len(motion)]
+        found = [head(luma[j], motion[i]) for i in pairs]
+        each += [
+            _exposure_loss(one, batch.exposure[:, j], speeds[i], sweep) for one, i in zip(found, pairs, strict=True)
+        ]
+        speed = torch.stack([speeds[i] for i in pairs]).mean(0)
+        means.append(_exposure_loss(mean_estimate(found), batch.exposure[:, j], speed, sweep))
+    return (torch.stack(each).mean() + 2 * torch.stack(means).mean()) / 3
 
 
 def _exposure_loss(found: ExposureEstimate, exposure: Tensor, speed: Tensor, sweep: Tensor | None) -> Tensor:

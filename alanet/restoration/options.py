@@ -18,7 +18,7 @@ from fractions import Fraction
 from math import isfinite
 from typing import Any, Literal
 
-from alanet.engine.threads import check_threads
+from alanet.engine.threads import check_count
 from alanet.errors import OptionError
 from alanet.frames.timing import Factor, Schedule, Tail, TargetRate, parse_rate, slow_motion
 from alanet.restoration.values import checked, parse_memory, parse_moment, parse_ratio
@@ -198,7 +198,7 @@ class NetworkOptions:
 
     def __post_init__(self) -> None:
         checked(self)
-        check_threads(self.threads)
+        check_count(self.threads)
         if self.memory is not None and self.memory < 1:
             raise OptionError(f"memory {self.memory} is not a number of bytes; 4 GiB are 4 << 30")
 

@@ -271,6 +271,9 @@ def test_scenes_are_rendered_into_a_bank_with_a_sheet(tmp_path, capsys):
         Image.fromarray(coarse).resize((96, 96), Image.Resampling.BICUBIC).save(stills / f"{k}.png")
     words = ("data", "scenes", stills, "-o", tmp_path / "bank", "--size", "32x32", "--workers", "1", "--period", "2",
              "--longest", "3", "--t", "4", "--json")  # fmt: skip
+    code, out, err = tell(capsys, "data", "scenes", stills, "-o", tmp_path / "bank", "--workers", "5000")
+    assert (code, out) == (2, "")
+    assert "--workers 5000 is not a whole number from 1 to" in err
     code, out, err = tell(capsys, *words, "--scenes", "3")
     assert code == 0, err
     assert json.loads(out)["scenes"] == 3

@@ -170,7 +170,7 @@ def test_a_folder_for_the_results_that_cannot_be(folder, tmp_path):
         (["IN", "--recursive", "-o", "OUT", "--input-rate", "24"], "--input-rate is for one folder of images"),
         (["IN", "--recursive", "-o", "OUT", "--codec", "png"], "--codec png makes a folder of pictures"),
         (["IN", "--workers", "2"], "is a folder; give --recursive, or --input-rate"),
-        (["IN/a.mp4", "--workers", "0"], "--workers 0: give 1 to 256 processes"),
+        (["IN/a.mp4", "--workers", "0"], "--workers 0 is not a whole number from 1 to"),
         (["-", "--workers", "2"], "--recursive and --workers go with files, not with -"),
         (["IN/a.mp4", "--workers", "2", "-o", "-"], "--recursive and --workers go with files, not with -"),
     ],
