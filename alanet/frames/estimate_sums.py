@@ -32,6 +32,9 @@ class EstimateSums:
     def __add__(self, other: EstimateSums) -> EstimateSums:
         return EstimateSums(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
 
+    def __sub__(self, other: EstimateSums) -> EstimateSums:
+        return EstimateSums(*(a - b for a, b in zip(astuple(self), astuple(other), strict=True)))
+
     def with_frame(self, exposure: float, uncertainty: float, *, sharp: bool) -> EstimateSums:
         """These and one more frame. exposure: frame periods; uncertainty: expected error of its natural logarithm."""
         shown = shown_exposure(exposure, uncertainty)

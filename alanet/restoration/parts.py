@@ -33,6 +33,7 @@ from alanet.notes import Notes
 from alanet.restoration.loaded import LoadedNetwork
 from alanet.restoration.pipeline import decoded, restored_frames
 from alanet.restoration.plan import RestorePlan, nothing_shown
+from alanet.restoration.tally import Tally
 from alanet.restoration.work import Made, Part, Seen
 from alanet.restoration.writer import VideoWriter
 from alanet.video.output.format import OutputPlan
@@ -52,7 +53,7 @@ def index_parts(network: LoadedNetwork, plan: RestorePlan) -> tuple[list[Part], 
     for _ in restored_frames(network, plan, run):
         raise AssertionError("every restored frame is skipped")
     if not run.seen:
-        raise OptionError(nothing_shown(plan))
+        raise OptionError(nothing_shown(plan.info, plan.options))
     return list(run.parts(network, plan)), run.counts
 
 
@@ -116,7 +117,7 @@ def make_part(
             segment, made = _make(network, plan, part, folder, on_frame, from_key_frame=True)
         except _OtherFramesError:
             segment, made = _make(network, plan, part, folder, on_frame, from_key_frame=False)
-        counted = {name: getattr(made, name) for name in ("passed", "estimates")}
+        counted = {name: getattr(made, name) for name in ("passed", "untouched", "estimates")}
         return replace(segment, seconds=time.perf_counter() - began, **counted), made
     except _OtherFramesError as error:
         raise InputError(
@@ -160,8 +161,8 @@ def _make(
     assert sink.segment is not None, "finished"
     if sink.segment.frames != part.count:
         raise OutputError(f"{sink.segment.name}: {sink.segment.frames} frames instead of {part.count}")
-    warnings = list(notes.warnings)
-    return sink.segment, Made(part.number, part.count, counts.passed, counts.first_passed, warnings, counts.estimates)
+    counted = counts.passed, counts.first_passed, list(notes.warnings), counts.estimates, counts.untouched
+    return sink.segment, Made(part.number, part.count, *counted)
 
 
 def _frames_of(plan: RestorePlan, part: Part, from_key_frame: bool) -> Iterator[tuple[Frame, bool]]:
@@ -198,7 +199,7 @@ class _PartSink:
         self._writer: SegmentWriter | None = None
         self.segment: Segment | None = None
 
-    def write(self, frame: Frame, new_segment: bool) -> None:
+    def write(self, frame: Frame, new_segment: bool, tally: Tally) -> None:
         """Encode the next frame."""
         if self._writer is None:
             self._path.unlink(missing_ok=True)

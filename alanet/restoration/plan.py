@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from alanet.engine.tiled import plan_tiles_for
+from alanet.errors import OptionError
 from alanet.frames.estimate_sums import EstimateSums
 from alanet.frames.frame import VideoInfo
 from alanet.frames.tiles import Tile, overhead
@@ -22,6 +23,7 @@ from alanet.restoration.job import Job, job_for, segment_of, tiles_of
 from alanet.restoration.loaded import LoadedNetwork
 from alanet.restoration.options import RestoreOptions
 from alanet.restoration.workdir import earlier_job
+from alanet.video.input.decode import decode
 from alanet.video.input.probe import probe
 from alanet.video.output.format import OutputPlan, plan_output
 
@@ -110,6 +112,7 @@ def make_plan(
     network.check_times(schedule, info.rate)
     if options.duplicates == "skip":
         network.check_repeats()
+    _check_shown(info, options)
     suffix = suffix_of(schedule)
     target = plan_output(info, output, options.encode, notes, suffix=suffix, schedule=schedule, folder=folder)
     tiles = tuple(plan_tiles_for(network.runner, info, network.memory, network.tile_mode, target))
@@ -151,14 +154,21 @@ def suffix_of(rate: Schedule) -> str:
     return slow if slow and rate.n == rate.slow else f"{slow}_x{rate.n / rate.slow:g}"
 
 
-def nothing_shown(plan: RestorePlan) -> str:
+def nothing_shown(info: VideoInfo, options: RestoreOptions) -> str:
     """Why a run gave not one frame."""
-    start, end = plan.options.start, plan.options.end
+    start, end = options.start, options.end
     begin = "the beginning" if start is None else f"{float(start):g} s"
     stop = "the end" if end is None else f"{float(end):g} s"
-    length = plan.info.duration
+    length = info.duration
     where = "" if length is None else f" The video lasts {float(length):.2f} s."
-    return f"{plan.info.path}: no frame is shown from {begin} to {stop}; times count from the first frame.{where}"
+    return f"{info.path}: no frame is shown from {begin} to {stop}; times count from the first frame.{where}"
+
+
+def _check_shown(info: VideoInfo, options: RestoreOptions) -> None:
+    """Raises OptionError where no frame is shown from `start` to `end`, by decoding: stated lengths may be wrong."""
+    if (options.start, options.end) != (None, None) and info.reader is None:
+        if next(decode(info, start=options.start, end=options.end), None) is None:  # dropped, it closes the file
+            raise OptionError(nothing_shown(info, options))
 
 
 def stated_frames(info: VideoInfo, options: RestoreOptions) -> int | None:

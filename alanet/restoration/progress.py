@@ -14,9 +14,8 @@ from alanet.engine.counts import Counts
 from alanet.errors import OutputError
 from alanet.frames.frame import Frame
 from alanet.notes import Notes
-from alanet.restoration.tally import Tally, TallyKeeper
+from alanet.restoration.tally import Tally, tally_of
 from alanet.restoration.writer import VideoWriter
-from alanet.video.output.destination import work_folder
 
 __all__ = ["Pass", "RestoreProgress", "RunProgress"]
 
@@ -87,13 +86,18 @@ class RunProgress:
         on_progress: Callable[[RestoreProgress], None] | None,
     ) -> None:
         self._total, self._segment, self._writer, self._on_progress = frames_in, segment, writer, on_progress
-        self.counts = Counts()
+        earlier = tally_of(writer.segments)
+        self.counts = Counts(
+            passed=earlier.passed,
+            first_passed=next((segment.start for segment in writer.segments if segment.passed), None),
+            estimates=earlier.estimates,
+            untouched=earlier.untouched,
+        )
+        self._earlier_seconds = earlier.seconds
         self.skip = sum(segment.frames for segment in writer.segments)
         if self.skip:
             seconds = float(writer.segments[-1].end - writer.segments[0].start)
             notes.keep(f"earlier run: {self.skip:,} restored frames, {seconds:.1f} s, reused")
-        self._tallies = TallyKeeper(work_folder(writer.path) if writer.job else None, resumed=bool(self.skip))
-        self._kept = len(writer.segments)
         self._started = time.perf_counter()
         self._began, self._reported, self._earlier_in = self._started, 0, 0
         self._first: Fraction | None = None  # position of the first report
@@ -115,7 +119,6 @@ class RunProgress:
     def report(self, position: Fraction) -> None:
         """RestoreProgress, once an input frame."""
         counts = self.counts
-        self._tally()
         if self._on_progress is None or counts.frames_in <= self._reported:
             return
         if self._first is None:
@@ -159,19 +162,10 @@ class RunProgress:
         frame = median(seconds for seconds, _ in self._recent)
         return min(wait, frame * max(0, self._total - self.counts.frames_in))
 
-    def _tally(self) -> None:
-        made = self.counts.frames_out - self.skip
-        if made > 0:
-            self._tallies.add(self.counts, time.perf_counter() - self._started, made)
-        segments = self._writer.segments
-        if len(segments) > self._kept:
-            self._kept = len(segments)
-            self._tallies.keep(sum(segment.frames for segment in segments) - self.skip)
-
-    def whole(self) -> Tally:
-        """Counts of the run from its beginning, interrupted runs included."""
-        made = max(0, self.counts.frames_out - self.skip)
-        return self._tallies.whole(self.counts, time.perf_counter() - self._started, made)
+    def tally(self) -> Tally:
+        """Of the whole run so far, interrupted runs included."""
+        counts, seconds = self.counts, self._earlier_seconds + time.perf_counter() - self._started
+        return Tally(seconds, counts.passed, counts.untouched, counts.estimates)
 
     def check_reached(self) -> None:
         """Raises OutputError where the input ended before what is there already: it is another, or read differently."""

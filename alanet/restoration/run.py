@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 from alanet.engine.counts import Counts
@@ -31,7 +29,7 @@ def run_plan(
 
     about_to: called with the path of the complete result before it is renamed.
     """
-    began, options = time.perf_counter(), plan.options
+    options = plan.options
     if room := check_room(plan.output, plan.frames_out, done=plan.done):
         plan.notes.warn(f"disk: {room}")
     opened = open_writer(
@@ -47,21 +45,13 @@ def run_plan(
         run = RunProgress(plan.frames_in, plan.segment, writer, plan.notes, on_progress)
         counts = run.counts
         for frame in restored_frames(network, plan, run):
-            writer.write(frame)
+            writer.write(frame, tally=run.tally())
             run.report(frame.time)
         if not counts.frames_in:
-            raise OptionError(nothing_shown(plan))
+            raise OptionError(nothing_shown(plan.info, options))
         run.check_reached()
         path = writer.finish(about_to=None if about_to is None else lambda made: about_to(made, counts))
-    whole = run.whole()
-    done = report(network, plan, path, counts, time.perf_counter() - began, run.skip)
-    return replace(
-        done,
-        seconds=whole.seconds,
-        passed=whole.passed,
-        estimates=whole.estimates,
-        untouched=whole.untouched,
-    )
+    return report(network, plan, path, counts, run.tally().seconds, run.skip)
 
 
 def report(

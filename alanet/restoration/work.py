@@ -81,6 +81,7 @@ class Made:
     first_passed: Fraction | None = None  # time of the first of these
     warnings: list[str] = field(default_factory=list)
     estimates: EstimateSums = field(default_factory=EstimateSums)  # of input frames
+    untouched: int = 0  # frames that are input frames, left as they were
 
     def __add__(self, other: Made) -> Made:
         """The sum of both, in which a warning stands once."""
@@ -92,6 +93,7 @@ class Made:
             min(times, default=None),
             list(dict.fromkeys(self.warnings + other.warnings)),
             self.estimates + other.estimates,
+            self.untouched + other.untouched,
         )
 
 

@@ -28,10 +28,9 @@ from alanet.video.output.format import OutputPlan
 from alanet.video.output.segments import INDEX, Segment, finished_in, recorded, rewrite
 
 __all__ = ["MANIFEST", "begin", "done_so_far", "earlier_job", "joining", "keep_finished", "read_job", "verified"]
-__all__ += ["COUNTS", "write_job"]
+__all__ += ["write_job"]
 
 MANIFEST = "job.json"
-COUNTS = "counts.json"  # for the summary, of the finished segments (`tally.py`)
 FORMAT = 1
 
 
@@ -83,7 +82,7 @@ def begin(
         notes.warn(f"earlier run: {fault}; made again{'' if scattered else ' from there on'}")
     write_job(folder / MANIFEST, earlier)
     rewrite(folder, segments)
-    _only(folder, segments, MANIFEST, INDEX, COUNTS)
+    _only(folder, segments, MANIFEST, INDEX)
     return segments
 
 
@@ -99,7 +98,7 @@ def _only(folder: Path, segments: Sequence[Segment] = (), *names: str) -> None:
 
 def keep_finished(folder: Path, segments: Sequence[Segment]) -> None:
     """Keep only what a later run needs to resume."""
-    _only(folder, segments, MANIFEST, JOINED, INDEX, COUNTS)
+    _only(folder, segments, MANIFEST, JOINED, INDEX)
 
 
 def joining(folder: Path) -> None:

@@ -26,6 +26,7 @@ from alanet.files import FINISHED, lock_folder, move_into_place, write_error
 from alanet.frames.frame import Frame
 from alanet.notes import Notes
 from alanet.restoration.job import Job
+from alanet.restoration.tally import Tally, tally_of
 from alanet.restoration.workdir import begin, joining, keep_finished
 from alanet.video.output.destination import only_pictures, work_folder
 from alanet.video.output.format import OutputPlan
@@ -41,7 +42,7 @@ QUEUE = 4  # frames between the network and the encoder
 class Sink(Protocol):
     """Where the encoder thread puts frames."""
 
-    def write(self, frame: Frame, new_segment: bool) -> None:
+    def write(self, frame: Frame, new_segment: bool, tally: Tally) -> None:
         """Take one frame."""
 
     def finish(self) -> Path | None:
@@ -60,7 +61,7 @@ class VideoWriter:
     def __init__(self, plan: OutputPlan, sink: Sink, lock: IO[bytes] | None, job: Job | None = None) -> None:
         self.path, self.job = plan.path, job
         self._plan, self._sink, self._lock = plan, sink, lock
-        self._frames: queue.Queue[tuple[Frame, bool] | None] = queue.Queue(QUEUE)
+        self._frames: queue.Queue[tuple[Frame, bool, Tally] | None] = queue.Queue(QUEUE)
         self._error: BaseException | None = None
         self._done = False
         self._thread = threading.Thread(target=self._encode, name="alanet-encoder", daemon=True)
@@ -71,13 +72,14 @@ class VideoWriter:
         """The finished segments of a job, an earlier run's included; none where nothing would be kept."""
         return self._sink.segments if self.job is not None and isinstance(self._sink, SegmentSink) else ()
 
-    def write(self, frame: Frame, *, new_segment: bool = False) -> None:
-        """Encode a frame; its time is kept exactly. new_segment: it begins a segment of its own.
+    def write(self, frame: Frame, *, new_segment: bool = False, tally: Tally = Tally()) -> None:
+        """Encode a frame; its time is kept exactly. new_segment: it begins a segment of its own. tally: of the
+        whole run up to this frame, kept with the segments.
 
         Raises what went wrong with an earlier frame: OutputError for a full disk or a failing encoder.
         """
         self._raise()
-        self._frames.put((frame, new_segment))
+        self._frames.put((frame, new_segment, tally))
 
     def finish(self, *, about_to: Callable[[Path], None] | None = None) -> Path:
         """Encode what is waiting, join, put the result in place and return its path ("-" for standard output).
@@ -158,8 +160,9 @@ class SegmentSink:
         self.segments: list[Segment] = list(earlier)  # finished
         self._earlier = len(earlier)
         self._writer: SegmentWriter | None = None
+        self._tally = self._recorded = tally_of(earlier)  # up to the last frame, and in the finished segments
 
-    def write(self, frame: Frame, new_segment: bool) -> None:
+    def write(self, frame: Frame, new_segment: bool, tally: Tally) -> None:
         """Into the current segment, or a new one where it is asked for or the current one is long enough."""
         if self._writer is not None and (new_segment or frame.time - self._writer.start >= self._longest):
             self._close()
@@ -167,6 +170,7 @@ class SegmentSink:
             self._check_follows(frame)
             self._writer = SegmentWriter(self._folder, len(self.segments), self._plan, frame.time)
         self._writer.add(frame)
+        self._tally = tally
 
     def finish(self) -> Path:
         """Complete the last segment and join all."""
@@ -195,8 +199,8 @@ class SegmentSink:
 
     def _close(self) -> None:
         if self._writer is not None:
-            segment = self._writer.close()
-            self._writer = None
+            segment = (self._tally - self._recorded).on(self._writer.close())
+            self._writer, self._recorded = None, self._tally
             record(self._folder, segment)
             self.segments.append(segment)
 

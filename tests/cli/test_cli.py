@@ -199,6 +199,12 @@ def test_restore_says_what_it_does_and_where_the_result_is(clip, weights, tmp_pa
     assert (said["output"], said["frames_in"], said["frames_out"], said["cuts"]) == (str(result), 8, 16, 1)
 
 
+def test_a_start_beyond_the_end_is_refused_in_one_line(clip, weights, capsys):
+    assert run(["restore", str(clip), *small(weights), "--start", "100"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "no frame is shown from 100 s to the end" in line
+
+
 def test_standard_output_carries_the_video_and_nothing_else(weights, tmp_path):
     make_y4m(tmp_path / "in.y4m", frames=5)
     command = [sys.executable, "-m", "alanet", "restore", "-", "-o", "-", *small(weights)]

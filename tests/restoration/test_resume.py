@@ -24,6 +24,7 @@ import torch
 from alanet.cli import run
 from alanet.errors import OptionError, OutputError
 from alanet.files import lock_folder
+from alanet.frames.estimate_sums import EstimateSums
 from alanet.frames.tiles import plan_tiles
 from alanet.model.alanet import ALANet, ALANetConfig
 from alanet.model.weights import save_weights
@@ -36,7 +37,7 @@ from alanet.restoration.writer import open_writer
 from alanet.video.input.decode import decode
 from alanet.video.input.probe import probe
 from alanet.video.output.destination import work_folder
-from alanet.video.output.segments import INDEX, recorded
+from alanet.video.output.segments import INDEX, recorded, rewrite
 from tests.support.media import Track, make_video
 from tests.support.paths import ROOT
 
@@ -184,6 +185,21 @@ def test_a_library_run_goes_on(restorer, video, whole):
     assert (told[0].frames_in, told[-1].frames_in) == (1, FRAMES)
     assert told[0].finished is None  # nothing in hand yet: an interruption need not wait
     assert told[-1].earlier_out == 16
+
+
+def test_a_summary_counts_the_whole_run(restorer, video):
+    untouched = replace(LOSSLESS, strength=0)
+    out = ended(restorer, video, untouched)
+    folder = work_folder(out)
+    (segment,) = recorded(folder)
+    assert (segment.untouched, segment.passed) == (A_SEGMENT // 2, 0)
+    assert segment.seconds > 0
+    rewrite(folder, [replace(segment, seconds=1000.0, passed=3, estimates=EstimateSums(5, 2))])
+    report = restorer.restore(video, out, untouched)
+    assert report.untouched == FRAMES + 1  # the last one is held
+    assert (report.passed, report.estimates) == (3, EstimateSums(5, 2))
+    assert 1000 < report.seconds < 1100
+    assert [line for line in report.notes.warnings if line.startswith("3 restored frames (the first at 0.000 s)")]
 
 
 def change_segment(folder: Path) -> None:

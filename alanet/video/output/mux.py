@@ -255,7 +255,7 @@ def _moved(origin: Fraction, cut: tuple[Fraction | None, Fraction | None], slow:
     def moved(chapter: dict[str, Any]) -> dict[str, Any] | None:
         base = Fraction(chapter["time_base"] or 1)
         begin, stop = chapter["start"] * base, chapter["end"] * base
-        begin = begin if start is None else max(begin, start)
+        begin = max(begin, origin if start is None else start)
         stop = stop if end is None else min(stop, end)
         if stop <= begin:
             return None

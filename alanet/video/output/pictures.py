@@ -51,7 +51,7 @@ class PictureSink:
         self._folder.mkdir()
         self._reformatter = VideoReformatter()
 
-    def write(self, frame: Frame, new_segment: bool) -> None:
+    def write(self, frame: Frame, *_: object) -> None:
         """One picture."""
         self._count += 1
         self._times.append(frame.time)
@@ -86,7 +86,7 @@ class Y4mSink:
         self._count, self._first = 0, Fraction(0)
         self._reformatter = VideoReformatter()
 
-    def write(self, frame: Frame, new_segment: bool) -> None:
+    def write(self, frame: Frame, *_: object) -> None:
         """One picture, after the header if it is the first."""
         picture = planes(frame, self._plan, self._reformatter)
         try:

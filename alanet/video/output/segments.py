@@ -63,9 +63,10 @@ class Segment:
     delay: int  # frames that coding order runs ahead of showing order
     size: int  # bytes of the file
     sha256: str  # of the file
-    seconds: float = 0.0  # of work, where a worker made it
+    seconds: float = 0.0  # of work
     passed: int = 0  # of its frames: the network came to nothing there
-    estimates: EstimateSums = field(default_factory=EstimateSums)  # of its input frames, where a worker made it
+    untouched: int = 0  # of its frames: input frames, left as they were
+    estimates: EstimateSums = field(default_factory=EstimateSums)  # of its input frames
 
 
 KEYS = tuple(each.name for each in fields(Segment))

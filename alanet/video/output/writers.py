@@ -15,6 +15,7 @@ from fractions import Fraction
 from typing import Any
 
 import av
+import numpy as np
 from av.bitstream import BitStreamFilterContext
 
 from alanet.video.output.codecs import Container
@@ -33,6 +34,7 @@ __all__ = [
 
 ACCEPTED = {"audio": "pcm_s16le", "video": "mpeg4"}  # codecs that MKV, MP4 (video) and MOV hold
 SLOWEST = 2.0  # times that one atempo filter slows down
+TAIL = 0.5  # seconds of silence after the end, more than atempo loses
 PACKET = 1024  # samples of a packet, where the encoder does not mind
 LAYOUTS = {"1 channels": "mono", "2 channels": "stereo", "6 channels": "5.1", "8 channels": "7.1"}  # where unstated
 MPEG_AUDIO = {"mp1", "mp2", "mp3"}
@@ -119,7 +121,7 @@ class Recode:
     """Decodes sound and encodes it, `slow` times as long at the same pitch.
 
     end: seconds of sound, from the output's 0, that are used; None: all. Gaps become silence. Slowed down, the sound
-    begins at 0.
+    begins at 0 and is exactly `slow` times as long: atempo loses some of its end, so silence follows, which is cut.
     """
 
     def __init__(self, out: Any, source: Any, encoder: str, *, slow: int = 1, end: Fraction | None = None) -> None:
@@ -127,6 +129,8 @@ class Recode:
         self.stream = encoding_stream(out, source, encoder)
         self._graph: Any = None
         self._base = Fraction(1)  # of the packet before
+        self._until: Fraction | None = None  # end of the last packet, seconds
+        self._length = Fraction(0)  # of the decoded sound, from the output's 0 on, seconds
         self._next: int | None = None  # pts of the next frame, samples
 
     def packets(self, packet: Any) -> list[Any]:
@@ -136,6 +140,8 @@ class Recode:
         except av.FFmpegError:
             return []
         self._base = packet.time_base
+        known = packet.pts is not None and packet.duration
+        self._until = (packet.pts + packet.duration) * Fraction(packet.time_base) if known else None
         return [written for frame in frames for written in self._encoded(self._filtered(frame))]
 
     def finish(self) -> list[Any]:
@@ -148,11 +154,17 @@ class Recode:
         if self._graph is None:
             return made
         self._graph.push(None)
+        if self._slow > 1:
+            self._end = self._length if self._end is None else min(self._end, self._length)
         return [*made, *self._encoded(_pulled(self._graph)), *self._named(self.stream.encode(None))]
 
     def _filtered(self, frame: Any) -> Iterator[Any]:
         if frame.time_base is None:
             frame.time_base = self._base
+        begin = self._length if frame.pts is None else frame.pts * Fraction(frame.time_base)
+        end = begin + Fraction(frame.samples, frame.sample_rate)
+        stated = end if self._until is None else self._until
+        self._length = max(self._length, min(end, stated))  # a last packet may be padded
         if self._graph is None:
             self._graph = self._filters(frame)
         self._graph.push(frame)
@@ -171,8 +183,8 @@ class Recode:
             )
         ]
         steps = [("aresample", "async=1:first_pts=0" if self._slow > 1 else "async=1")]
-        if self._end is not None and self._slow > 1:
-            steps.append(("atrim", f"end={float(self._end):.6f}"))
+        if self._slow > 1:
+            steps.append(("apad", f"pad_dur={TAIL}"))
         left = float(self._slow)
         while left > 1:
             steps.append(("atempo", f"{1 / min(left, SLOWEST):.9f}"))
@@ -190,6 +202,11 @@ class Recode:
         for frame in frames:
             if self._next is None:
                 self._next = round((frame.pts or 0) * frame.time_base * rate)
+            if self._slow > 1 and self._end is not None:
+                left = round(self._slow * self._end * rate) - self._next
+                if left <= 0:
+                    break
+                frame = _shortened(frame, left) if left < frame.samples else frame
             frame.pts, frame.time_base = self._next, Fraction(1, rate)
             self._next += frame.samples
             made += self.stream.encode(frame)
@@ -199,6 +216,15 @@ class Recode:
         for packet in packets:
             packet.stream = self.stream
         return packets
+
+
+def _shortened(frame: Any, samples: int) -> Any:
+    """The first samples of a frame."""
+    values = frame.to_ndarray()  # channels, samples; one row where the channels are interleaved
+    kept = np.ascontiguousarray(values[:, : values.shape[1] // frame.samples * samples])
+    short = av.AudioFrame.from_ndarray(kept, format=frame.format.name, layout=frame.layout.name)
+    short.sample_rate = frame.sample_rate
+    return short
 
 
 def encoding_stream(out: Any, source: Any, encoder: str) -> Any:

@@ -333,6 +333,16 @@ def test_two_recordings_in_one_file_play_on(tmp_path: Path) -> None:
     assert abs((sound[-1][0] - picture[-1]) - (packets(tmp_path / "2.ts")[-1][0] - times(tmp_path / "2.ts")[-1])) < 0.1
 
 
+@pytest.mark.parametrize("ending", [".mkv", ".mp4"])
+def test_a_chapter_from_before_the_picture_begins_with_it(tmp_path: Path, ending: str) -> None:
+    """Opus shifts the picture by 7 ms, and chapters stay; Matroska refuses a chapter before 0."""
+    source = make_video(tmp_path / "a.mkv", start=Fraction(7, 1000), chapters=((0, 0.004, "none"), (0.004, 0.4, "one")))
+    out, _ = restored(source, tmp_path / f"out{ending}")
+    (chapter,) = ffprobe(out)["chapters"]
+    assert (chapter["tags"]["title"], float(chapter["start_time"])) == ("one", 0)
+    assert float(chapter["end_time"]) == pytest.approx(0.393, abs=0.001)
+
+
 def test_subtitles_shown_together_go_to_mp4(tmp_path: Path) -> None:
     together = ((0.1, 0.3, "one"), (0.1, 0.3, "two"))
     out, _ = restored(make_video(tmp_path / "a.mkv", frames=12, subtitles=[Subtitle(together)]), tmp_path / "b.mp4")
