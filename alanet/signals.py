@@ -95,7 +95,7 @@ def deferred_signals(tell: Callable[[str], None] | None = None) -> Iterator[Safe
     def hold(kind: type[BaseException]) -> Handler:
         def handle(number: int, frame: FrameType | None) -> None:
             if place.waiting:
-                place.at_once = True  # where Python swallows what is raised (in a generator it frees), the next will do
+                place.at_once = True  # where Python drops the exception (in a generator that it frees): raise later
                 raise kind
             place.waiting.append(kind)
             if ALARM is not None:

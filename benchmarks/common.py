@@ -129,7 +129,7 @@ def busy_neighbour() -> Iterator[None]:
 
 
 def progress(text: object) -> None:
-    """One line for whoever waits."""
+    """One line of progress."""
     print(text, file=sys.stderr, flush=True)
 
 

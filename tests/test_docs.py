@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -27,6 +28,17 @@ def test_the_reference_has_defaults_and_comments() -> None:
     page = (DOCS / "reference" / "configuration.md").read_text()
     assert "| `ema` | `float` | `0.999` | decay a step of the running mean" in page
     assert "| `dataset` | `Path \\| None` | `None` | scenes (`alanet data scenes`)" in page
+
+
+def test_every_key_of_the_configuration_has_a_meaning() -> None:
+    rows = (DOCS / "reference" / "configuration.md").read_text().splitlines()
+    assert [row for row in rows if row.startswith("| `") and row.endswith("|  |")] == []
+
+
+def test_files_of_the_repository_that_pages_name_are_there() -> None:
+    named = re.compile(r"`((?:alanet|tests|scripts|recipes|benchmarks)/[\w./-]+)`")
+    assert [(page.name, path) for page in DOCS.rglob("*.md") for path in named.findall(page.read_text())
+            if not (ROOT / path).exists()] == []  # fmt: skip
 
 
 def test_no_page_is_longer_than_400_lines() -> None:

@@ -10,7 +10,9 @@ FORBIDDEN = (
     "gone on with", "not to be had", "what rests", "something rests", "our own mistake", "begins? anew", "begun anew",
     "is told", "half a file never", "how good it is not", "who wish", "wish them ill", "what judges", "what restores",
     r"smear\w*", r"lessons?", "the judge", "judged sharp", "truth and all", "gone past", "at a loss", "has no say",
-    "so many", "at hand", "in hand", "told apart", "as it came", "as they came", "goes on with",
+    "so many", "at hand", "in hand", "told apart", "as it came", "as they came", "goes on with", "on the spot",
+    "nobody answers", "of ours", "whoever", "sign of life", "a stranger", "thinned out", "poor video",
+    r"(?:network|model|teacher|decoder|encoder)s? (?:knows?|wants?|thinks?|believes?|sees?)",
 )  # fmt: skip
 PATTERN = re.compile(r"(?<![\w.])(?:" + "|".join(FORBIDDEN).replace(" ", r"\s+") + r")(?!\w)", re.IGNORECASE)
 FILES = sorted(

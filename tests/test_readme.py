@@ -85,6 +85,21 @@ def test_its_scripts_are_there(command):
     assert script.stat().st_mode & 0o111, f"{script} cannot be run"
 
 
+def test_it_is_short():
+    assert len(TEXT.split()) <= 600
+
+
+@pytest.mark.parametrize("method", ["copy", "blend", "minterpolate", "RIFE 4.25", "alanet-plus"])
+def test_its_scores_are_those_of_the_results(method):
+    def scores(page):
+        rows = (ROOT / page).read_text("utf-8").replace("*", "").replace("`", "").replace("FFmpeg ", "").splitlines()
+        row = next(row for row in rows if row.startswith(f"| {method} |"))
+        return re.findall(r"\d+\.\d{2}(?= )", row.split("|", 2)[2])[:3]
+
+    measured = scores("docs/results/two-clips.md")
+    assert scores("README.md")[:2] == measured[:2] == scores("docs/results.md")[:2]
+
+
 def test_the_files_that_it_links_to_are_there():
     links = re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", TEXT) + re.findall(
         r"<img[^>]+src=\"(?!https?:)([^\"]+)", TEXT

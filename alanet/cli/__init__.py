@@ -75,14 +75,14 @@ def main() -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Runs one command and returns its exit code; says what went wrong in one line on standard error."""
+    """Runs one command and returns its exit code; an error is one line on standard error."""
     try:
         with naming_flags():
             code = app(cluster_words(plain_words(arguments)), exit_on_error=False, print_error=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader went away: nobody is left to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader closed the pipe
         return 4
     except (Exception, KeyboardInterrupt, Terminated) as error:
         if _is_verbose(arguments) and isinstance(error, Exception):

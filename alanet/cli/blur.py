@@ -24,7 +24,7 @@ BLUR = Group("Blur", sort_key=1)
 @Parameter(name="*", group=BLUR)
 @dataclass(frozen=True)
 class Blurring:
-    """How the poor video comes about."""
+    """How the blurred video is made."""
 
     exposure: Annotated[int, Parameter(metavar="N", help="Exposure in sharp frames; odd.")] = 11
     period: Annotated[int, Parameter(metavar="N", help="Frame period in sharp frames; even.")] = 8

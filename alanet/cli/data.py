@@ -253,7 +253,7 @@ class Rendering:
 
 @data.command
 def scenes(
-    stills: Annotated[Path, Parameter(name="STILLS", help="Folder of sharp photographs.")],
+    stills: Annotated[Path, Parameter(name="PHOTOS", help="Folder of sharp photographs.")],
     /,
     *,
     output: Out,

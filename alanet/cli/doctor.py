@@ -29,7 +29,7 @@ NEEDED_ENCODER = "x264"  # the default; the others are a choice
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at. `good` is None where there is nothing to judge."""
+    """One thing that was checked. `good` is None where nothing can be wrong."""
 
     name: str
     text: str
@@ -37,7 +37,7 @@ class Finding:
 
 
 def doctor(*, report: Reporting = Reporting()) -> int:
-    """Look at this machine: versions, devices, encoders, folders, and a tiny restoration."""
+    """Check this machine: versions, devices, encoders, folders, and a tiny restoration."""
     findings = examine()
     if report.json:
         print(json.dumps({f.name: {"is": f.text, "good": f.good} for f in findings}))
@@ -45,7 +45,7 @@ def doctor(*, report: Reporting = Reporting()) -> int:
         _show(findings)
     bad = [finding.name for finding in findings if finding.good is False]
     if bad:
-        raise ResourceError(f"not in order here: {', '.join(bad)}; the report says what was found")
+        raise ResourceError(f"not in order: {', '.join(bad)}; the report says what was found")
     return 0
 
 

@@ -124,7 +124,7 @@ def _examined(video: VideoInfo, reading: ReadOptions) -> Iterable[tuple[Frame, S
 
 
 def _estimator(video: VideoInfo, network: NetworkOptions) -> tuple[Estimator | None, int]:
-    """What a network that is named thinks of a frame, and of which frames: all of a short video, else one a bar."""
+    """The named network's estimates of a frame, and of which frames: all of a short video, else one a bar."""
     if network.model is None:
         return None, 1
     runner = restorer_of(network).runner
@@ -197,7 +197,7 @@ def _show(video: VideoInfo, found: Analysis | None, seconds: float | None) -> No
 
 
 def _facts(video: VideoInfo) -> list[tuple[str, str]]:
-    """What the file says of itself."""
+    """What the file states."""
     rows = [("picture", describe(video)), ("colour", _colour(video))]
     special = []
     if video.rotation:

@@ -45,11 +45,11 @@ class Material:
     data: Annotated[Path | None, Parameter(metavar="SET", help="Test videos of a dataset of `alanet data build`.")] = (
         None
     )
-    scenes: Annotated[Path | None, Parameter(metavar="BANK", help="Scenes of `alanet data scenes`.")] = None
+    scenes: Annotated[Path | None, Parameter(metavar="FOLDER", help="Scenes of `alanet data scenes`.")] = None
     scene_count: Annotated[int | None, Parameter(metavar="N", help="Only the first N scenes.")] = None
     generated: Annotated[
         list[Literal["animation", "screen"]] | None,
-        Parameter(negative="", help="Video made on the spot, 104 frames: drawn animation or a screen. Repeatable."),
+        Parameter(negative="", help="Generated video, 104 frames: drawn animation or a screen. Repeatable."),
     ] = None
     limit: Annotated[int | None, Parameter(metavar="N", help="Only the first N sharp frames of each video.")] = None
     size: Annotated[
@@ -68,7 +68,7 @@ class Material:
                 raise OptionError(f"{name} {number} is not a number from 1 up")
         if not videos and self.data is None and self.scenes is None and not self.generated:
             raise DataError(
-                "no video to evaluate on; give files, folders, .npy arrays, --data SET, --scenes BANK or "
+                "no video to evaluate on; give files, folders, .npy arrays, --data SET, --scenes FOLDER or "
                 "--generated KIND"
             )
         for video in videos:

@@ -33,7 +33,7 @@ class Methods:
             help="A name of `alanet models`, a weights file or a training folder. Repeatable.",
         ),
     ] = None
-    no_model: Annotated[bool, flag(["--no-model"], "Only the methods to compare with, no network of ours.")] = False
+    no_model: Annotated[bool, flag(["--no-model"], "No network, only baselines and other programs.")] = False
     without: Annotated[
         list[Literal["copy", "blend", "minterpolate"]] | None,
         Parameter(negative="", metavar="NAME", help="Leave out a baseline. Repeatable."),

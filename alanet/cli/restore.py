@@ -65,7 +65,7 @@ def restore(
     workers: Workers = 1,
     cluster: Cluster = Cluster(),
 ) -> int:
-    """Turn a poor video into a sharp one at twice the frame rate.
+    """Deblur a video and add frames in between: twice the frame rate, or another.
 
     Without a video, the bundled sample is restored into the current folder. After an interruption, the same command
     resumes after the finished part.
@@ -111,7 +111,7 @@ def restore(
 
 
 def _run(restorer: Restorer, plan: RestorePlan, screen: Screen) -> RestoreReport:
-    """The run; whatever ends it before its time says what is kept and how to go on."""
+    """The run; an interruption states what is kept and how to resume."""
     try:
         with deferred_signals(screen.say) as safe_place, restoration_progress(screen) as show:
 

@@ -42,7 +42,7 @@ class Screen:
 
     @contextmanager
     def waiting(self, what: str) -> Iterator[None]:
-        """A sign of life on a terminal."""
+        """Shows on a terminal that work is going on."""
         if self.quiet or not self.console.is_terminal:
             yield
         else:

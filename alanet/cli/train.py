@@ -1,6 +1,6 @@
 """`alanet train`: clips -> weights, and `alanet train ship`: a run -> the file that others load.
 
-Under `torchrun` every process runs this; only the first tells how it goes.
+Under `torchrun` every process runs this; only the first prints progress.
 """
 
 from __future__ import annotations

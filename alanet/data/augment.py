@@ -130,10 +130,10 @@ def average_highlights(frames: Tensor, gain: float) -> Tensor:
 class Degradation:
     """Degradation of real files, by the share of clips that have them."""
 
-    noise: float = 0.25
+    noise: float = 0.25  # share of clips with noise
     noise_most: float = 0.02  # standard deviation at white; dark parts have a third of it
-    jpeg: float = 0.2
-    jpeg_quality: tuple[int, int] = (40, 95)
+    jpeg: float = 0.2  # share of clips with compression
+    jpeg_quality: tuple[int, int] = (40, 95)  # lowest and highest, of 100
     soft: float = 0.0  # share of clips out of focus, inputs and ground truth: defocus is not motion blur
     soft_most: float = 1.2  # standard deviation, pixels
     photons: float = 0.0  # share of clips with the noise of a sensor, before everything else
@@ -205,7 +205,7 @@ def degrade(clip: Tensor, rng: np.random.Generator, options: Degradation) -> Ten
 
 
 def sensor_noise(frames: Tensor, full_well: float, read_noise: float, seed: int) -> Tensor:
-    """Frames (sRGB in [0, 1]) as a sensor with `full_well` electrons at white sees them, with Gaussian read noise.
+    """Frames (sRGB in [0, 1]) as a sensor with `full_well` electrons at white records them, with Gaussian read noise.
 
     Electrons are counted in linear light, so they have a Poisson distribution: their variance is their mean.
     """

@@ -1,8 +1,8 @@
 """Training clips: batch k is a function of (seed, k) and nothing else.
 
-So a resumed run sees the batches it would have seen, whatever the number of workers or the order in which they ask.
-Two sources with one face: `BankClips` cuts clips out of scenes rendered before, `SceneClips` renders fresh ones (on a
-GPU). b clips, t input frames, n restored times, c = 3; pixels float32 in [0, 1]; times in periods from the clip's
+So a resumed run gets the same batches, whatever the number of workers or the order of their requests.
+Two sources with one interface: `BankClips` cuts clips out of scenes rendered before, `SceneClips` renders new ones (on
+a GPU). b clips, t input frames, n restored times, c = 3; pixels float32 in [0, 1]; times in periods from the clip's
 first frame.
 """
 
@@ -48,9 +48,7 @@ class BankClips:
         self, bank: Bank, options: ClipOptions = ClipOptions(), *, scenes: int | None = None, seed: int = 0
     ) -> None:
         if options.t > bank.t:
-            raise DataError(
-                f"clips of {options.t} frames from a bank of clips of {bank.t}; render a bank with a larger t"
-            )
+            raise DataError(f"clips of {options.t} frames from scenes of {bank.t}; render scenes with a larger t")
         if bank.options.period % options.factor:
             raise OptionError(
                 f"factor {options.factor} with a period of {bank.options.period} frames; allowed: its divisors"
@@ -170,7 +168,7 @@ def validation_batches(
     """
     exposure = exposure or Exposure(11, bank.options.period)
     if exposure.frames > bank.exposure.frames or exposure.period != bank.exposure.period:
-        raise DataError(f"{exposure} from a bank of {bank.exposure}; allowed: its period and at most its exposure")
+        raise DataError(f"{exposure} from scenes of {bank.exposure}; allowed: its period and at most its exposure")
     first = bank.exposure.centre(0) - exposure.centre(0)
     for scene in scenes or range(len(bank)):
         sharp = bank.sharp(scene)[first:].permute(0, 3, 1, 2).float() / 255

@@ -69,16 +69,16 @@ class ClipOptions:
     between: int = 1  # restored frames in between
     factor: int = 2  # in-between times are multiples of 1 / factor
     clip_ends: float = 0.25  # chance that a batch's times may lie at the clip's ends, where windows are cut short
-    mix: ExposureMix = field(default_factory=ExposureMix)
-    degradation: Degradation = field(default_factory=Degradation)
-    editing: Editing = field(default_factory=Editing)
+    mix: ExposureMix = field(default_factory=ExposureMix)  # how exposures are drawn
+    degradation: Degradation = field(default_factory=Degradation)  # noise, compression, defocus
+    editing: Editing = field(default_factory=Editing)  # overlays, fades, dissolves
     drawn: float = 0.0  # share of clips as drawings: flat colours, hard edges
     still: float = 0.0  # share of clips most of whose area stands still
     moving: float = 0.0  # share of clips of real video that are cut where something moves (all if its flow is known)
     half_size: float = 0.0  # share of clips of real video that are cut twice as large and halved: sharper, slower
     ramp_steps: int = 0  # batches until scenes of any motion are used; they begin with those of `slow_start`
     slow_start: tuple[float, float] = (1.0, 6.0)  # mean motion of the first scenes, pixels a period
-    turns: bool = True
+    turns: bool = True  # mirrored, turned by 90 degrees, in reverse order
     motion: bool = False  # give flow and sweep
 
     def __post_init__(self) -> None:
@@ -163,7 +163,7 @@ def place(rng: np.random.Generator, length: int, crop: int) -> slice:
     """A random stretch of `crop` pixels on whole cells (the motion is known by cells); all of it for 0."""
     crop = crop or length
     if crop > length or crop % CELL:
-        raise DataError(f"crops of {crop} pixels from a bank of {length}; allowed: multiples of {CELL} up to {length}")
+        raise DataError(f"crops of {crop} pixels from scenes of {length}; allowed: multiples of {CELL} up to {length}")
     start = int(rng.integers((length - crop) // CELL + 1)) * CELL
     return slice(start, start + crop)
 

@@ -1,11 +1,11 @@
-"""`alanet data blur`: a sharp high-rate video -> a poor low-rate one, and its ground truth, to show a restorer.
+"""`alanet data blur`: a sharp high-rate video -> a poor low-rate one, and its ground truth, to test with.
 
     sharp     0 1 2 3 4 5 6 7 8 9 ...            rate r, exposure 11, period 8, truth x2
     poor      frame i: the mean of 11 frames around frame 5 + 8 i, or that frame itself, at rate r / 8
-    truth     frames 5, 9, 13, 17 ...            at rate r / 4: what a perfect restorer would make of the poor video
+    truth     frames 5, 9, 13, 17 ...            at rate r / 4: the perfect result for the blurred video
 
 All three have one time line, which begins with the first poor frame: what is shown at a time in one is shown then in
-the others. No exposure spans a cut: there the poor video keeps the sharp frame. A JSON beside them says which frames
+the others. No exposure spans a cut: there the blurred video keeps the sharp frame. A JSON beside them says which frames
 were blurred.
 """
 
@@ -39,12 +39,12 @@ from alanet.video.output.format import OutputPlan, plan_output
 
 __all__ = ["BlurOptions", "BlurPlan", "BlurReport", "blur_video", "plan_blur", "run_blur"]
 
-USUAL_RATE = Fraction(240)  # frames a second that a slower video is taken for unless told otherwise
+USUAL_RATE = Fraction(240)  # frames a second that a slower video is taken for by default
 
 
 @dataclass(frozen=True, slots=True)
 class BlurOptions:
-    """How the poor video comes about."""
+    """How the blurred video is made."""
 
     exposure: Exposure = field(default_factory=Exposure)  # sec. 5.2: 11 frames, period 8
     probability: float = 0.5  # of a frame to be blurry
@@ -81,7 +81,7 @@ class BlurReport:
     poor: Path
     truth: Path
     list: Path
-    frames: int  # of the poor video
+    frames: int  # of the blurred video
     blurred: int
     truth_frames: int
     notes: Notes

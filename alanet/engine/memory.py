@@ -1,8 +1,8 @@
-"""How much memory a video will take, told before starting: on a CPU the kernel kills without asking.
+"""How much memory a video will take, computed before starting: on a CPU the kernel ends a process that has too much.
 
     peak = the process itself: Python, PyTorch, the weights
          + pictures under way, a pixel of the frame: decoded, read ahead, in the ring, waiting for the encoder, and
-           inside the encoder, which looks dozens of pictures ahead
+           inside the encoder, which reads dozens of pictures ahead
          + the network at work, a pixel of the current tile: the features of a window, and the last scale of G; of a
            network that aligns the features are the whole frame's, and so is the work on a frame and on a pair
 
@@ -44,7 +44,7 @@ __all__ = [
     "whole_work",
 ]
 
-SHARE = 0.8  # of what is free that is taken when nothing is said
+SHARE = 0.8  # of the free memory that is used when no limit is given
 READ_AHEAD = 2  # decoded frames that wait for the network
 DECODER_THREADS = min(4, os.cpu_count() or 1)  # each holds a frame; four decode faster than any network restores
 DECODED = LOOKAHEAD + 1 + READ_AHEAD + 1 + 3  # frames in find_cuts, read ahead, in the ring
@@ -126,7 +126,7 @@ def _available() -> int | None:
 
 
 def _container_limit(folder: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """Bytes left below the limit of a container (cgroup version 2, else 1), of which /proc/meminfo knows nothing."""
+    """Bytes left below the limit of a container (cgroup version 2, else 1), which /proc/meminfo does not state."""
     for limit, used in (
         ("memory.max", "memory.current"),
         ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),

@@ -1,7 +1,7 @@
 """A network on a device: pixels in, pixels out. Padding and precision live here, and nothing about time.
 
     pixels (h w c, integers) ─> float ─> pad to the stride ─> encode ─> ring ─> generate ─> crop ─> round ─> pixels
-                                                                 relate ─┘ (pairs, where the network wants it)
+                                                                 relate ─┘ (pairs, where the network has it)
 
 Axes: h w c for pixels, b c h w for tensors, b = 1.
 """
@@ -140,7 +140,7 @@ class Runner:
 
 
 def is_finite(values: Tensor) -> bool:
-    """Whether there is neither NaN nor infinity in it: its sum, in one pass, says so but for sums too large."""
+    """Whether there is neither NaN nor infinity in it: its sum shows it in one pass, but for sums too large."""
     return bool(values.sum(dtype=torch.float32).isfinite()) or bool(values.isfinite().all())
 
 

@@ -63,7 +63,7 @@ class Kept:
 
     def get(self, runner: object, make: Callable[[], Any]) -> Any:
         if self._by is not runner:
-            self.forget()  # the old one goes before the new one comes
+            self.forget()  # the old one is freed before the new one is made
             self._made, self._by = make(), runner
         return self._made
 

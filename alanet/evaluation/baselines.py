@@ -207,7 +207,7 @@ def _run_rife(network: nn.Module, before: Picture, after: Picture, phase: float,
 
 
 def _padded_rife(network: nn.Module, pair: Tensor, phase: float) -> Any:
-    """What the network says of a pair (1 6 h w), padded below and to the right to what its coarsest scale needs."""
+    """The network's outputs for a pair (1 6 h w), padded below and to the right to what its coarsest scale needs."""
     padding = (0, -pair.shape[-1] % 128, 0, -pair.shape[-2] % 128)  # 1/16 of 1/8
     return network(F.pad(pair, padding, mode="replicate"), phase, [16, 8, 4, 2, 1])
 

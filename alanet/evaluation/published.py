@@ -12,7 +12,7 @@ __all__ = ["QUOTED", "QUOTED_ABLATION", "Quoted"]
 
 @dataclass(frozen=True, slots=True)
 class Quoted:
-    """A row of somebody's table: (PSNR in dB, SSIM), None where it is not printed."""
+    """A row of a published table: (PSNR in dB, SSIM), None where it is not printed."""
 
     name: str
     deblurred: tuple[float, float | None] | None = None

@@ -1,6 +1,6 @@
 """What the numbers of a picture mean: the matrix and range an untagged video is taken to have, integers, floats, light.
 
-Pixels are full-range RGB integers of 8 or 16 bits, h w c; the network sees float32 RGB in [0, 1], gamma-coded alike.
+Pixels are full-range RGB integers of 8 or 16 bits, h w c; the network takes float32 RGB in [0, 1], gamma-coded alike.
 `to_float` and `to_integer` are each other's undo and the only places where one becomes the other.
 YUV becomes RGB, and RGB YUV, in `video/convert.py`, by the colours this file completes.
 """

@@ -38,7 +38,7 @@ class Frame:
     """One picture at one time.
 
     `source` is the decoded frame (an `av.VideoFrame`) as long as `pixels` still are exactly its picture: a frame left
-    untouched goes to the encoder as its own planes. Whoever changes pixels sets `source` to None.
+    untouched is encoded from its own planes. Code that changes pixels sets `source` to None.
 
     >>> first = next(alanet.Restorer().frames("holiday.mp4"))
     >>> first.pixels.shape, first.time, first.duration

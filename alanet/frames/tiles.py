@@ -3,7 +3,7 @@
 Sizes and positions are in pixels. Everything takes numpy arrays and tensors alike: `axes` names the two that are
 height and width, (-2, -1) for b c h w, (0, 1) for h w c.
 
-A tile has a *core*, the pixels it owns, and an *outer* box: the core and a halo around it that the network sees too.
+A tile has a *core*, the pixels it owns, and an *outer* box: the core and a halo around it that the network reads too.
 
     +---------+----------------+      Cores partition the frame: every pixel is owned once. Origins lie on multiples of
     |  core   :                |      the stride, so that a tile pools the same pixels together as the whole frame does.
@@ -79,7 +79,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """What it owns, what it sees, and the halo it was planned with (less of it is seen where the frame ends)."""
+    """What it owns, what it reads, and the halo it was planned with (less of it exists where the frame ends)."""
 
     core: Box
     outer: Box
@@ -88,7 +88,7 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class MemoryCost:
-    """Memory of a network at work, in bytes. Measured or counted by whoever knows the network."""
+    """Memory that a network needs while it runs, in bytes. Measured, or counted by the network."""
 
     per_tile_pixel: float  # while a tile is computed: grows with the tile's outer box
     per_frame_pixel: float = 0.0  # whatever the tiles: frames and features that wait in the ring
@@ -122,7 +122,7 @@ def crop_back(x: A, height: int, width: int, axes: tuple[int, int] = SPATIAL) ->
 
 
 def cut(x: A, tile: Tile, axes: tuple[int, int] = SPATIAL) -> A:
-    """What the network sees of `x` for this tile, a view. `paste` undoes it; so does `add` of all tiles, weighted."""
+    """The part of `x` that this tile reads, a view. `paste` undoes it; so does `add` of all tiles, weighted."""
     view: A = x[_key(x, tile.outer, axes)]
     return view
 

@@ -169,7 +169,7 @@ def moments(
     origin: time of the video's first frame, s: where a target rate counts from.
     hold: nothing follows to interpolate with (frame i is the last one, or a cut follows): moments after the interval's
     first picture repeat it. Where the first moment of such an interval has a phase above 0 it is a hold too, of the
-    deblurred frame i: whoever restores shows phase 0 for every hold.
+    deblurred frame i: callers show phase 0 for every hold.
     Times and durations are those at which they are shown: with slow motion, stretched from `origin` on.
     """
     assert origin <= start < end, f"frame times must increase: {origin}, {start}, {end}"
@@ -195,9 +195,9 @@ def merge_holds(interval: list[Moment]) -> list[Moment]:
 
 
 def phases(schedule: Schedule, rate: Fraction) -> frozenset[Fraction]:
-    """Every phase that a constant-rate input of `rate` frames a second asks for: known before any work starts.
+    """Every phase that a constant-rate input of `rate` frames a second needs: known before any work starts.
 
-    With variable rate a factor asks for the same phases, but a target rate may ask for any.
+    With variable rate a factor needs the same phases, but a target rate may need any.
     """
     steps = schedule.n if isinstance(schedule, Factor) else (rate / (schedule.rate * schedule.slow)).denominator
     return frozenset(Fraction(k, steps) for k in range(steps))

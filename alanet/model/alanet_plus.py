@@ -83,7 +83,7 @@ class Encoded:
     """What is kept of a frame."""
 
     frame: Tensor  # b 3 h w
-    half: Tensor  # b 7 h/2 w/2, sizes padded to multiples of 32: what the flow network knows of the frame
+    half: Tensor  # b 7 h/2 w/2, sizes padded to multiples of 32: the frame as an input of the flow network
     luma: Tensor  # b 1 h w, for the exposure head
     own: tuple[Tensor, ...]  # b c h/s w/s, s = 2, 4, 8, 16
     side: tuple[Tensor, ...]  # b c h/s w/s, s = 4, 8, 16

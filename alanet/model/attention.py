@@ -1,7 +1,7 @@
 """Adaptive latent attention: channel gates within a frame and between frames (sec. 4.2, fig. 3).
 
-Axes: b batch, c channels, h w latent height and width. A gate F never sees pixels in place: it sees the *descriptor*
-of a latent, its mean over the whole frame, and answers with one weight in (0, 1) a channel.
+Axes: b batch, c channels, h w latent height and width. The input of a gate F has no positions: it is the *descriptor*
+of a latent, its mean over the whole frame. The output is one weight in (0, 1) a channel.
 
     descriptor(x_i) ──> F ──> weights ──┐
                                 x_i ───(x)──> M_S(x_i)          self-attention,  eq. 3

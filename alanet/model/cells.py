@@ -38,7 +38,7 @@ def in_planes(x: Tensor) -> Tensor:
 
 
 def cells_last(x: Tensor) -> Tensor:
-    """Cells as channels, innermost in memory, as convolutions at 1/2 want them: b c h w 4 -> b (c 4) h w."""
+    """Cells as channels, innermost in memory, as convolutions at 1/2 need them: b c h w 4 -> b (c 4) h w."""
     b, c, h, w, _ = x.shape
     if b > 1 or not _as_numbers(x) or x.element_size() > 2 or not x.is_contiguous():
         return rearrange(x, "b c h w j -> b h w (c j)").permute(0, 3, 1, 2)

@@ -1,7 +1,7 @@
 """What a network costs: parameters, and multiply-accumulates counted while a small frame goes through.
 
-A convolution's count grows with the picture's area, an attention weight's does not; so a tiny frame tells the cost of
-any other. Networks state their cost themselves (`Network.cost`) with what is here.
+A convolution's count grows with the picture's area, an attention weight's does not; so the counts of a tiny frame give
+those of any other. Networks state their cost themselves (`Network.cost`) with what is here.
 """
 
 from __future__ import annotations

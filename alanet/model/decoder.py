@@ -209,7 +209,7 @@ class Decoder(nn.Module):
 def _views(
     base: Tensor, aligned: Sequence[Tensor], along: Sequence[Tensor], raw: Sequence[Tensor], kind: torch.dtype
 ) -> Tensor:
-    """What the finest scale sees of the frames (in cells, but raw, b 3 h w) and of the luma along the path, as
+    """The finest scale's inputs from the frames (in cells, but raw, b 3 h w) and of the luma along the path, as
     channels."""
     views = [(base * 2 - 1).to(kind), *((2 * (x - base)).to(kind) for x in aligned)]
     views += [(4 * difference).to(kind) for difference in along]

@@ -5,7 +5,8 @@ of that length, and the derivative of the luma along the motion takes one sign w
 contrast where the next thing's begins. Its autocorrelation therefore dips at a lag of e m pixels (Yitzhaky and Kopeika
 1997, "Identification of blur parameters from motion blurred images", for single frames). Lags are counted in fractions
 of the motion, so the dip lies at e whatever the speed. Across the motion nothing is blurred: the autocorrelation there
-tells how sharp the content is by itself. A small network reads both curves, place by place and for the whole frame.
+depends on how sharp the content is by itself. A small network reads both curves, at each place and for the whole
+frame.
 
 Axes: b batch, c channels, h w. Exposure is a fraction of the frame period. Motion is b 2 h/4 w/4, pixels a period.
 """
@@ -127,9 +128,10 @@ class ExposureHead(nn.Module):
         log = (value * weight).sum(1)
         total = (curves.flatten(2) * weight[:, None]).sum(2)[..., None, None]  # energies are summed, then divided by
         total = _normalised(total, _energies(total) + 0.01).flatten(1)
-        features, pace = channels_first(x).float().flatten(2), (speeds + 0.1).log()
-        seen = (total, (features * weight[:, None]).sum(2), features.mean(2), log[:, None], pace, pace + log[:, None])
-        more = self.whole(torch.cat(seen, 1).to(kind)).float()
+        features, log_speeds = channels_first(x).float().flatten(2), (speeds + 0.1).log()
+        means = (features * weight[:, None]).sum(2), features.mean(2)
+        whole = (total, *means, log[:, None], log_speeds, log_speeds + log[:, None])
+        more = self.whole(torch.cat(whole, 1).to(kind)).float()
         return ExposureEstimate(
             log + more[:, 0], (deviation * weight).sum(1) + more[:, 1], (sharp * place.softmax(1)).sum(1) + more[:, 2]
         )

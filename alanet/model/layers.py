@@ -208,7 +208,7 @@ def resized(x: Tensor, cell: int, wanted: int) -> Tensor:
 
 
 def channels_last(x: Tensor) -> Tensor:
-    """x with its channels innermost in memory, as convolutions want it."""
+    """x with its channels innermost in memory, as convolutions need it."""
     if torch.compiler.is_exporting() or len(x) > 1 or not x.is_contiguous() or x.requires_grad:
         return x.contiguous(memory_format=torch.channels_last)
     rows = x[0].flatten(1).t().contiguous()  # a plain transpose is faster

@@ -128,7 +128,7 @@ class Network(Protocol):
     Output is b n c h w (of `generate` b c h w), not clamped. h and w are multiples of `stride`.
 
     A network is an `nn.Module` with these members, a frozen dataclass as `config`, and a line in
-    `weights.NETWORKS`. What runs it never asks which class it is.
+    `weights.NETWORKS`. The engine does not depend on the class.
     """
 
     config: Any

@@ -1,8 +1,8 @@
 """What the motion and the exposure of ALANetPlus are trained by, each part on its own.
 
 Flow: towards the true flow of scenes and a teacher's flow on the sharp versions of real clips, and so that both frames,
-warped and blended, give the sharp frame between them. Scenes alone would teach flow that is worse on every real clip;
-the true flow alone, flow that hides neither blur nor occlusion.
+warped and blended, give the sharp frame between them. Training on scenes alone gives flow that is worse on every real
+clip; training on the true flow alone, flow that hides neither blur nor occlusion.
 Exposure head: towards the exposures that the clips were made with, by the flow that it will be given; a frame is sharp
 where its blur extent is under a pixel.
 

@@ -28,7 +28,7 @@ def warp(x: Tensor, flow: Tensor, cell: int, corner: tuple[int, int] = (0, 0)) -
     v = (rows[:, None] + flow[:, 1].to(kind) / cell) * (2 / height) - 1
     moved = F.grid_sample(x.to(kind), torch.stack((u, v), -1), "bilinear", "border", align_corners=False).to(x.dtype)
     if x.shape[1] > 3 and x.is_contiguous(memory_format=torch.channels_last):
-        return moved.contiguous(memory_format=torch.channels_last)  # as convolutions want it: else each copies it again
+        return moved.contiguous(memory_format=torch.channels_last)  # as convolutions need it: else each copies it again
     return moved
 
 

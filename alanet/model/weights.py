@@ -39,7 +39,7 @@ __all__ = [
     "save_weights",
 ]
 
-MAX_BYTES = 1 << 30  # far above any network of ours
+MAX_BYTES = 1 << 30  # far above any network of alanet
 MAX_HEADER = 1 << 20
 BYTES_OF = {"F16": 2, "BF16": 2, "F32": 4}
 # The networks by the name that weight files carry: module, class, dataclass of its config. A new network is one new
@@ -108,7 +108,7 @@ def continuous_models() -> list[str]:
 def network_class(name: str) -> tuple[Any, Any]:
     """The class of a network and its config's class. Raises WeightsError for a name that is not in NETWORKS."""
     if name not in NETWORKS:
-        raise WeightsError("it is of a model or format this version does not know; another version of alanet may")
+        raise WeightsError("it is of a model or format that this version does not support; another may")
     module, network, config = NETWORKS[name]
     there = import_module(module)
     return getattr(there, network), getattr(there, config)
@@ -178,11 +178,11 @@ def save_weights(model: Network, path: str | Path, *, half: bool = True) -> str:
 def build_network(name: str, config: dict[str, Any]) -> Network:
     """An untrained network from the name of its class and its config, as JSON has it (lists are tuples).
 
-    Raises WeightsError for a name or field this version does not know, OptionError or TypeError for a value.
+    Raises WeightsError for a name or field that this version does not have, OptionError or TypeError for a value.
     """
     network, config_class = network_class(name)
     if not set(config) <= {field.name for field in fields(config_class)}:
-        raise WeightsError("it has a config this version does not know; another version of alanet may")
+        raise WeightsError("it has a config that this version does not support; another version of alanet may")
     built: Network = network(config_class(**{k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}))
     return built
 
@@ -197,7 +197,7 @@ def _read(path: Path) -> bytes:
     try:
         size = path.stat().st_size
         if size > MAX_BYTES:
-            raise WeightsError(f"{path} is {size / 1e9:.1f} GB; weights of ours are below {MAX_BYTES / 1e9:.1f} GB")
+            raise WeightsError(f"{path} is {size / 1e9:.1f} GB; alanet's weights are below {MAX_BYTES / 1e9:.1f} GB")
         return path.read_bytes()
     except OSError as error:
         raise WeightsError(f"cannot read {path}: {error.strerror or error}") from error
@@ -219,7 +219,7 @@ def _header(blob: bytes, path: Path) -> dict[str, Any]:
                 raise ValueError(f"tensor {key} is misplaced")
             end = last
         if end != len(blob) - 8 - size:
-            raise ValueError(f"{len(blob) - 8 - size} bytes of values where the header tells of {end}")
+            raise ValueError(f"{len(blob) - 8 - size} bytes of values where the header states {end}")
         json.loads(header["__metadata__"]["alanet"], object_pairs_hook=_unique)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise WeightsError(f"{path} is damaged or not weights of alanet ({_reason(error)}); get it again") from error
@@ -231,10 +231,10 @@ def _build(blob: bytes, header: dict[str, Any], path: Path) -> Network:
 
     about = json.loads(header["__metadata__"]["alanet"])
     if not isinstance(about, dict) or about.get("format") != 1:
-        raise WeightsError(f"{path} is of a model or format this version does not know; another version of alanet may")
+        raise WeightsError(f"{path} is of a model or format that this version does not support; another one may")
     config = about.get("config")
     if not isinstance(config, dict):
-        raise WeightsError(f"{path} has a config this version does not know; another version of alanet may")
+        raise WeightsError(f"{path} has a config that this version does not support; another version of alanet may")
     try:
         model = build_network(str(about.get("model")), config)
     except WeightsError as error:
@@ -257,13 +257,13 @@ def _build(blob: bytes, header: dict[str, Any], path: Path) -> Network:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """JSON objects with a key twice are refused: readers differ on which one counts."""
     if len({key for key, _ in pairs}) != len(pairs):
-        raise ValueError("a key stands twice")
+        raise ValueError("a key occurs twice")
     return dict(pairs)
 
 
 def _lengths(shape: Any) -> list[int]:
     if not isinstance(shape, list) or not all(type(n) is int and 0 < n < 1 << 24 for n in shape) or len(shape) > 8:
-        raise ValueError("a shape that no tensor of ours has")
+        raise ValueError("a shape that no tensor of alanet has")
     return shape
 
 

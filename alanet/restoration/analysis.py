@@ -86,8 +86,8 @@ def analyse(
 
 
 class FrameEstimates:
-    """A network's, by the motion from the frame before, where there is one; a restoration knows the motion to the next
-    one too. Frames that follow each other are encoded once each."""
+    """A network's, by the motion from the frame before, where there is one; a restoration also has the motion to the
+    next one. Frames that follow each other are encoded once each."""
 
     def __init__(self, runner: Runner) -> None:
         self.runner = runner

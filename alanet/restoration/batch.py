@@ -41,7 +41,7 @@ State = Literal["done", "skipped", "failed", "open"]
 class Item:
     """One video of a batch, or the only one of a run with several workers."""
 
-    name: str  # as a person knows it: below FOLDER, with "/" between the parts
+    name: str  # as messages show it: below FOLDER, with "/" between the parts
     source: str
     folder: str | None = None  # where the result goes, under the input's own name
     record: str | None = None  # where it is written down that this was done; None: nowhere
@@ -77,8 +77,8 @@ class Outcome:
 def find_items(folder: Path, out: Path) -> tuple[list[Item], int]:
     """The videos below a folder in the order of their names, and the number of other files.
 
-    Told by their endings, so that a damaged video is one that fails and a text is none. Hidden names are not looked at,
-    links to folders not followed; results that lie in the folder itself are none of its videos. Makes `out`.
+    Recognised by their file name extensions, so that a damaged video is one that fails and a text file is none. Hidden
+    files are ignored, links to folders not followed; results in the folder itself are none of its videos. Makes `out`.
     """
     top, target = folder.resolve(), out.resolve()
     if top == target:

@@ -47,7 +47,7 @@ PART = 1 << 20  # bytes of the input hashed at its beginning, middle and end
 
 @dataclass(frozen=True)
 class Job:
-    """What the finished segments depend on, in plain values, each by the name that a person knows."""
+    """What the finished segments depend on, in plain values, each by the name that messages show."""
 
     source: str  # absolute path of the input, for `finish`
     input: dict[str, Any]  # "size", "modified", "content": see `describe_input`
@@ -105,7 +105,7 @@ def changes(before: Job, now: Job) -> list[str]:
 
 
 def check_same(before: Job, now: Job, target: Path) -> None:
-    """Refuse, with OptionError, to go on with a job that is another one now: one line that says what changed."""
+    """Refuse, with OptionError, to resume a job that has changed: one line names what changed."""
     if changed := changes(before, now):
         raise OptionError(
             f"{target}: an earlier run was interrupted, and since then {'; '.join(changed)}. Repeat the earlier "

@@ -84,7 +84,7 @@ class _Index:
         return True
 
     def parts(self, network: LoadedNetwork, plan: RestorePlan) -> Iterator[Part]:
-        """One for each segment, with all frames that its windows look at."""
+        """One for each segment, with all frames of its windows."""
         far = reach(network.model.window, around=network.model.around)
         times, origin, slow = [seen.time for seen in self.seen], self.seen[0].time, plan.options.schedule.slow
 

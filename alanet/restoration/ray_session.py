@@ -54,7 +54,8 @@ def connect(options: ClusterOptions, *, verbose: bool = False) -> str | None:
         return _dashboard(ray.init(options.address, **quiet))
     except Exception as error:
         raise ResourceError(
-            f"--cluster {options.address}: no Ray cluster can be used there ({_line(error)})"
+            f"--cluster {options.address}: no Ray cluster can be used there ({_line(error)}); a cluster with a token "
+            "needs RAY_AUTH_MODE=token and the token of its head in ~/.ray/auth_token"
         ) from error
 
 
@@ -78,7 +79,7 @@ def _dashboard(context: Any) -> str | None:
 
 
 def _check_address(address: str) -> None:
-    """Whether somebody answers there: Ray itself tries for a minute, and ends the process then."""
+    """Refuse an address at which no server answers: Ray itself tries for a minute and then ends the process."""
     if address == "auto":
         return
     found = re.fullmatch(r"(?:ray://)?\[?([\w.:-]+?)\]?:(\d{1,5})", address)
@@ -88,8 +89,8 @@ def _check_address(address: str) -> None:
         socket.create_connection((found[1], int(found[2])), timeout=CONNECT).close()
     except (OSError, OverflowError) as error:
         raise ResourceError(
-            f"--cluster {address}: nobody answers there ({getattr(error, 'strerror', None) or error}); start a cluster "
-            "with 'ray start --head', or check the address"
+            f"--cluster {address}: no server answers there ({getattr(error, 'strerror', None) or error}); start a "
+            "cluster with 'ray start --head', or check the address"
         ) from None
 
 

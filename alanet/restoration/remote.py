@@ -51,7 +51,7 @@ def run_folder(scratch: str, run: str) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class _RemoteFilm:
-    """What a segment's task has to know beside the plan."""
+    """The inputs of a segment's task besides the plan."""
 
     item: Item
     plan: bytes  # a pickled RestorePlan, its paths in the scratch folder

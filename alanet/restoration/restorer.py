@@ -119,7 +119,7 @@ class Restorer:
         folder: Path | None = None,
         shared: bool = False,
     ) -> RestorePlan:
-        """Look at the input, decide the output, and refuse what cannot work. Writes nothing.
+        """Examine the input, decide the output, and refuse what cannot work. Writes nothing.
 
         The finished part of an interrupted run is resumed, or refused where something has changed since.
 

@@ -52,7 +52,7 @@ class Store:
         self._local = "file" in (self._fs.protocol if isinstance(self._fs.protocol, tuple) else (self._fs.protocol,))
 
     def path(self, name: str) -> str:
-        """The name as a person knows it."""
+        """The name that messages show."""
         return f"{self.url}/{name}" if name else self.url
 
     def size(self, name: str) -> int | None:
@@ -66,7 +66,7 @@ class Store:
             return int(found["size"]) if found["type"] == "file" else None
 
     def fingerprint(self, name: str = "") -> dict[str, Any]:
-        """What tells whether a file has changed: its size, its time of change and, in object stores, its ETag."""
+        """Values that change when a file changes: its size, its time of change and, in object stores, its ETag."""
         with self._errors(name):
             found = self._fs.info(self._at(name))
         time = found.get("mtime", found.get("LastModified", found.get("updated")))

@@ -1,4 +1,4 @@
-"""Restores one video after another in this process, and says what became of each.
+"""Restores one video after another in this process, and reports the result of each.
 
 A video that cannot be restored is reported; the worker continues with the next one.
 """

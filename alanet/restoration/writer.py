@@ -84,7 +84,7 @@ class VideoWriter:
     def finish(self, *, about_to: Callable[[Path], None] | None = None) -> Path:
         """Encode what is waiting, join, put the result in place and return its path ("-" for standard output).
 
-        about_to: told where the complete result lies, before it gets its name.
+        about_to: called with the path of the complete file, before it is renamed to the result's name.
         """
         self._frames.put(None)
         self._thread.join()

@@ -31,9 +31,9 @@ __all__ = [
 class Stage:
     """From `start` (fraction of the run) on: batches of `batch` clips of `crop` x `crop` pixels (0: whole frames)."""
 
-    start: float
-    crop: int
-    batch: int
+    start: float  # fraction of the run
+    crop: int  # pixels to a side; 0: whole frames
+    batch: int  # clips a process
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +46,18 @@ class TrainConfig:
     seed: int = 0  # of the batches; the model comes initialised
     stages: tuple[Stage, ...] = (Stage(0.0, 96, 8),)  # growing crops, in order of start, the first at 0
 
-    optimizer: str = "adamw"  # "adamw" (decoupled decay) | "adam" (L2 decay, as the paper) | "muon" (muon.py)
+    optimizer: str = "adamw"  # "adamw" (decoupled decay) | "adam" (L2 decay, as the paper) | "muon" (optim.py)
     lr: float = 5e-4  # the highest learning rate
     flow_share: float | None = None  # of lr, for optical flow trained with the rest, by AdamW; None: as all weights
-    betas: tuple[float, float] = (0.9, 0.99)
-    weight_decay: float = 1e-4
+    betas: tuple[float, float] = (0.9, 0.99)  # of Adam and AdamW
+    weight_decay: float = 1e-4  # as `optimizer` defines it
     decay_all: bool = False  # False: norms and biases (tensors of one axis) are not decayed
     clip: float | None = 1.0  # largest gradient norm
     ema: float = 0.999  # decay a step of the running mean of the weights; 0: no mean
     schedule: str = "cosine"  # "cosine" (warm-up, then down to lr * lr_end) | "drops" (lr / 10 at each of `drops`)
     warmup: float = 0.03  # share of the run
     lr_end: float = 0.01  # share of lr at the end of the cosine
-    drops: tuple[float, ...] = ()
+    drops: tuple[float, ...] = ()  # fractions of the run
 
     pixel: str = "charbonnier"  # "l1" | "charbonnier" | "psnr" (log of each image's squared error)
     loss_floor: float = (
@@ -70,16 +70,16 @@ class TrainConfig:
     perceptual: float = 0.0  # weight of the VGG16 term; above 0 needs the VGG weights
 
     precision: str = "bf16"  # "fp32" | "bf16" (autocast; weights stay as they are)
-    channels_last: bool = True
+    channels_last: bool = True  # memory format of the weights and frames; faster on CPUs
     compile: bool = False  # torch.compile; minutes at the start, paid back by a long run
     workers: int = 1  # background threads that prepare batches; 0: in the loop itself. No effect on results
     ahead: int = 3  # batches prepared ahead
     patience: int = 5  # steps in a row that are not finite before the run stops
 
-    validate_minutes: float = 5.0
-    save_minutes: float = 5.0
+    validate_minutes: float = 5.0  # from one validation to the next
+    save_minutes: float = 5.0  # from one checkpoint to the next
     validate_steps: int | None = None  # also validate after this number of steps
-    save_steps: int | None = None
+    save_steps: int | None = None  # also save after this number of steps
     log_steps: int = 50  # steps a line of metrics.jsonl stands for
     keep: int = 3  # checkpoints kept
 

@@ -1,7 +1,7 @@
 """Batches, prepared in the background in the order of their index, while the step before them runs.
 
-A sampler makes batch k from (seed, k) alone, so that neither the number of workers nor a resumed run changes what the
-model sees: the position in the data is one integer. A batch that cannot be made (a damaged file, values that are not
+A sampler makes batch k from (seed, k) alone, so that neither the number of workers nor a resumed run changes the
+batches: the position in the data is one integer. A batch that cannot be made (a damaged file, values that are not
 finite) is replaced by one from far ahead in the sequence, and named.
 """
 

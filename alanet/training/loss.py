@@ -46,8 +46,8 @@ def charbonnier(restored: Tensor, truth: Tensor, softness: float = 1e-3) -> Tens
 def psnr_loss(restored: Tensor, truth: Tensor, floor: float = FLOOR) -> Tensor:
     """Mean over images (..., c, h, w) of log10(mean squared error + floor), which is -PSNR / 10.
 
-    An image counts by what is gained on it in dB, whatever its error: in pixel terms the few that move too far for
-    anything to be learned drown those from which deblurring is learned first. Nearer than the error `floor` (3e-4 is
+    An image counts by what is gained on it in dB, whatever its error: in squared errors the few that move too far for
+    anything to be learned outweigh those from which deblurring is learned first. Nearer than the error `floor` (3e-4 is
     35 dB) an image counts less and less. Lower is better; the number is negative. (Chen et al., HINet, 2021.)
     """
     return ((restored - truth).square().mean(dim=(-3, -2, -1)) + floor).log10().mean()

@@ -32,7 +32,7 @@ EXCLUSIVE = (SOURCES, ("minutes", "steps", "epochs"))
 class Recipe:
     """Everything that defines a run, except the machine."""
 
-    preset: str = "cpu"
+    preset: str = "cpu"  # "paper" | "scenes" | "cpu" | "quick": the defaults of [train] and [clips]
     dataset: Path | None = None  # scenes (`alanet data scenes`), or real videos (`alanet data build`), split "train"
     second_dataset: Path | None = None  # more scenes: half of the batches come from them
     photographs: Path | None = None  # scenes are rendered during training
@@ -53,8 +53,8 @@ class Recipe:
     train_only: Literal["all", "exposure_head", "generator", "generator_and_flow", "flow"] = (
         "all"  # the part that is trained; the rest stays as `init`
     )
-    clips: ClipOptions = field(default_factory=ClipOptions)
-    train: TrainConfig = field(default_factory=TrainConfig)
+    clips: ClipOptions = field(default_factory=ClipOptions)  # what a training clip is
+    train: TrainConfig = field(default_factory=TrainConfig)  # budget, optimizer, loss
 
 
 def make_recipe(values: Mapping[str, Any]) -> Recipe:

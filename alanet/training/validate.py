@@ -49,7 +49,7 @@ def validator(batches: Sequence[Any], *, panels: int = 4) -> Callable[[nn.Module
     Raises DataError when there are none.
     """
     if not batches:
-        raise DataError("the held-out bank has no batch; give at least one clip to validate on")
+        raise DataError("the held-out data have no batch; give at least one clip to validate on")
 
     @torch.inference_mode()
     def validate(model: nn.Module) -> Validation:

@@ -1,7 +1,7 @@
 """Decoded frames to RGB pixels and back: `to_rgb` and `from_rgb`, each the other's undo.
 
-libswscale converts, told everything: matrix and range on both sides, accurate rounding, full chroma. Left to itself it
-takes BT.601 and limited range for granted. It also writes white as 65280, not 65535, when the RGB has 16 bits
+libswscale converts with every option set: matrix and range on both sides, accurate rounding, full chroma. By default
+it assumes BT.601 and limited range. It also writes white as 65280, not 65535, when the RGB has 16 bits
 (65280 = 255 * 256; for full range of d bits 2^d - 1 shifted up), so 16-bit values are stretched here and shrunk back.
 """
 
@@ -24,7 +24,7 @@ EXACT = (
     | Interpolation.FULL_CHR_H_INP
     | Interpolation.BITEXACT
 )
-CONVERTED = {  # matrices libswscale knows; any other is converted as BT.709 and back, which is its own undo
+CONVERTED = {  # matrices libswscale supports; any other is converted as BT.709 and back, which is its own undo
     "bt709": Colorspace.ITU709,
     "smpte170m": Colorspace.ITU601,
     "bt470bg": Colorspace.ITU601,

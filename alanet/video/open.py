@@ -1,4 +1,4 @@
-"""Opening a file that a stranger made: nothing but that one file is read, and only as a video.
+"""Opening a file from an untrusted source: nothing but that one file is read, and only as a video.
 
 FFmpeg picks a reader by looking into a file, and some readers are scripts that name other files or addresses (ffconcat,
 HLS and DASH playlists), draw text as pictures, or make pictures up. Here a file is opened by its absolute "file:"
@@ -48,7 +48,7 @@ def open_media(path: Path, pixel_limit: int = PIXELS) -> Any:
     """
     path = check_file(path)
     safe = {"format_whitelist": READERS, "protocol_whitelist": "file"}
-    ahead = {"max_pixels": str(pixel_limit)}  # for the decoders that FFmpeg opens to look at the streams
+    ahead = {"max_pixels": str(pixel_limit)}  # for the decoders that FFmpeg opens to examine the streams
     try:
         media = av.open(f"file:{path}", options=ahead, container_options=safe, metadata_errors="replace")
     except (av.FFmpegError, ValueError, OSError) as error:
@@ -123,7 +123,7 @@ def picture_of(container: Any, path: Path, wanted: int | None = None) -> Any:
     stream = moving[0] if len(moving) == 1 else _longest(moving, path)
     if stream.codec_context is None:
         raise MediaError(
-            f"{path}: no decoder here knows its picture (a rare codec, or damaged); convert it to H.264 first"
+            f"{path}: no decoder of FFmpeg reads its picture (a rare codec, or damaged); convert it to H.264 first"
         )
     return stream
 

@@ -104,8 +104,8 @@ def set_color(target: Any, color: Color) -> None:
 def side_data_of(frame: Any) -> dict[str, Any]:
     """A frame's display matrix and HDR data by the names of `frames.frame.SIDE_DATA`.
 
-    PyAV keeps a frame whose side data was looked at until the next garbage collection: ask few frames. It knows none of
-    it where one kind is newer than itself (EXIF in a JPEG, say); the rotation is then all that is left.
+    PyAV keeps a frame whose side data was read until the next garbage collection: read few frames. It reads none of
+    it where it does not support one kind (EXIF in a JPEG, say); then only the rotation is known.
     """
     found: dict[str, Any] = {}
     other: list[str] = []
@@ -113,7 +113,7 @@ def side_data_of(frame: Any) -> dict[str, Any]:
         kept = list(frame.side_data)
     except ValueError:
         found = {"display_matrix": _rotation_matrix(frame.rotation)} if frame.rotation else {}
-        return {**found, "other": ("of kinds PyAV does not know",)}
+        return {**found, "other": ("of kinds that PyAV does not support",)}
     for data in kept:
         name = data.type.name
         if name == "DISPLAYMATRIX":

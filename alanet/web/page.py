@@ -45,7 +45,7 @@ def asset(name: str) -> str:
 
 
 def theme() -> Any:
-    """System fonts, quiet colours; nothing is loaded from elsewhere."""
+    """System fonts, muted colours; nothing is loaded from elsewhere."""
     fonts = ["system-ui", "-apple-system", "Segoe UI", "sans-serif"]
     return gr.themes.Base(
         primary_hue="teal", neutral_hue="slate", font=fonts, font_mono=["ui-monospace", "monospace"]

@@ -1,4 +1,4 @@
-"""Who may ask for what: every request passes here before Gradio or a route of ours sees it.
+"""Which requests are allowed: each is checked here before Gradio or a route of alanet handles it.
 
 1. The host name is this machine's, where only this machine may connect (a foreign page cannot rebind its name to us).
 2. Name and password, where the server has them; compared in constant time.

@@ -41,7 +41,7 @@ def application(view: View) -> App:
         allowed_paths=[],
         blocked_paths=["/"],
         show_error=False,
-        max_file_size=1,  # uploads are a route of ours
+        max_file_size=1,  # uploads have a route of their own
         ssr_mode=False,
         enable_monitoring=False,
         mcp_server=False,

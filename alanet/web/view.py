@@ -1,4 +1,4 @@
-"""What the page knows of a job, and what its parts show: no Gradio here.
+"""The page's data of a job, and what its parts show: no Gradio here.
 
 A visitor's values are checked by `controls.options_of`; a job is found by the visitor's cookie and the job's number.
 """
@@ -135,7 +135,7 @@ class View:
         return markup.result(job, float(options.start or 0), options.schedule.slow)
 
     def _guarded(self, job: WebJob, values: Mapping[str, Any], make: Callable[[Work], str]) -> str:
-        """What `make` says with these options, or why they cannot be used, which is said at once."""
+        """What `make` returns with these options, or why they cannot be used."""
         try:
             network, options = options_of(values, self.worker.network, self.worker.models)
             return make(Work(self.jobs.path(job, job.input), network, options))

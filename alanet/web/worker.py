@@ -66,7 +66,7 @@ class WebWorker:
         self._child.close()
 
     def wake(self) -> None:
-        """Look at the queue."""
+        """Make the worker check the queue now."""
         self._wake.set()
 
     def cancel(self, job: WebJob) -> None:

@@ -403,7 +403,7 @@ def test_a_doctor_that_finds_a_fault_says_so(monkeypatch, capsys, tmp_path):
     assert run(["doctor"]) == 5
     out, err = capsys.readouterr()
     assert "ZeroDivisionError" in out
-    assert "alanet: not in order here: temporary folder" in err
+    assert "alanet: not in order: temporary folder" in err
 
 
 def test_the_sample_can_be_tried_twice(tmp_path):

@@ -279,8 +279,8 @@ def test_weights_of_the_network_with_motion_get_the_motion_of_scenes(stills, tmp
     ("words", "line"),
     [
         ((), "no training data is given; give one of dataset"),
-        (("--dataset", "nowhere"), "no complete bank of scenes in nowhere"),
-        (("--dataset", "BANK", "--held-out", "nowhere"), "no complete bank of scenes in nowhere"),
+        (("--dataset", "nowhere"), "no complete scenes in nowhere"),
+        (("--dataset", "BANK", "--held-out", "nowhere"), "no complete scenes in nowhere"),
         (("--dataset", "BANK", "--photographs", "x"), "dataset and photographs are both given"),
         (("--dataset", "BANK", "--preset", "paper"), "no VGG16 weights were given"),
         (("--dataset", "BANK", "--preset", "paper", "--vgg", "none.pth"), "none.pth"),

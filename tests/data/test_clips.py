@@ -263,11 +263,11 @@ def test_validation_is_every_scene_once_under_the_protocol(bank: Bank) -> None:
 
 
 def test_what_a_bank_cannot_give_is_refused(bank: Bank, folder: Path) -> None:
-    with pytest.raises(DataError, match="clips of 6 frames from a bank of clips of 5"):
+    with pytest.raises(DataError, match="clips of 6 frames from scenes of 5"):
         BankClips(bank, ClipOptions(t=6))
     with pytest.raises(OptionError, match="factor 8 with a period of 4"):
         BankClips(bank, ClipOptions(factor=8))
-    with pytest.raises(DataError, match="crops of 64 pixels from a bank of 48"):
+    with pytest.raises(DataError, match="crops of 64 pixels from scenes of 48"):
         BankClips(bank).batch(0, size=1, crop=64)
     with pytest.raises(OptionError, match="clips of 1 frames"):
         ClipOptions(t=1)

@@ -195,7 +195,7 @@ def test_a_file_of_gigabytes_is_not_read(tmp_path):
     path = tmp_path / "large.safetensors"
     with path.open("wb") as file:
         file.truncate((1 << 30) + 1)  # sparse
-    with pytest.raises(WeightsError, match=r"is 1\.1 GB; weights of ours are below"):
+    with pytest.raises(WeightsError, match=r"is 1\.1 GB; alanet's weights are below"):
         load_model(path)
 
 

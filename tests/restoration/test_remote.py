@@ -277,7 +277,7 @@ def test_two_results_of_one_name_are_refused(tmp_path):
         (["IN", "-o", "OUT", "--cluster", "--cpus-per-worker", "0"], 2, "--cpus-per-worker 0: give 1 or more"),
         (["IN", "-o", "OUT", "--cluster", "--codec", "png"], 2, "leave --cluster out for it"),
         (["IN", "-o", "s3://missing-bucket/o", "--cluster"], 4, "s3://missing-bucket/o/.alanet-"),
-        (["IN", "-o", "OUT", "--cluster", "127.0.0.1:9"], 5, "--cluster 127.0.0.1:9: nobody answers there"),
+        (["IN", "-o", "OUT", "--cluster", "127.0.0.1:9"], 5, "--cluster 127.0.0.1:9: no server answers there"),
     ],
 )
 def test_what_cannot_work_is_refused_in_one_line(words, code, said, tmp_path, capsys):

@@ -86,7 +86,7 @@ def test_a_wrong_address_is_refused_before_ray_tries(monkeypatch):
     monkeypatch.setattr(ray_session, "ray_module", lambda: stand_in)
     with pytest.raises(OptionError, match="--cluster head: is no address"):
         connect(ClusterOptions("head"))
-    with pytest.raises(ResourceError, match=r"--cluster 127\.0\.0\.1:9: nobody answers there"):
+    with pytest.raises(ResourceError, match=r"--cluster 127\.0\.0\.1:9: no server answers there"):
         connect(ClusterOptions("127.0.0.1:9"))
 
 

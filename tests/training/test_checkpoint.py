@@ -180,7 +180,7 @@ def test_what_cannot_be_shipped_is_refused(tmp_path) -> None:
     with pytest.raises(WeightsError, match="holds no checkpoint"):
         ship(tmp_path, tmp_path / "weights.safetensors")
     path = write_checkpoint(tmp_path, Checkpoint({}, header(1, model={"model": "Other", "config": {}})))
-    with pytest.raises(WeightsError, match=r"does not fit the network it names .*does not know"):
+    with pytest.raises(WeightsError, match=r"does not fit the network it names .*does not support"):
         ship(path, tmp_path / "weights.safetensors")
     write_checkpoint(tmp_path, Checkpoint({}, header(2)))
     with pytest.raises(WeightsError, match="does not fit the network it names"):

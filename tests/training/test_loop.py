@@ -358,7 +358,7 @@ def test_validation_counts_gains_a_time_and_leaves_exact_frames_out() -> None:
     assert scores["interpolated gain"] == pytest.approx(scores["interpolated"] - plain, abs=1e-3)
     assert scores["gain 1/2"] == pytest.approx(scores["interpolated gain"], abs=1e-3)
     assert "deblurred" not in scores  # exact: infinite
-    with pytest.raises(DataError, match="the held-out bank has no batch"):
+    with pytest.raises(DataError, match="the held-out data have no batch"):
         validator([])
 
 

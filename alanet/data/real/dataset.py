@@ -104,7 +104,7 @@ class VideoClips:
             raise OptionError(f"one clip from every {stretch} frames; allowed: 1 or more, such as {STRETCH}")
         self.videos, self.options, self.exposure, self.seed = videos, options, exposure, seed
         self.halfway_flow = halfway_flow if options.motion else None
-        room = self.halfway_flow.every - 1 if self.halfway_flow else 0  # to move a clip to where the teacher was asked
+        room = self.halfway_flow.every - 1 if self.halfway_flow else 0  # to move a clip to a frame that has flows
         self.cells = cells_of(videos.runs, exposure.needed(options.t) + room, stretch)
         if not self.cells:
             longest = max(run.frames for run in videos.runs)
@@ -172,7 +172,7 @@ class VideoClips:
         times: tuple[Fraction, ...],
         halfway_flow: HalfwayFlow,
     ) -> dict[str, Tensor]:
-        """A clip with its motion: its centres are frames that the teacher was asked about, its crop one that moves."""
+        """A clip with its motion: its centres are frames that have flows, its crop one that moves."""
         start -= (start + self.exposure.centre(0)) % halfway_flow.every
         start += halfway_flow.every if start < 0 else 0
         flows = halfway_flow.between(run, start + self.exposure.centre(0), self.options.t - 1).float()

@@ -4,7 +4,7 @@
     [frame] [frame] [frame] [frame]  [sharp] [blurry]
 
 Four frames spread over its runs; then a frame beside the mean of the 11 around it, which is what training will make of
-it: the blur of a camera that moves, not the echoes of one that is too slow.
+it: motion blur, not separate copies of each edge, which a low frame rate gives.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
-"""The motion of real video, as a teacher sees it: what scenes know exactly and footage does not tell.
+"""The motion of real video, estimated by a teacher; scenes have exact motion, real video has none.
 
-Half-way between two inputs a period apart, a teacher (an interpolator that finds flows for that moment, such as RIFE)
-says where what is seen there lies in the one and in the other. It is asked once for every fourth sharp frame, and its
-answers are kept beside the set's runs:
+For the moment half-way between two inputs a period apart, a teacher (an interpolator that finds flows for that moment,
+such as RIFE) estimates the flow to the one and to the other. It runs once for every fourth sharp frame, and its flows
+are kept beside the set's runs:
 
-    motion.json              the teacher, and the period that it was asked about
+    motion.json              the teacher, and the period
     motion/NAME-000.npy      n 2 2 h/4 w/4 float16: for the frames 4 k and 4 k + period of a run, flows from half-way
                              to the earlier and to the later one; x, y; pixels
 
-Clips begun where their centres fall on every fourth frame then know their motion (`sets.py`).
+Clips whose centres fall on every fourth frame then have their motion (`dataset.py`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from alanet.files import atomic_write, write_json
 
 __all__ = ["EVERY", "HalfwayFlow", "Teacher", "estimate_motion"]
 
-EVERY = 4  # sharp frames from one answer to the next
+EVERY = 4  # sharp frames from one estimate to the next
 FILE = "motion.json"
 
 # Two frames (1 3 h w, RGB in [0, 1]) -> flows from half-way to each of them (1 2 h w, pixels).
@@ -37,9 +37,9 @@ Teacher = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 class HalfwayFlow:
-    """The teacher's answers about the runs of a set. Raises DataError where they are missing or not of this set."""
+    """The teacher's flows of the runs of a set. Raises DataError where they are missing or not of this set."""
 
-    every = EVERY  # the answers begin at sharp frames that are multiples of it
+    every = EVERY  # the flows begin at sharp frames that are multiples of it
 
     def __init__(self, videos: VideoSet) -> None:
         self.folder = videos.folder
@@ -71,7 +71,7 @@ def estimate_motion(
     period: int = 8,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> int:
-    """Ask the teacher about every run of a set's training videos; returns how many pairs it was asked about.
+    """Estimate the flows of every run of a set's training videos; returns the number of pairs.
 
     `name` goes into the set, for cards. Runs that are done are not done again. Raises DataError, OptionError.
     """

@@ -41,7 +41,7 @@ class VideoSet:
         run, (width, height) = self.runs[number], self.sizes[number]
         path = self.folder / run.file
         try:
-            # Copy-on-write, as torch wants memory it could write to; nobody writes.
+            # Copy-on-write, as torch needs writable memory; nothing is written.
             frames = np.load(path, mmap_mode="c", allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
             raise DataError(f"{path}: cannot be read ({error}); run alanet data build again to repair it") from None

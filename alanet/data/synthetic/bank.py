@@ -1,7 +1,7 @@
 """A bank: scenes rendered once into a few big files, from which any number of different clips are drawn.
 
     bank.json          the options, the seed, how many scenes, from which stills
-    sharp-0000.npy     n frames h w c    uint8: the sharp sub-frames, so that exposures can be drawn afresh
+    sharp-0000.npy     n frames h w c    uint8: the sharp sub-frames, so that exposures can be drawn again
     flow-0000.npy      n t-1 2 2 h/4 w/4 float16 \\  motion in pixels, see `render.py`
     sweep-0000.npy     n t 2 h/4 w/4     float16 /
 
@@ -51,7 +51,8 @@ class Bank:
             about = json.loads((self.folder / "bank.json").read_text())
             if about["format"] != FORMAT:
                 raise DataError(
-                    f"bank {self.folder} has format {about['format']}, this version reads {FORMAT}; render it again"
+                    f"the scenes in {self.folder} have format {about['format']}, this version reads {FORMAT}; "
+                    "render them again"
                 )
             self.options = SceneOptions(**{**about["options"], "layers": tuple(about["options"]["layers"])})
             self.exposure = Exposure(about["longest"], self.options.period)
@@ -68,8 +69,8 @@ class Bank:
             elif isinstance(error, KeyError) and error.args == ("scenes",):  # written last
                 reason = "rendering has not finished"
             raise DataError(
-                f"no complete bank of scenes in {self.folder} ({reason}); "
-                "alanet data scenes renders it, or finishes it; alanet data build makes a dataset of videos"
+                f"no complete scenes in {self.folder} ({reason}); "
+                "alanet data scenes renders or finishes them; alanet data build makes a dataset of videos"
             ) from None
         self.t = self.exposure.available(self.options.frames)
 
@@ -97,7 +98,7 @@ KINDS = ("sharp", "flow", "sweep")
 
 
 def _tensor(path: Path) -> Tensor:
-    # Copy-on-write, as torch wants memory it could write to; nobody writes.
+    # Copy-on-write, as torch needs writable memory; nothing is written.
     return torch.from_numpy(np.load(path, mmap_mode="c"))
 
 
@@ -126,7 +127,7 @@ def render_bank(
     Raises DataError if the folder holds another bank.
     """
     if scenes < 1:
-        raise OptionError(f"a bank of {scenes} scenes; allowed: 1 or more")
+        raise OptionError(f"{scenes} scenes; allowed: 1 or more")
     exposure = Exposure(longest, options.period)
     if exposure.available(options.frames) < 2:
         raise OptionError(f"{options.frames} sub-frames make no clip; allowed: {exposure.needed(2)} or more")
@@ -161,7 +162,7 @@ def _check_same(folder: Path, about: dict[str, Any]) -> None:
     there.pop("scenes", None)
     if there != json.loads(json.dumps(about)):
         raise DataError(
-            f"{folder} holds a bank with other options, seed or stills; choose another folder, or remove it"
+            f"{folder} holds scenes with other options, seed or photographs; choose another folder, or remove it"
         )
 
 
@@ -178,7 +179,7 @@ def _each(work: Callable[[int], int], shards: range, workers: int) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """What a worker has to know."""
+    """The inputs of a worker."""
 
     paths: tuple[Path, ...]
     folder: Path

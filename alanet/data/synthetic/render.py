@@ -5,7 +5,7 @@ aliases) and then enlarged twice, so that bilinear sampling at any phase stays s
 with premultiplied alpha. Frames are float RGB in [0, 1], c h w, 8-bit sRGB values as they are; homographies are those
 of `scenes.py`.
 
-Motion is sampled at the middles of cells of CELL x CELL pixels, of the layer one sees there, in pixels (x, y):
+Motion is sampled at the middles of cells of CELL x CELL pixels, of the visible layer, in pixels (x, y):
     flow[p, 0]   where what is seen in input frame p has gone to in input frame p + 1
     flow[p, 1]   where what is seen in input frame p + 1 has come from in input frame p
     sweep[i]     how far what is seen in input frame i moves from half a period before it to half a period after it;

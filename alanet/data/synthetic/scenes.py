@@ -31,7 +31,7 @@ class SceneOptions:
     """What scenes are drawn from; saved with a bank of them."""
 
     height: int = 128  # pixels
-    width: int = 128
+    width: int = 128  # pixels
     frames: int = 47  # sub-frames: (t - 1) * period + the longest exposure
     period: int = 8  # sub-frames from one input frame to the next
     max_displacement: float = 24.0  # pixels a period at most (about); half of the paths stay below a third of it
@@ -57,7 +57,7 @@ class Mask:
     """The shape of a layer on its plane, all lengths in pixels.
 
     A closed curve of radius r(angle) = radius * (1 + sum of waves), stretched by `aspect` and turned by `angle`;
-    `holes` > 0 eats smooth random holes into it (leaves, fences).
+    `holes` > 0 cuts smooth random holes into it (leaves, fences).
     """
 
     radius: float
@@ -126,7 +126,7 @@ def draw_path(rng: np.random.Generator, options: SceneOptions, moving: bool) -> 
     wanted = options.max_displacement * rng.random() ** 1.5 if moving else 0.0
     step = min(options.period, options.frames - 1)
     largest = np.abs(path[step:] - path[: options.frames - step])
-    # Translation moves all of the frame; of turn, zoom and tilt the mean pixel sees about half of what the edge sees.
+    # Translation moves all of the frame; turn, zoom and tilt move the mean pixel about half as far as the edge.
     travelled = np.hypot(*largest[:, :2].T) + 0.5 * np.hypot(*largest[:, 2:4].T) + 0.5 * largest[:, 4:].sum(axis=1)
     return np.asarray(path * (wanted / max(float(travelled.max(initial=0.0)), 1e-9)))
 

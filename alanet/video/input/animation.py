@@ -95,7 +95,7 @@ def pictures(info: VideoInfo, notes: Notes) -> Iterator[tuple[Pixels, Fraction, 
 def _opened(path: Path, pixel_limit: int) -> Iterator[Any]:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of sizes that the limit below judges
+            warnings.simplefilter("ignore")  # Pillow warns of sizes that the limit below checks
             image = Image.open(path, formats=["GIF", "PNG", "WEBP"])
     except BROKEN as error:
         raise MediaError(f"{path}: not an animation that can be read (damaged, or far too large)") from error

@@ -1,4 +1,4 @@
-"""What was wrong with a file that was decoded all the same, counted while it is read and told in one line each."""
+"""What was wrong with a file that was decoded all the same, counted while it is read and reported in one line each."""
 
 from __future__ import annotations
 

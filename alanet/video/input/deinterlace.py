@@ -16,13 +16,13 @@ import av
 
 from alanet.frames.fields import repeated_field, scan_of
 
-__all__ = ["ALWAYS_PROGRESSIVE", "deinterlaced", "is_telecine", "judge", "seen_interlaced", "without_pulldown"]
+__all__ = ["ALWAYS_PROGRESSIVE", "decide", "deinterlaced", "is_telecine", "seen_interlaced", "without_pulldown"]
 
 ALWAYS_PROGRESSIVE = frozenset({"vp8", "vp9", "av1", "flv1", "theora", "vvc"})
-WOVEN, WHOLE = (5, 4), (8, 10)  # the picture is sure of interlaced, of progressive: frames that look so at least, and
+WOVEN, WHOLE = (5, 4), (8, 10)  # the picture shows interlaced, progressive: frames that look so at least, and
 # how many times as many as look otherwise
 Steps = Sequence[tuple[str, dict[str, str]]]  # FFmpeg's filters, in order, with their options
-ENOUGH = 12  # frames that tell; no more of one place are looked at
+ENOUGH = 12  # frames that are evidence; no more of one place are examined
 
 
 def seen_interlaced(frames: Iterable[Any]) -> Counter[str]:
@@ -44,12 +44,12 @@ def seen_interlaced(frames: Iterable[Any]) -> Counter[str]:
     return seen
 
 
-def judge(stated: str | None, places: Sequence[Counter[str]]) -> tuple[bool, str | None]:
+def decide(stated: str | None, places: Sequence[Counter[str]]) -> tuple[bool, str | None]:
     """(interlaced, field order; None: as each frame is flagged).
 
     stated: by the stream's header, "tff", "bff", "progressive" or None. It and the frames' flags count unless the
-    picture is sure: enough frames agree (WOVEN, WHOLE), and, against flags that say
-    progressive, at two places at least where more than one was looked at. Streams that mix both kinds of frames (some
+    picture is clear: enough frames agree (WOVEN, WHOLE), and, against flags that say
+    progressive, at two places at least where more than one was examined. Streams that mix both kinds of frames (some
     flagged, some not) are left to their flags.
     """
     seen = sum(places, Counter[str]())

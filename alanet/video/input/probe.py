@@ -24,7 +24,7 @@ from alanet.video import y4m
 from alanet.video.convert import depth_of, has_alpha, to_rgb
 from alanet.video.input import animation, images
 from alanet.video.input.decode import decoded_frames
-from alanet.video.input.deinterlace import ALWAYS_PROGRESSIVE, is_telecine, judge, seen_interlaced
+from alanet.video.input.deinterlace import ALWAYS_PROGRESSIVE, decide, is_telecine, seen_interlaced
 from alanet.video.open import Limits, check_file, check_size, codec_name, decoder_for, open_media, picture_of
 from alanet.video.tags import color_of, side_data_of, stated_duration
 from alanet.video.timestamps import FAR
@@ -180,7 +180,7 @@ def _interlacing(
                 container.seek(int((begin + length * share) / stream.time_base), stream=stream)
                 context.flush_buffers()
                 places.append(seen_interlaced(islice(decoded_frames(container, stream, context), look // 4)))
-    return *judge(stated, places), is_telecine(places)
+    return *decide(stated, places), is_telecine(places)
 
 
 def _duration(container: Any, stream: Any) -> Fraction | None:

@@ -95,7 +95,7 @@ def _blur_graph(height: int, width: int) -> Graph:
 
 
 def _picture(frame: Frame) -> av.VideoFrame:
-    """The frame as FFmpeg knows it: its own planes where it still has them, else made from its pixels without alpha."""
+    """The frame in FFmpeg's form: its own planes where it still has them, else made from its pixels without alpha."""
     if isinstance(frame.source, av.VideoFrame):
         return frame.source
     rgb: Any = np.ascontiguousarray(frame.pixels[..., :3])

@@ -48,7 +48,7 @@ HDR = ("smpte2084", "arib-std-b67")  # transfers: PQ, HLG
 
 @dataclass(frozen=True, slots=True)
 class OutputPlan:
-    """Everything the writer needs to know."""
+    """All inputs of the writer."""
 
     info: VideoInfo
     path: Path  # absolute; Path("-") for standard output
@@ -278,7 +278,7 @@ def _tick(info: VideoInfo, schedule: Schedule, finest: int, notes: Notes) -> Fra
 
 def _try_encoder(plan: OutputPlan) -> None:
     """Open the encoder once where its limits are near: very small and very large pictures; a hardware one always."""
-    os.environ.setdefault("SVT_LOG", "0")  # SVT-AV1 writes to stderr unless told to keep to what is fatal
+    os.environ.setdefault("SVT_LOG", "0")  # SVT-AV1 writes to stderr unless limited to fatal errors
     if not plan.codec.hardware and min(plan.size) >= 64 and max(plan.size) <= 4096:
         return
     try:

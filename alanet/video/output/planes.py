@@ -22,7 +22,7 @@ __all__ = ["planes"]
 def planes(frame: Frame, plan: OutputPlan, reformatter: VideoReformatter) -> Any:
     """The frame as the encoder takes it: its own planes where they are in that format, else converted by the plan.
 
-    `reformatter` is kept from frame to frame by whoever encodes them.
+    `reformatter` is kept from frame to frame by the caller.
     """
     target, source = av.VideoFormat(plan.pixel_format), frame.source
     if isinstance(source, av.VideoFrame) and (source.width, source.height) == plan.size:

@@ -1,6 +1,6 @@
 """Decoding times of copied video packets that have none.
 
-Where pictures are shown in another order than coded, a reader such as Matroska's does not know the decoding times of
+Where pictures are shown in another order than coded, a reader such as Matroska's has no decoding times of
 the first packets, and a muxer needs them. They are counted back from the first packet that has one, a period each.
 """
 

@@ -98,7 +98,7 @@ class SegmentWriter:
             ticks = max(ticks, self._shown[-1] + 1)
         picture.pts, picture.time_base = ticks, self._plan.tick
         picture.pict_type = 0  # a decoded frame's type would be forced on the encoder
-        set_color(picture, self._plan.tags)  # some encoders believe the frame rather than their own settings
+        set_color(picture, self._plan.tags)  # some encoders read the frame's tags, not their own settings
         self._shown.append(ticks)
         self._end = max(self._end, frame.time + frame.duration)
         self._mux(self._stream.encode(picture))

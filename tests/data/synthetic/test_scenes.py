@@ -216,12 +216,12 @@ def test_a_bank_holds_the_scenes_and_can_grow(folder: Path, stills: Stills, tmp_
     assert len(grown) == 4
     assert done[-1] == 4
     assert torch.equal(grown.sharp(1), expected)
-    with pytest.raises(DataError, match="other options, seed or stills"):
+    with pytest.raises(DataError, match="other options, seed or photographs"):
         render_bank(folder, tmp_path / "bank", 4, options, longest=5, seed=1)
 
 
 def test_a_bank_that_is_missing_unfinished_or_foreign_is_refused(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no complete bank of scenes"):
+    with pytest.raises(DataError, match="no complete scenes"):
         Bank(tmp_path)
     options = dataclasses.replace(OPTIONS, height=32, width=32)
     render_bank(folder, tmp_path, 1, options, longest=5)
@@ -234,7 +234,7 @@ def test_a_bank_that_is_missing_unfinished_or_foreign_is_refused(folder: Path, t
         Bank(tmp_path)
     (tmp_path / "bank.json").write_text(json.dumps(about))
     (tmp_path / "flow-0000.npy").unlink()
-    with pytest.raises(DataError, match="no complete bank of scenes"):
+    with pytest.raises(DataError, match="no complete scenes"):
         Bank(tmp_path)
     with pytest.raises(OptionError, match="0 scenes"):
         render_bank(folder, tmp_path, 0, options)

@@ -12,7 +12,7 @@ import pytest
 from alanet.errors import OptionError
 from alanet.notes import Notes
 from alanet.video.input.decode import decode
-from alanet.video.input.deinterlace import judge
+from alanet.video.input.deinterlace import decide
 from alanet.video.input.probe import probe
 from tests.support.media import make_video, number_of, picture
 
@@ -121,7 +121,7 @@ def test_on_deinterlaces_what_was_not_seen_to_be_interlaced(tmp_path: Path) -> N
 def test_flags_count_unless_several_places_prove_the_opposite(
     stated: str | None, places: list[dict[str, int]], wanted: tuple[bool, str | None]
 ) -> None:
-    assert judge(stated, [Counter(place) for place in places]) == wanted
+    assert decide(stated, [Counter(place) for place in places]) == wanted
 
 
 def pulled_down(folder: Path, films: int) -> Path:
