@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from concurrent.futures import Future
+from contextlib import suppress
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -35,21 +37,25 @@ def workers(options: argparse.Namespace, folder: Path) -> None:
     video = make_video(folder / "long.mp4", width, height, 8 * SEGMENTS, rate=2)
     network = NetworkOptions(options.model, device="cpu", precision="fp32", threads=1, memory=4 << 30)
     setup = Setup(network, RestoreOptions(encode=EncodeOptions(threads=1, preset="ultrafast")), workers=2)
-    seconds: dict[str, list[float]] = {"--workers 2": [], "--cluster, 2 actors": []}
+    measured: dict[str, list[tuple[float, float]]] = {"--workers 2": [], "--cluster, 2 actors": []}
     for turn in range(options.rounds):
-        for name, taken in seconds.items():
+        for name, taken in measured.items():
             out = folder / f"{turn}{name[2]}"
             out.mkdir()
-            taken.append(_seconds(name, setup, [warm, video], out))
-            print(f"{name}: {taken[-1]:.1f} s for {SEGMENTS} segments", flush=True)
-    base = median(seconds["--workers 2"])
-    rows = [(name, f"{median(taken):.1f}", f"{median(taken) / base - 1:+.1%}") for name, taken in seconds.items()]
-    table(("processes", "s from the last video's preparation to its result", "overhead"), *rows)
+            taken.append(_of_the_last(name, setup, [warm, video], out))
+            print(f"{name}: {taken[-1][0]:.1f} s, {taken[-1][1]:.1f} CPU s for {SEGMENTS} segments", flush=True)
+    rows = []
+    for name, taken in measured.items():
+        cells = []
+        for i in range(2):
+            base, here = (median(pair[i] for pair in pairs) for pairs in (measured["--workers 2"], taken))
+            cells += [f"{here:.1f}", f"{here / base - 1:+.1%}"]
+        rows.append((name, *cells))
+    table(("processes", "s from the last video's preparation to its result", "more", "CPU s", "more"), *rows)
 
 
-def _seconds(name: str, setup: Setup, videos: list[Path], out: Path) -> float:
-    """Of the last video; by then all workers have started."""
-    began: list[float] = []
+def _of_the_last(name: str, setup: Setup, videos: list[Path], out: Path) -> tuple[float, float]:
+    """Seconds, and CPU seconds of this process and all below it, from the last video's preparation to its result."""
     crew: Crew
     if name.startswith("--cluster"):
         options = ClusterOptions(cpus=1)
@@ -59,16 +65,36 @@ def _seconds(name: str, setup: Setup, videos: list[Path], out: Path) -> float:
     else:
         items = [Item(video.name, str(video), str(out), str(out / f"{video.name}.json")) for video in videos]
         crew = Pool(setup)
-    outcomes: list[Outcome] = []
-    ended: list[float] = []
+    for started in [crew.call(number, "start") for number in crew.numbers()]:
+        started.result()
+    began, ended = [(0.0, 0.0)], [(0.0, 0.0)]
+    states: list[str] = []
 
     def over(outcome: Outcome) -> None:
-        outcomes.append(outcome)
-        ended.append(time.perf_counter())
+        states.append(outcome.state)
+        ended[0] = (time.perf_counter(), _cpu_seconds())
 
-    Dispatch(items, crew, over=over, opened=lambda prepared: began.append(time.perf_counter())).run()
-    assert [outcome.state for outcome in outcomes] == ["done", "done"], outcomes
-    return ended[-1] - began[-1]
+    def opened(prepared: Prepared) -> None:
+        began[0] = (time.perf_counter(), _cpu_seconds())
+
+    dispatch = Dispatch(items, crew, over=over, opened=opened)
+    dispatch._started.update(crew.numbers())
+    dispatch.run()
+    assert states == ["done", "done"], states
+    return ended[0][0] - began[0][0], ended[0][1] - began[0][1]
+
+
+def _cpu_seconds() -> float:
+    """Of this process and all below it, by /proc; those that have ended count where they were waited for."""
+    used, above = {}, {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            fields = path.read_text().rpartition(")")[2].split()
+            above[path.parent.name], used[path.parent.name] = fields[1], sum(map(int, fields[11:15]))
+    ours = {str(os.getpid())}
+    while more := {pid for pid, parent in above.items() if parent in ours} - ours:
+        ours |= more
+    return sum(used.get(pid, 0) for pid in ours) / os.sysconf("SC_CLK_TCK")
 
 
 class _Stub:

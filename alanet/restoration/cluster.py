@@ -47,7 +47,10 @@ class _Actor:
         """A task by its name; "start" loads the network."""
         if task != "start":
             return self._tasks.run(task, *given)
+        from alanet.engine.threads import wait_passively
         from alanet.errors import AlanetError
+
+        wait_passively()  # before torch is imported
         from alanet.restoration.remote import RemoteTasks
 
         try:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from concurrent.futures import Future
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from alanet.engine.threads import PASSIVE
 from alanet.errors import OptionError, ResourceError
 from alanet.restoration import ray_session
-from alanet.restoration.cluster import RayCrew
+from alanet.restoration.cluster import RayCrew, _Actor
 from alanet.restoration.crew import WorkerRetiredError
 from alanet.restoration.ray_session import ClusterOptions, connect
 
@@ -100,3 +103,21 @@ def test_a_ray_that_does_not_start_is_one_line(monkeypatch):
         connect(ClusterOptions())
     with pytest.raises(ResourceError, match=r"--cluster auto: no Ray cluster can be used there \(The current node"):
         connect(ClusterOptions("auto"))
+
+
+def test_idle_threads_of_an_actor_sleep(monkeypatch, tmp_path):
+    """A node that `ray start` starts has none of the driver's environment; torch reads the variables at its import."""
+    found: list[str | None] = []
+
+    class Module(SimpleNamespace):
+        def __getattr__(self, name: str) -> Any:  # when RemoteTasks, and torch with it, would be imported
+            found.append(os.environ.get("OMP_WAIT_POLICY"))
+            return lambda *given: SimpleNamespace(describe=dict)
+
+    for name in PASSIVE:
+        monkeypatch.setenv(name, "")  # restored afterwards
+        monkeypatch.delenv(name)
+    monkeypatch.setitem(sys.modules, "alanet.restoration.remote", Module())
+    assert _Actor().run("start", None, str(tmp_path)) == {}
+    assert "PASSIVE" in found
+    assert None not in found
