@@ -45,8 +45,8 @@ def configure_threads(threads: int | None = None) -> int:
     >>> alanet.configure_threads(1)
     1
     """
-    if threads is not None and threads < 1:
-        raise OptionError(f"threads {threads} is not a number from 1 up")
+    if threads is not None and (not isinstance(threads, int) or threads < 1):
+        raise OptionError(f"threads {threads!r} is not a number from 1 up")
     wait_passively()
     _keep_freed_memory()
     if threads is None and os.environ.get("OMP_NUM_THREADS", "").isdecimal():
