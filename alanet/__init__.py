@@ -17,6 +17,7 @@ Importing this module is cheap: torch and the rest are imported with the first u
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -87,6 +88,7 @@ _NAMES = {
     "alanet.restoration.progress": ("RestoreProgress",),
     "alanet.restoration.restorer": ("CancelToken", "Restorer"),
 }
+logging.getLogger("alanet").addHandler(logging.NullHandler())  # it logs, and prints nothing by itself
 _HOME = {name: module for module, names in _NAMES.items() for name in names}
 __all__ = ["__version__", *_HOME]
 

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
-from alanet.errors import OutputError
+from alanet.errors import OptionError, OutputError
 
 try:
     import fcntl
@@ -30,6 +30,7 @@ __all__ = [
     "LOCK",
     "LONGEST_NAME",
     "AtomicFile",
+    "as_path",
     "atomic_write",
     "hold_folder",
     "is_unfinished",
@@ -54,6 +55,15 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 LOCK = "lock"
 JOINED = "joined.json"  # what the manifest is called from when the result is complete in the work folder
 FINISHED = "finished"  # that result, with the output's ending
+
+
+def as_path(value: str | os.PathLike[str], name: str) -> Path:
+    """The path that a caller gave as the argument `name`. Raises OptionError for another type and for no path."""
+    if not isinstance(value, str | os.PathLike):
+        raise OptionError(f"{name} is of type {type(value).__name__}; give a path")
+    if "\0" in str(value) or not str(value):
+        raise OptionError(f"{name} {str(value)!r} is not a path")
+    return Path(value)
 
 
 def lock_folder(folder: Path, target: Path) -> IO[bytes]:

@@ -1,6 +1,8 @@
 """Wrong calls of the public API end in one clear line of the right class, which names Python arguments."""
 
 import io
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from fractions import Fraction
@@ -16,6 +18,8 @@ import alanet
 from tests.support.media import make_video, picture
 
 FRAME = picture(0)  # 48 64 3, uint8
+READER = io.BufferedReader(io.BytesIO(b"video"))
+TEXT = io.TextIOWrapper(io.BytesIO(b"\xff"))
 Call = Callable[[alanet.Restorer], Any]
 
 
@@ -40,6 +44,12 @@ def folder(tmp_path: Path, monkeypatch) -> Path:
 
 def forward(shape: tuple[int, ...], times: Any, **kind: Any) -> Any:
     return tiny()(torch.zeros(*shape, **kind), times)
+
+
+def closed() -> io.BytesIO:
+    handle = io.BytesIO(b"video")
+    handle.close()
+    return handle
 
 
 WRONG: dict[str, tuple[Call, type[alanet.AlanetError], str]] = {
@@ -126,6 +136,46 @@ WRONG: dict[str, tuple[Call, type[alanet.AlanetError], str]] = {
     "times outside a clip": (lambda r: forward((1, 2, 3, 64, 64), [2.0]), alanet.TimeError, "from 0 to 1"),
     "no times": (lambda r: forward((1, 2, 3, 64, 64), []), alanet.TimeError, "one or more"),
     "a single time": (lambda r: forward((1, 2, 3, 64, 64), 0.5), alanet.TimeError, "give a list"),
+    "a folder as a model": (
+        lambda r: alanet.load_model("."), alanet.WeightsError, "is a folder, not a model: give a safetensors file",
+    ),
+    "a network to load": (lambda r: alanet.load_model(r.model), alanet.OptionError, "model is of type ALANet; give a"),
+    "a digest of bytes": (lambda r: alanet.load_model(sha256=b"00"), alanet.OptionError, "sha256 is of type bytes"),
+    "another network to save": (
+        lambda r: alanet.save_weights(torch.nn.Linear(1, 1), "a.safetensors"), alanet.OptionError, "of type Linear",
+    ),
+    "weights to no path": (lambda r: alanet.save_weights(r.model, None), alanet.OptionError, "path is of type NoneT"),
+    "an output to read": (lambda r: r.restore("in.mp4", READER), alanet.OptionError, "open it with 'wb'"),
+    "a closed input": (lambda r: r.restore(closed(), "out.mp4"), alanet.OptionError, "closed or cannot be read"),
+    "a closed output": (lambda r: r.restore("in.mp4", closed()), alanet.OptionError, "closed or cannot be written"),
+    "a video opened as text": (lambda r: r.restore(TEXT, "out.mp4"), alanet.OptionError, "open it with 'rb'"),
+    "an input without a name": (lambda r: r.restore("", "out.mp4"), alanet.OptionError, "input '' is not a path"),
+    "an output without a name": (lambda r: r.restore("in.mp4", ""), alanet.OptionError, "output '' is not a path"),
+    "a path with a zero byte": (lambda r: r.restore("a\0.mp4", "out.mp4"), alanet.OptionError, "'a.x00.mp4' is not a"),
+    "a plan of bytes": (lambda r: r.plan(b"video"), alanet.OptionError, "input is of type bytes; give a path"),
+    "a run of a path": (lambda r: r.run("in.mp4"), alanet.OptionError, r"type str; give what plan\(\) returned"),
+    "progress to no function": (
+        lambda r: r.restore("in.mp4", on_progress=3), alanet.OptionError, "on_progress is of type int; give a function",
+    ),
+    "a truth as a token": (lambda r: r.restore("in.mp4", cancel=True), alanet.OptionError, "give a threading.Event"),
+    "cuts of arrays by a text": (lambda r: r.arrays([FRAME], cuts="off"), alanet.OptionError, "give True or False"),
+    "a time by a text": (lambda r: r.interpolate(FRAME, FRAME, "0.5"), alanet.TimeError, "t '0.5' is not between"),
+    "a start before the video": (lambda r: alanet.RestoreOptions(start=-1), alanet.OptionError, "start -1 is below 0"),
+    "an end before the video": (lambda r: alanet.RestoreOptions(end=-1), alanet.OptionError, "end -1 is below 0"),
+    "a rate of images below 0": (lambda r: alanet.RestoreOptions(input_rate=-24), alanet.OptionError, "is below 0"),
+    "slow motion at a number": (lambda r: alanet.slow_motion(4, 60), alanet.OptionError, "rate is 60; give an alan"),
+    "an unknown preset": (lambda r: alanet.restore("in.mp4", preset="warp"), alanet.OptionError, "'warp' is none of x"),
+    "a preset of a codec without": (
+        lambda r: alanet.restore("in.mp4", codec="ffv1", preset="slow"), alanet.OptionError, "ffv1 has no presets",
+    ),
+    "no processes": (lambda r: alanet.Restorer(r.model, processes=0), alanet.OptionError, "processes 0 is not a whole"),
+    "ten thousand threads": (lambda r: alanet.Restorer(threads=10000), alanet.OptionError, "from 1 to [0-9]+; this"),
+    "threads by a text": (lambda r: alanet.configure_threads("two"), alanet.OptionError, "threads 'two' is not a w"),
+    "a clip of doubles": (
+        lambda r: forward((1, 2, 3, 64, 64), [0.5], dtype=torch.float64), alanet.OptionError, "give a torch.float32",
+    ),
+    "a width by a text": (lambda r: alanet.ALANetConfig(width="big"), alanet.OptionError, "width is 'big'; give a v"),
+    "channels by a number": (lambda r: alanet.ALANetPlusConfig(channels=32), alanet.OptionError, "channels is 32; giv"),
     "a network's width": (lambda r: alanet.ALANetConfig(width=9), alanet.OptionError, "width 9"),
 }  # fmt: skip
 
@@ -141,6 +191,13 @@ def test_a_wrong_call_is_one_clear_line(name: str, restorer: alanet.Restorer, fo
     assert "\n" not in message
     assert "--" not in message, "flags are for the command line"
     assert sorted(folder.iterdir()) == before
+
+
+def test_the_library_prints_nothing(tmp_path: Path) -> None:
+    """A warning is logged; without a logging configuration Python would print it."""
+    code = "import alanet; alanet.Notes().warn('container: MOV instead of MP4')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("", "")
 
 
 def test_numbers_and_texts_of_options_are_converted() -> None:

@@ -82,7 +82,8 @@ def counting_line(done: int, total: int | None, text: str, seconds: float) -> st
     """ "1,200 of 9,000   80.0 a second   1:37 left   video 2 of 12: a.mp4"; totals that files state may be wrong."""
     parts = [f"{done:,} of {total:,}" if total and done <= total else f"{done:,}"]
     if seconds > 0 and done:
-        parts.append(f"{done / seconds:.1f} a second")
+        rate = done / seconds
+        parts.append(f"{rate:.1f} a second" if rate >= 0.1 else f"{clock(1 / rate)} each")
         if total and done <= total:
             parts.append(f"{clock(seconds / done * (total - done))} left")
     return "   ".join(filter(None, [*parts, safe(text)]))

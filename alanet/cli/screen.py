@@ -89,7 +89,6 @@ def show_logging(screen: Screen, *, verbose: bool) -> None:
     """The library logs; -v shows it, and otherwise the closing summary says what matters."""
     log = logging.getLogger("alanet")
     if not verbose:
-        log.addHandler(logging.NullHandler())
         return
     handler = RichHandler(console=screen.console, show_path=False, markup=False, log_time_format="%X")
     handler.setFormatter(SafeFormatter("%(message)s"))

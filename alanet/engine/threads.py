@@ -62,7 +62,7 @@ def check_count(number: int | None, name: str = "threads") -> None:
     """OptionError for a number of threads or processes that no machine can use; None stands for the default."""
     most = max(MOST, os.cpu_count() or 1)
     if number is not None and not (isinstance(number, int) and 1 <= number <= most):
-        raise OptionError(f"{name} {number} is not a whole number from 1 to {most}; this process has {_cores()}")
+        raise OptionError(f"{name} {number!r} is not a whole number from 1 to {most}; this process has {_cores()}")
 
 
 def _cores() -> str:

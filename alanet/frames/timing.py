@@ -124,6 +124,8 @@ def slow_motion(slow: int, rate: Schedule = Factor(1)) -> Schedule:
     Factor(n=4, slow=4)
     """
     check_slow(slow)
+    if not isinstance(rate, Schedule):
+        raise OptionError(f"rate is {rate!r}; give an alanet.Factor or an alanet.TargetRate")
     return Factor(rate.n * slow, slow) if isinstance(rate, Factor) else TargetRate(rate.rate, slow)
 
 

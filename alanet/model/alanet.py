@@ -27,7 +27,17 @@ from alanet.frames.tiles import Box
 from alanet.model.attention import ChannelAttention, attend, describe
 from alanet.model.cost import count_macs, small_frame
 from alanet.model.layers import act, conv
-from alanet.model.network import Cost, FrameEstimate, Memory, Tiling, Window, check_clip, check_config, split_features
+from alanet.model.network import (
+    Cost,
+    FrameEstimate,
+    Memory,
+    Tiling,
+    Window,
+    check_clip,
+    check_config,
+    check_fields,
+    split_features,
+)
 
 __all__ = ["ALANet", "ALANetConfig", "Encoder", "Features", "Generator"]
 
@@ -47,6 +57,7 @@ class ALANetConfig:
     residual: bool = False  # True: G predicts a correction to its input (deblurred) or to the mean of both neighbours
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if not 0 < self.width <= 4:
             raise OptionError(f"width {self.width} is outside (0, 4]; 1 is the paper's network")
         if self.window < 0 or self.window % 2:
@@ -182,7 +193,7 @@ class ALANet(nn.Module):
             OptionError: a clip of other axes, type or size.
             TimeError: a time outside the clip, or neither an integer nor a half.
         """
-        check_clip(clip, times, self.stride)
+        check_clip(clip, times, self.stride, next(self.parameters()).dtype)
         used = self._used(times, clip.shape[1])  # no window holds the others
         features = self.encode(rearrange(clip[:, used], "b t c h w -> (t b) c h w"))
         window = Window(dict(zip(used, split_features(features, len(used)), strict=True)))

@@ -39,7 +39,17 @@ from alanet.model.cost import count_macs, small_frame
 from alanet.model.decoder import STRIP, Decoder, Guide, Side
 from alanet.model.exposure_head import ExposureEstimate, ExposureHead, exposure_of, mean_estimate
 from alanet.model.layers import CELL, SLOPE, blocks, compute_type, conv
-from alanet.model.network import Cost, FrameEstimate, Memory, Tiling, Window, check_clip, check_config, split_features
+from alanet.model.network import (
+    Cost,
+    FrameEstimate,
+    Memory,
+    Tiling,
+    Window,
+    check_clip,
+    check_config,
+    check_fields,
+    split_features,
+)
 from alanet.model.plus_losses import exposure_loss, flow_loss
 from alanet.model.rife import CoarseFlow, halved
 from alanet.model.warping import warp
@@ -65,6 +75,7 @@ class ALANetPlusConfig:
     sharp_above: float = 0.9  # probability from which a frame counts as sharp
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if len(self.channels) != 4 or len(self.side) != 3 or not len(self.encoder) == len(self.decoder) == 4:
             raise OptionError(
                 f"{len(self.channels)} channels, {len(self.side)} side, {len(self.encoder)} and {len(self.decoder)} "
@@ -144,7 +155,7 @@ class ALANetPlus(nn.Module):
 
         Raises TimeError for a time outside the clip, OptionError for a clip of other axes, type or size.
         """
-        check_clip(clip, times, self.stride)
+        check_clip(clip, times, self.stride, next(self.parameters()).dtype)
         t = clip.shape[1]
         frames = split_features(self.encode(rearrange(clip, "b t c h w -> (t b) c h w")), t)
         pairs = {i: self.relate(frames[i], frames[i + 1]) for i in range(t - 1)}

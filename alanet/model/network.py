@@ -16,6 +16,7 @@ from fractions import Fraction
 from numbers import Real
 from typing import Any, NamedTuple, Protocol
 
+import torch
 from torch import Tensor, nn
 
 from alanet.errors import OptionError, TimeError
@@ -30,6 +31,7 @@ __all__ = [
     "Window",
     "check_clip",
     "check_config",
+    "check_fields",
     "split_features",
 ]
 
@@ -40,14 +42,22 @@ def check_config(config: object, kind: type) -> None:
         raise OptionError(f"config is of type {type(config).__name__}; give {kind.__name__}")
 
 
-def check_clip(clip: Tensor, times: Sequence[float], stride: int) -> None:
-    """What `forward` of every network demands of its arguments.
+def check_fields(config: Any) -> None:
+    """Raises OptionError for a field of a configuration that is of another type than its default."""
+    for one in fields(config):
+        value, kind = getattr(config, one.name), type(one.default)
+        if not isinstance(value, (int, float) if kind is float else kind) or isinstance(value, bool) != (kind is bool):
+            raise OptionError(f"{one.name} is {value!r}; give a value such as {one.default!r}")
+
+
+def check_clip(clip: Tensor, times: Sequence[float], stride: int, dtype: torch.dtype) -> None:
+    """What `forward` of every network demands of its arguments. dtype: of the network's weights.
 
     Raises OptionError for other axes, types or sizes, TimeError for no times and times outside the clip.
     """
-    if not isinstance(clip, Tensor) or not clip.is_floating_point():
+    if not isinstance(clip, Tensor) or clip.dtype != dtype:
         kind = f"{clip.dtype} tensor" if isinstance(clip, Tensor) else type(clip).__name__
-        raise OptionError(f"clip is a {kind}; give a float tensor b t 3 h w with values in [0, 1]")
+        raise OptionError(f"clip is a {kind}; give a {dtype} tensor b t 3 h w with values in [0, 1]")
     if clip.ndim != 5 or clip.shape[2] != 3 or not clip.shape[1]:
         raise OptionError(f"clip has the shape {tuple(clip.shape)}; give b t 3 h w, t of 1 or more")
     height, width = clip.shape[-2:]

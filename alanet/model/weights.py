@@ -20,8 +20,8 @@ from importlib import import_module, resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alanet.errors import AlanetError, WeightsError
-from alanet.files import write_whole
+from alanet.errors import AlanetError, OptionError, WeightsError
+from alanet.files import as_path, write_whole
 
 if TYPE_CHECKING:
     from alanet.model.network import Network
@@ -122,6 +122,7 @@ def load_model(name_or_path: str | Path | None = None, *, sha256: str | None = N
         sha256: demanded digest of the file (hexadecimal). Shipped names have theirs checked always.
 
     Raises:
+        OptionError: an argument of another type.
         WeightsError: an unknown name, a missing, damaged or hostile file, or one that is of another model.
 
     >>> model = alanet.load_model()
@@ -129,7 +130,10 @@ def load_model(name_or_path: str | Path | None = None, *, sha256: str | None = N
     False
     """
     cards = available_models()
-    name = default_model() if name_or_path is None else str(name_or_path)
+    path = as_path(default_model() if name_or_path is None else name_or_path, "the model")
+    if not isinstance(sha256, str | None):
+        raise OptionError(f"sha256 is of type {type(sha256).__name__}; give a text of 64 hexadecimal digits")
+    name = str(path)
     demanded = [sha256] if sha256 is not None else []
     if name in cards:
         path = cards[name].path
@@ -139,7 +143,8 @@ def load_model(name_or_path: str | Path | None = None, *, sha256: str | None = N
         if not path.is_file():
             near = [f"did you mean {found}? " for found in get_close_matches(name.lower(), cards, n=1, cutoff=0.5)]
             allowed = f"give a safetensors file or one of {', '.join(cards)}"
-            raise WeightsError(f"no model {name!r}: {''.join(near)}{allowed}")
+            what = f"{name} is a folder, not a model" if path.is_dir() else f"no model {name!r}"
+            raise WeightsError(f"{what}: {''.join(near)}{allowed}")
     blob = _read(path)
     if any(hashlib.sha256(blob).hexdigest() != digest.lower() for digest in demanded):
         raise WeightsError(f"{path} is not the expected file: its SHA-256 differs; get it again")
@@ -156,6 +161,7 @@ def save_weights(model: Network, path: str | Path, *, half: bool = True) -> str:
         half: fp16 values (shipping); False keeps fp32.
 
     Raises:
+        OptionError: a model or a path of another type.
         WeightsError: a value that is not finite.
 
     >>> digest = alanet.save_weights(alanet.ALANet(alanet.ALANetConfig(width=0.125)), "mine.safetensors")
@@ -164,7 +170,9 @@ def save_weights(model: Network, path: str | Path, *, half: bool = True) -> str:
     import torch
     from safetensors.torch import save
 
-    path = Path(path)
+    path = as_path(path, "path")
+    if not hasattr(model, "config"):
+        raise OptionError(f"model is of type {type(model).__name__}; give a network of alanet")
     tensors = {key: value.detach().cpu().to(torch.float16 if half else torch.float32).contiguous()
                for key, value in model.state_dict().items()}  # fmt: skip
     if broken := [key for key, value in tensors.items() if not value.isfinite().all()]:

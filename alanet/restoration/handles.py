@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import BinaryIO
 
 from alanet.errors import AlanetError, InputError, OptionError, OutputError
+from alanet.files import as_path
 
 __all__ = ["Input", "Output", "as_file", "check_output", "deliver", "ending_of", "temporary_folder"]
 
@@ -37,10 +38,10 @@ def temporary_folder() -> Iterator[Path]:
 def as_file(source: Input) -> Iterator[Path]:
     """The path of an input; bytes and file objects are written into a temporary folder.
 
-    Raises OptionError for another type and for text, InputError for nothing.
+    Raises OptionError for another type, for text and for a file object that cannot be read, InputError for nothing.
     """
     if isinstance(source, str | os.PathLike):
-        yield Path(source)
+        yield as_path(source, "the input")
         return
     if isinstance(source, bytes | bytearray | memoryview):
         stream: BinaryIO = io.BytesIO(source)
@@ -50,6 +51,10 @@ def as_file(source: Input) -> Iterator[Path]:
         raise OptionError(
             f"the input is of type {type(source).__name__}; give a path, bytes or a file object opened with 'rb'"
         )
+    if not _able(stream, "readable"):
+        raise OptionError("the input is a file object that is closed or cannot be read; open it with 'rb'")
+    if isinstance(stream, io.TextIOBase):
+        raise OptionError("the input is a file object of text; open it with 'rb'")
     with temporary_folder() as folder:
         path = folder / f"input{ending_of(source)}"
         with open(path, "wb") as file:
@@ -68,6 +73,13 @@ def check_output(output: object) -> None:
         raise OptionError(f"output is of type {type(output).__name__}; give a path or a file object opened with 'wb'")
     if isinstance(output, io.TextIOBase):
         raise OptionError("output is a file object of text; open it with 'wb'")
+    if not _able(output, "writable"):
+        raise OptionError("output is a file object that is closed or cannot be written; open it with 'wb'")
+
+
+def _able(handle: object, what: str) -> bool:
+    """Whether a file object is open and "readable" or "writable"; one that does not say so is."""
+    return not getattr(handle, "closed", False) and (not hasattr(handle, what) or bool(getattr(handle, what)()))
 
 
 def ending_of(handle: object) -> str:

@@ -144,6 +144,9 @@ class RestoreOptions(ReadOptions):
             raise OptionError(
                 f"strength {self.strength} is not a number from 0 (input frames untouched) to 1 (as restored)"
             )
+        for name, value in (("start", self.start or 0), ("end", self.end or 0), ("input_rate", self.input_rate or 0)):
+            if value < 0:
+                raise OptionError(f"{name} {float(value):g} is below 0")
         if self.start is not None and self.end is not None and self.start >= self.end:
             raise OptionError(f"start {float(self.start):g} s is not before end {float(self.end):g} s")
         _ = self.schedule  # raises OptionError
@@ -238,5 +241,5 @@ def as_plain(options: ReadOptions | EncodeOptions) -> dict[str, Any]:
 def checked_options(options: RestoreOptions | None) -> RestoreOptions:
     """These options, or the defaults for None. Raises OptionError for another type."""
     if options is not None and not isinstance(options, RestoreOptions):
-        raise OptionError(f"options are of type {type(options).__name__}; give an alanet.RestoreOptions")
+        raise OptionError(f"options are of type {type(options).__name__}; give alanet.RestoreOptions(...)")
     return options or RestoreOptions()

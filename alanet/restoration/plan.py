@@ -166,9 +166,10 @@ def nothing_shown(info: VideoInfo, options: RestoreOptions) -> str:
 
 def _check_shown(info: VideoInfo, options: RestoreOptions) -> None:
     """Raises OptionError where no frame is shown from `start` to `end`, by decoding: stated lengths may be wrong."""
-    if (options.start, options.end) != (None, None) and info.reader is None:
-        if next(decode(info, start=options.start, end=options.end), None) is None:  # dropped, it closes the file
-            raise OptionError(nothing_shown(info, options))
+    if (options.start, options.end) == (None, None) or info.reader is not None:
+        return
+    if next(decode(info, start=options.start, end=options.end), None) is None:  # dropped, it closes the file
+        raise OptionError(nothing_shown(info, options))
 
 
 def stated_frames(info: VideoInfo, options: RestoreOptions) -> int | None:

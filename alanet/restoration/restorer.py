@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
+from numbers import Real
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,6 +22,7 @@ from alanet.engine.stream import Kept
 from alanet.engine.threads import configure_threads
 from alanet.engine.tiled import TileMode, plan_tiles_for
 from alanet.errors import CancelledError, OptionError, TimeError
+from alanet.files import as_path
 from alanet.frames.frame import Frame
 from alanet.frames.timing import Factor, Schedule, Tail
 from alanet.model.network import Network, Window
@@ -96,6 +98,8 @@ class Restorer:
         given: dict[str, Any] = {"model": None if model is None or not named else str(model), "sha256": sha256}
         given |= {"device": device, "precision": precision, "threads": threads, "memory": memory}
         options = NetworkOptions(**given, tile_mode=tile_mode)
+        if not isinstance(processes, int) or processes < 1:
+            raise OptionError(f"processes {processes!r} is not a whole number from 1 up")
         configure_threads(options.threads)
         where = pick_device(device)
         if model is None or isinstance(model, str | os.PathLike):
@@ -137,8 +141,7 @@ class Restorer:
         >>> plan.output.path.name, plan.frames_in, plan.frames_out
         ('holiday_x2.mp4', 4, 8)
         """
-        if options is not None and not isinstance(options, RestoreOptions):
-            raise OptionError(f"options are of type {type(options).__name__}; give alanet.RestoreOptions(...)")
+        source, output = as_path(source, "the input"), None if output is None else as_path(output, "output")
         return make_plan(self.network, source, output, checked_options(options), folder=folder, shared=shared)
 
     @naming_arguments()
@@ -165,6 +168,12 @@ class Restorer:
         >>> restorer.run(restorer.plan("holiday.mp4")).frames_out
         8
         """
+        if not isinstance(plan, RestorePlan):
+            raise OptionError(f"plan is of type {type(plan).__name__}; give what plan() returned")
+        if not (on_progress is None or callable(on_progress)):
+            raise OptionError(
+                f"on_progress is of type {type(on_progress).__name__}; give a function of RestoreProgress"
+            )
         _check_cancel(cancel)
 
         def watch(progress: RestoreProgress) -> None:
@@ -198,7 +207,7 @@ class Restorer:
             if output is None and not isinstance(source, str | os.PathLike):
                 raise OptionError("the input has no name that a result could have; give output, a path or file object")
             if output is None or isinstance(output, str | os.PathLike):
-                named = None if output is None else Path(output)
+                named = None if output is None else as_path(output, "output")
                 return self.run(self.plan(path, named, options), on_progress=on_progress, cancel=cancel)
             check_output(output)
             with temporary_folder() as folder:
@@ -266,6 +275,9 @@ class Restorer:
         >>> [frame.shape for frame in alanet.Restorer().arrays(clip)]
         [(48, 64, 3), (48, 64, 3), (48, 64, 3), (48, 64, 3), (48, 64, 3)]
         """
+        if not isinstance(cuts, bool):
+            raise OptionError(f"cuts is {cuts!r}; give True or False")
+        _check_cancel(cancel)
         pixels, as_given = to_pixels(frames)
         options = RestoreOptions(rate=rate, tail=tail, cuts="auto" if cuts else "off", strength=strength)
         self.network.check_times(options.schedule, Fraction(1))
@@ -285,9 +297,9 @@ class Restorer:
         >>> slow = [restorer.interpolate(frames[0], frames[1], k / 4) for k in range(5)]
         """
         pixels, as_given = to_pixels([a, b])
-        if isinstance(t, bool) or not isinstance(t, int | float | Fraction) or not 0 <= t <= 1:
-            raise TimeError(f"t {t} is not between the two frames; allowed: from 0 (the first) to 1 (the second)")
-        if not self.model.can_restore(Fraction(t) % 1):
+        if isinstance(t, bool) or not isinstance(t, Real) or not 0 <= t <= 1:
+            raise TimeError(f"t {t!r} is not between the two frames; allowed: from 0 (the first) to 1 (the second)")
+        if not self.model.can_restore(Fraction(t if isinstance(t, Fraction) else float(t)) % 1):
             raise TimeError(f"t {t} cannot be restored by {self.model_name}; allowed: 0, 0.5 and 1")
         window = Window({i: Kept(picture) for i, picture in enumerate(pixels)}, {0: Kept()})
         runner = self.network.runner_for((), self.precision, Notes())
@@ -296,5 +308,7 @@ class Restorer:
 
 
 def _check_cancel(cancel: CancelToken | None) -> None:
+    if not (cancel is None or hasattr(cancel, "is_set")):
+        raise OptionError(f"cancel is of type {type(cancel).__name__}; give a threading.Event")
     if cancel is not None and cancel.is_set():
         raise CancelledError("cancelled; the same call resumes after the segments that are finished")

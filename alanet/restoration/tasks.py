@@ -208,7 +208,6 @@ def _log(verbose: bool) -> None:
     """The library's log goes to standard error if it was asked for."""
     log = logging.getLogger("alanet")
     if not verbose:
-        log.addHandler(logging.NullHandler())
         return
     handler = logging.StreamHandler()
     handler.setFormatter(SafeFormatter("%(message)s"))

@@ -60,7 +60,9 @@ def test_a_container_limit_of_cgroup_version_1(machine, tmp_path):
 
 def test_a_wrong_number_is_refused():
     for wrong in (0, -1, 10_000, 1.5, "a"):
-        with pytest.raises(OptionError, match=f"threads {wrong} is not a whole number from 1 to [0-9]+; this process"):
+        with pytest.raises(
+            OptionError, match=f"threads {wrong!r} is not a whole number from 1 to [0-9]+; this process"
+        ):
             configure_threads(wrong)
 
 

@@ -41,6 +41,7 @@ class Codec:
     crf: float | None = None  # default quality; None: the codec has no such scale
     worst_crf: int = 51
     preset: str | None = None
+    presets: tuple[str, ...] = ()  # every one; (): none, or those of a hardware encoder, which is tried
     subsampled_odd: bool = True  # writes odd sizes in 4:2:0 and 4:2:2
     alpha: bool = False
     rgb: Literal["never", "kept", "always"] = "never"  # whether RGB is written
@@ -70,6 +71,8 @@ def _hardware(name: str, *formats: str) -> Codec:
     )
 
 
+X26 = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")
+SVT = tuple(map(str, range(14)))
 HARDWARE = {  # FFmpeg's interface: the device, the default preset
     "nvenc": ("NVIDIA GPU with NVENC", "p5"),
     "qsv": ("Intel GPU with Quick Sync", "medium"),
@@ -78,9 +81,9 @@ HARDWARE = {  # FFmpeg's interface: the device, the default preset
 CODECS = {
     codec.name: codec
     for codec in (
-        Codec("x264", "libx264", crf=18, preset="medium", subsampled_odd=False, standard="h264"),
-        Codec("x265", "libx265", crf=20, preset="medium", subsampled_odd=False, standard="hevc"),
-        Codec("av1", "libsvtav1", crf=24, worst_crf=63, preset="8", standard="av1"),
+        Codec("x264", "libx264", crf=18, preset="medium", presets=X26, subsampled_odd=False, standard="h264"),
+        Codec("x265", "libx265", crf=20, preset="medium", presets=X26, subsampled_odd=False, standard="hevc"),
+        Codec("av1", "libsvtav1", crf=24, worst_crf=63, preset="8", presets=SVT, standard="av1"),
         Codec("prores", "prores_ks", alpha=True, segment="mov"),
         Codec("ffv1", "ffv1", alpha=True, rgb="kept", segment="nut"),
         Codec("png", "png", alpha=True, rgb="always", segment=""),

@@ -146,8 +146,12 @@ def _codec(options: EncodeOptions) -> Codec:
     if options.crf is not None and not codec.best_crf <= options.crf <= codec.worst_crf:
         allowed = f"{codec.best_crf} (best) to {codec.worst_crf} (worst), {codec.crf:g} is usual"
         raise OptionError(f"--crf {options.crf:g} is out of range; give {allowed}")
-    if options.preset is not None and codec.hardware and codec.preset is None:
+    if options.preset is not None and codec.preset is None:
         raise OptionError(f"--preset: {codec.name} has no presets; leave it out")
+    if options.preset is not None and codec.presets and options.preset not in codec.presets:
+        raise OptionError(f"--preset {options.preset!r} is none of {codec.name}'s: {', '.join(codec.presets)}")
+    if options.threads < 0:
+        raise OptionError(f"encoder threads {options.threads} is not a whole number from 0 (the encoder's choice) up")
     return codec
 
 

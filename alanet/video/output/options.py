@@ -50,7 +50,7 @@ class EncodeOptions:
         default=None,
         metadata={
             "help": "Encoder preset, such as fast, medium or slow. A slower one makes a smaller file. "
-            "NVENC also has p1 to p7.",
+            "AV1 has 0 (slowest) to 13, NVENC also p1 to p7.",
             "metavar": "NAME",
         },
     )
