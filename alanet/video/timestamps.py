@@ -33,6 +33,13 @@ class Repairs:
     spaced: int = 0  # frames put between their neighbours
     jumps: int = 0  # clocks that began anew
     strays: int = 0  # of spaced: times far off, of one frame each
+    gaps: int = 0  # frames shown for more than one and a half periods
+    longest: tuple[Fraction, Fraction] = (Fraction(0), Fraction(0))  # seconds of the longest gap, and when
+
+    @property
+    def missing(self) -> bool:
+        """Whether a rate steady otherwise has gaps: frames are lost there. A truly variable rate has many."""
+        return 0 < self.gaps <= self.frames / 20
 
 
 def rising(
@@ -117,7 +124,11 @@ def durations(
     for item, time in timed:
         repairs.frames += 1
         if held is not None:
-            yield held[0], held[1], time - held[1]
+            duration = time - held[1]
+            if 2 * duration > 3 * period:
+                repairs.gaps += 1
+                repairs.longest = max(repairs.longest, (duration, held[1]))
+            yield held[0], held[1], duration
         held = (item, time)
     if held is not None:
         own = of_last(held[0])

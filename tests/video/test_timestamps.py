@@ -81,6 +81,16 @@ def test_a_frame_lasts_until_the_next_and_the_last_as_told() -> None:
     assert got == [("a", F(0), F(1, 30)), ("b", F(1, 30), F(7, 15)), ("c", F(1, 2), F(1, 10))]
 
 
+@pytest.mark.parametrize(("lost", "missing"), [([], False), ([20, 21], True), (range(10, 40, 2), False)])
+def test_gaps_in_a_steady_rate_are_lost_frames_but_a_variable_rate_is_not(lost: list[int], missing: bool) -> None:
+    repairs = Repairs()
+    timed = [(i, i * PERIOD) for i in range(100) if i not in lost]
+    list(durations(timed, lambda item: PERIOD, PERIOD, repairs))
+    assert repairs.missing is missing
+    if missing:
+        assert repairs.longest == (3 * PERIOD, 19 * PERIOD)
+
+
 @pytest.mark.parametrize("stray", [F(900), F(10**7), F(3), F(-(10**7))])
 def test_a_time_far_off_of_one_frame_alone_counts_for_none(stray: Fraction) -> None:
     got, repairs = repaired([F(20), F(21), stray, F(23), F(24)])

@@ -39,6 +39,12 @@ def note_damage(info: VideoInfo, damage: Damage, notes: Notes) -> None:
         notes.warn(f"{name}: {_count(repairs.spaced, 'frame')} without a usable time, put between the neighbours")
     if repairs.jumps:
         notes.warn(f"{name}: its clock jumps ({_count(repairs.jumps, 'time')}); later parts follow on the earlier")
+    if repairs.missing:
+        length, time = float(repairs.longest[0]), float(repairs.longest[1] - info.start)
+        gaps = _count(repairs.gaps, "gap")
+        notes.warn(
+            f"{name}: frames are missing, {gaps} in a steady rate, the longest of {length:.2f} s at {time:.2f} s"
+        )
 
 
 def note_shortfall(info: VideoInfo, damage: Damage, end: Fraction, stated: Fraction | None, notes: Notes) -> None:
