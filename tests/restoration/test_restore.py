@@ -491,7 +491,7 @@ def test_devices_and_settings_that_are_not_there():
     for wrong, words in [
         ({"device": "tpu"}, "not one of auto, cpu, cuda, mps"),
         ({"precision": "fp8"}, "not one of auto, fp32, bf16"),
-        ({"threads": 0}, "from 1 up"),
+        ({"threads": 0}, "from 1 to"),
         ({"tile_mode": "loose"}, "not one of exact, feather"),
     ]:
         with pytest.raises(OptionError, match=words):
