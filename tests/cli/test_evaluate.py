@@ -280,7 +280,7 @@ def test_an_animation_loops_over_all_times_with_the_same_columns(clip, weights, 
     [
         (
             (),
-            "no video to evaluate on; give files, folders, .npy arrays, --data SET, --scenes FOLDER or --generated KIND",
+            "no video to evaluate on; give files, folders, .npy arrays, --data SET, --scenes FOLDER or --gen",
         ),
         (("none.mp4",), "none.mp4: no such file"),
         (("CLIP", "CLIP"), "two videos are named pan"),
