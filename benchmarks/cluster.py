@@ -77,9 +77,7 @@ def _of_the_last(name: str, setup: Setup, videos: list[Path], out: Path) -> tupl
     def opened(prepared: Prepared) -> None:
         began[0] = (time.perf_counter(), _cpu_seconds())
 
-    dispatch = Dispatch(items, crew, over=over, opened=opened)
-    dispatch._started.update(crew.numbers())
-    dispatch.run()
+    Dispatch(items, crew, over=over, opened=opened).run()
     assert states == ["done", "done"], states
     return ended[0][0] - began[0][0], ended[0][1] - began[0][1]
 

@@ -84,10 +84,14 @@ def memory_cost(runner: Runner, info: VideoInfo, plan: OutputPlan | None = None)
 
 
 def whole_work(runner: Runner, info: VideoInfo) -> int:
-    """How many pixels a tile has that takes as much memory as the work on whole frames and pairs; 0 without such."""
+    """How many pixels a tile has that takes as much memory as the work on whole frames and pairs; 0 without such.
+
+    The memory of a strip is free during that work.
+    """
     needs, stride = _network_bytes(runner), runner.model.stride
     pixels = round_up(info.height, stride) * round_up(info.width, stride)
-    return math.ceil(pixels * min(1.0, needs.whole / needs.work))
+    more = needs.whole * pixels - needs.strip * min(needs.strip_pixels, pixels)
+    return math.ceil(min(pixels, max(0.0, more) / needs.work))
 
 
 def _network_bytes(runner: Runner) -> Memory:

@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from alanet.errors import OptionError
+from alanet.text import count
 
 __all__ = ["check_count", "configure_threads", "physical_cores", "wait_passively"]
 
@@ -61,13 +62,9 @@ def configure_threads(threads: int | None = None) -> int:
 def check_count(number: int | None, name: str = "threads") -> None:
     """OptionError for a number of threads or processes that no machine can use; None stands for the default."""
     most = max(MOST, os.cpu_count() or 1)
-    if number is not None and not (isinstance(number, int) and 1 <= number <= most):
-        raise OptionError(f"{name} {number!r} is not a whole number from 1 to {most}; this process has {_cores()}")
-
-
-def _cores() -> str:
-    count = physical_cores()
-    return f"{count} core" + ("s" if count > 1 else "")
+    if number is not None and (type(number) is not int or not 1 <= number <= most):
+        cores = count(physical_cores(), "core")
+        raise OptionError(f"{name} {number!r} is not a whole number from 1 to {most}; this process has {cores}")
 
 
 def wait_passively() -> None:

@@ -193,7 +193,7 @@ class ALANet(nn.Module):
             OptionError: a clip of other axes, type or size.
             TimeError: a time outside the clip, or neither an integer nor a half.
         """
-        check_clip(clip, times, self.stride, next(self.parameters()).dtype)
+        check_clip(self, clip, times)
         used = self._used(times, clip.shape[1])  # no window holds the others
         features = self.encode(rearrange(clip[:, used], "b t c h w -> (t b) c h w"))
         window = Window(dict(zip(used, split_features(features, len(used)), strict=True)))

@@ -155,7 +155,7 @@ class ALANetPlus(nn.Module):
 
         Raises TimeError for a time outside the clip, OptionError for a clip of other axes, type or size.
         """
-        check_clip(clip, times, self.stride, next(self.parameters()).dtype)
+        check_clip(self, clip, times)
         t = clip.shape[1]
         frames = split_features(self.encode(rearrange(clip, "b t c h w -> (t b) c h w")), t)
         pairs = {i: self.relate(frames[i], frames[i + 1]) for i in range(t - 1)}

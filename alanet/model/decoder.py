@@ -236,7 +236,10 @@ def _rows(x: Tensor, cell: int = STEM, *, rows: slice) -> Tensor:
 
 
 def _in_strips(restored: Callable[[slice], Tensor], luma: Tensor, margin: int) -> Tensor:
-    """A large part of a frame, strip by strip: the work at full size takes 500 bytes a pixel, the result 12."""
+    """A large part of a frame, strip by strip: the work at full size takes hundreds of bytes a pixel, the result 12.
+
+    restored: gives rows of the part. margin: rows beyond a strip that it depends on.
+    """
     height, width = luma.shape[-2:]
     count = 1 if torch.is_grad_enabled() or torch.compiler.is_exporting() else round(height * width / STRIP)
     if count < 2:

@@ -16,7 +16,6 @@ from fractions import Fraction
 from numbers import Real
 from typing import Any, NamedTuple, Protocol
 
-import torch
 from torch import Tensor, nn
 
 from alanet.errors import OptionError, TimeError
@@ -50,11 +49,12 @@ def check_fields(config: Any) -> None:
             raise OptionError(f"{one.name} is {value!r}; give a value such as {one.default!r}")
 
 
-def check_clip(clip: Tensor, times: Sequence[float], stride: int, dtype: torch.dtype) -> None:
-    """What `forward` of every network demands of its arguments. dtype: of the network's weights.
+def check_clip(network: Any, clip: Tensor, times: Sequence[float]) -> None:
+    """What `forward` of every network demands of its arguments; the clip has the type of its weights.
 
     Raises OptionError for other axes, types or sizes, TimeError for no times and times outside the clip.
     """
+    stride, dtype = network.stride, next(network.parameters()).dtype
     if not isinstance(clip, Tensor) or clip.dtype != dtype:
         kind = f"{clip.dtype} tensor" if isinstance(clip, Tensor) else type(clip).__name__
         raise OptionError(f"clip is a {kind}; give a {dtype} tensor b t 3 h w with values in [0, 1]")

@@ -19,7 +19,7 @@ from alanet.engine.counts import Counts
 from alanet.engine.precision import choose_precision
 from alanet.engine.runner import Runner, pick_device
 from alanet.engine.stream import Kept
-from alanet.engine.threads import configure_threads
+from alanet.engine.threads import check_count, configure_threads
 from alanet.engine.tiled import TileMode, plan_tiles_for
 from alanet.errors import CancelledError, OptionError, TimeError
 from alanet.files import as_path
@@ -98,8 +98,7 @@ class Restorer:
         given: dict[str, Any] = {"model": None if model is None or not named else str(model), "sha256": sha256}
         given |= {"device": device, "precision": precision, "threads": threads, "memory": memory}
         options = NetworkOptions(**given, tile_mode=tile_mode)
-        if not isinstance(processes, int) or processes < 1:
-            raise OptionError(f"processes {processes!r} is not a whole number from 1 up")
+        check_count(processes, "processes")
         configure_threads(options.threads)
         where = pick_device(device)
         if model is None or isinstance(model, str | os.PathLike):
